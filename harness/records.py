@@ -168,11 +168,13 @@ class Verdict:
     """What the harness holds of one prediction.
 
     ``exact_match`` compares canonical forms, ``raw_match`` the strings. ``valid_sql``: it parses and
-    SQLite prepares it, apart from unknown names; ``schema_adherence``: it names only tables and columns that exist.
+    SQLite prepares it, apart from unknown names; ``schema_adherence``: it names only tables and columns
+    that exist.
     ``cause`` names the clause that makes it wrong (None where it is right). ``detail`` is one line for
     people (an error message, the proof's name). ``reading`` is the number of the gold's reading that
     it equals (0 is the literal one). ``suite_strength`` is the share of near misses, 0 to 1, that
-    the example's databases tell from the gold. ``official`` holds the official metrics, 0 to 1 each.
+    the example's databases tell from the gold. ``signature`` is equal for predictions whose results are
+    equal on all of them ("" where it was not asked for). ``official`` holds the official metrics, 0 to 1.
     """
 
     id: str
@@ -189,6 +191,7 @@ class Verdict:
     detail: str = ""
     reading: int = 0
     sample: int = 0
+    signature: str = ""
     official: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -1,0 +1,86 @@
+"""The finished completions of a run, appended as they come: what a killed run keeps.
+
+Each process writes a file of its own, ``journal.jsonl`` or ``journal-<rank>.jsonl``. A line is handed to
+the operating system as soon as its example is finished (it survives ``kill -9``) and synced to the disk at
+least ten times a second (so at most that is lost with the machine). A torn last line is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RunError
+from harness.records import Completion
+
+_SYNC_EVERY = 0.1
+Key = tuple[str, str, int]
+
+
+class Journal:
+    """Appends completions to one file of a run's folder; a context manager."""
+
+    def __init__(self, folder: Path, rank: int = 0) -> None:
+        self.path = folder / (f"journal-{rank}.jsonl" if rank else "journal.jsonl")
+        _drop_torn_line(self.path)
+        self._file = self.path.open("ab", buffering=0)
+        self._synced = 0.0
+
+    def append(self, completion: Completion) -> None:
+        """Write one finished completion."""
+        line = json.dumps(asdict(completion), ensure_ascii=False, separators=(",", ":")) + "\n"
+        self._file.write(line.encode("utf-8", "replace"))
+        if time.monotonic() - self._synced > _SYNC_EVERY:
+            self._sync()
+
+    def _sync(self) -> None:
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sync()
+        self._file.close()
+
+
+def read(folder: Path) -> dict[Key, Completion]:
+    """Every completion that the run's processes have journalled, by (pair, id, sample).
+
+    Raises:
+        RunError: a line in the middle of a journal is not a completion.
+    """
+    found: dict[Key, Completion] = {}
+    for path in sorted(folder.glob("journal*.jsonl")):
+        for completion in _lines(path):
+            found[completion.pair, completion.id, completion.sample] = completion
+    return found
+
+
+def _lines(path: Path) -> Iterator[Completion]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.endswith("\n"):
+                return
+            try:
+                fields: dict[str, Any] = json.loads(line)
+                yield Completion(**fields)
+            except (json.JSONDecodeError, TypeError) as error:
+                raise RunError(
+                    f"{path}, line {number}, is not a journalled completion ({error})",
+                    "delete that line and start the run again: only that example is generated anew",
+                ) from error
+
+
+def _drop_torn_line(path: Path) -> None:
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        data = file.read()
+        file.truncate(data.rfind(b"\n") + 1)

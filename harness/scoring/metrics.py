@@ -1,0 +1,133 @@
+"""Shares with their intervals: what a pair's samples come to.
+
+Binary values get Wilson's score interval (Wilson 1927), others (several samples an example, soft-F1) a
+Student interval over the examples' means. ``execution_accuracy`` and ``exact_match`` count the examples
+whose gold is ``ok``; everything else counts all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from statistics import fmean, stdev
+
+from harness.records import Metric, Sample, Verdict
+
+GOLD_OK_ONLY = ("execution_accuracy", "exact_match")
+_READ: dict[str, Callable[[Verdict], bool | None]] = {
+    "execution_accuracy": lambda v: v.execution_match,
+    "execution_accuracy_all": lambda v: v.execution_match,
+    "exact_match": lambda v: v.exact_match,
+    "raw_match": lambda v: v.raw_match,
+    "valid_sql": lambda v: v.valid_sql,
+    "schema_adherence": lambda v: v.schema_adherence,
+    "format_compliance": lambda v: v.format_compliance,
+}
+
+
+@cache
+def _quantile(n: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, n - 1))
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share.
+
+    >>> tuple(round(bound, 3) for bound in wilson(80, 100))
+    (0.711, 0.867)
+    >>> wilson(0, 0)
+    (0.0, 1.0)
+    """
+    if n == 0:
+        return 0.0, 1.0
+    z = 1.959963984540054
+    share, scale = successes / n, 1 + z * z / n
+    middle = (share + z * z / (2 * n)) / scale
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share(values: Sequence[float], excluded: int = 0) -> Metric:
+    """The mean of values between 0 and 1 with its 95 % interval.
+
+    >>> share([1, 1, 0, 1])[:1]
+    (0.75,)
+    """
+    n = len(values)
+    if n == 0:
+        return Metric(0.0, 0.0, 1.0, 0, excluded)
+    mean = fmean(values)
+    if all(value in (0, 1) for value in values):
+        return Metric(mean, *wilson(round(sum(values)), n), n, excluded)
+    half = _quantile(n) * stdev(values) / math.sqrt(n) if n > 1 else 1.0
+    return Metric(mean, max(0.0, mean - half), min(1.0, mean + half), n, excluded)
+
+
+def summarise(samples: Iterable[Sample]) -> dict[str, dict[str, Metric]]:
+    """Every metric of every pair, from samples in any order."""
+    by_pair: dict[str, dict[str, list[Verdict]]] = defaultdict(lambda: defaultdict(list))
+    for sample in samples:
+        by_pair[sample.verdict.pair][sample.example.id].append(sample.verdict)
+    return {pair: _metrics(list(examples.values())) for pair, examples in by_pair.items()}
+
+
+def _metrics(examples: Sequence[Sequence[Verdict]]) -> dict[str, Metric]:
+    fair = [verdicts for verdicts in examples if verdicts[0].gold_status == "ok"]
+    flagged = len(examples) - len(fair)
+    metrics: dict[str, Metric] = {}
+    for name, read in _READ.items():
+        counted, excluded = (fair, flagged) if name in GOLD_OK_ONLY else (examples, 0)
+        known = [[read(v) for v in verdicts] for verdicts in counted]
+        values = [
+            fmean(bool(v) for v in row if v is not None) for row in known if any(v is not None for v in row)
+        ]
+        if values or name != "format_compliance":
+            metrics[name] = share(values, excluded)
+    for name in sorted({name for verdicts in examples for name in verdicts[0].official}):
+        metrics[name] = share([fmean(v.official.get(name, 0.0) for v in verdicts) for verdicts in examples])
+    drawn = max((len(verdicts) for verdicts in examples), default=1)
+    if drawn > 1:
+        metrics[f"pass@{drawn}"] = share(
+            [float(any(v.execution_match for v in verdicts)) for verdicts in fair], flagged
+        )
+        metrics["majority_vote"] = share([float(_majority(verdicts)) for verdicts in fair], flagged)
+    return metrics
+
+
+def _majority(verdicts: Sequence[Verdict]) -> bool:
+    """Whether the result that most samples share is right; the earlier one where they draw."""
+    ran = [v for v in verdicts if v.signature]
+    if not ran:
+        return False
+    winner, _ = Counter(v.signature for v in ran).most_common(1)[0]
+    return next(v.execution_match for v in ran if v.signature == winner)
+
+
+def breakdown(samples: Sequence[Sample]) -> dict[str, dict[str, dict[str, Metric | int]]]:
+    """Per pair: execution accuracy by kind and by group of example; counts of outcomes and causes."""
+    pairs: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        pairs[sample.verdict.pair].append(sample)
+    return {pair: _breakdown(rows) for pair, rows in pairs.items()}
+
+
+def _breakdown(rows: Sequence[Sample]) -> dict[str, dict[str, Metric | int]]:
+    groups: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row.verdict.gold_status != "ok":
+            continue
+        named: Mapping[str, str] = {"kind": row.example.kind or "", **row.example.meta.get("groups", {})}
+        for group, value in named.items():
+            if value:
+                groups[group][value].append(float(row.verdict.execution_match))
+    table: dict[str, dict[str, Metric | int]] = {
+        group: {value: share(hits) for value, hits in sorted(values.items())}
+        for group, values in groups.items()
+    }
+    table["outcome"] = dict(Counter(str(row.verdict.outcome) for row in rows).most_common())
+    table["cause"] = dict(Counter(row.verdict.cause for row in rows if row.verdict.cause).most_common())
+    return table
