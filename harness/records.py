@@ -186,6 +186,7 @@ class Verdict:
     schema_adherence: bool = False
     format_compliance: bool | None = None
     gold_status: GoldStatus = "ok"
+    gold_reason: str = ""
     suite_strength: float | None = None
     cause: str | None = None
     detail: str = ""

@@ -75,14 +75,10 @@ class Crew:
         key = self._key("gather")
         self._store.set(f"{key}/{self.rank}", json.dumps(value))
         keys = [f"{key}/{rank}" for rank in range(self.size)]
-        done = f"{key}/done"
         if not self.leads:
-            self._store.wait([done], _PATIENCE)  # the leader may host the store: it must not leave first
             return [value]
         self._store.wait(keys, _PATIENCE)
-        values = [json.loads(self._store.get(key)) for key in keys]
-        self._store.set(done, "1")
-        return values
+        return [json.loads(self._store.get(key)) for key in keys]
 
     def _key(self, use: str) -> str:
         self._uses += 1

@@ -1,0 +1,216 @@
+"""From predictions to the result files: verdicts, official scores, witnesses, policy, metrics."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+from harness.records import Benchmark, Metric, Prediction, Sample, Verdict
+from harness.runs.files import (
+    describe_benchmark,
+    samples_path,
+    to_json,
+    write_database,
+    write_results,
+    write_samples,
+)
+from harness.runs.folder import RunFolder
+from harness.runs.progress import Progress
+from harness.scoring.metrics import breakdown, share, summarise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """How predictions are judged.
+
+    ``size`` is the number of databases an example, ``workers`` that of processes, ``witnesses`` that
+    of wrong predictions which get their smallest database at once (the others on demand), ``cache``
+    the folder of built suites (None: the user's cache). ``policy`` asks for the score with each rule
+    flipped.
+    """
+
+    size: int = 8
+    seed: int = 0
+    workers: int = 1
+    witnesses: int = 200
+    policy: bool = True
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A finished run: its folder, the results file and the metrics of every benchmark and pair."""
+
+    folder: Path
+    results_file: Path
+    results: Mapping[str, Mapping[str, Mapping[str, Metric]]]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that ``run --json`` and ``score --json`` print last."""
+        return {"run": str(self.folder), "results": to_json(self.results), "notes": list(self.notes)}
+
+
+def conclude(
+    folder: RunFolder,
+    benchmark: Benchmark,
+    predictions: Sequence[Prediction],
+    *,
+    judging: Judging,
+    scorers: Sequence[str],
+    facts: Mapping[str, Any],
+    progress: Progress,
+    notes: Sequence[str] = (),
+) -> RunResult:
+    """Judge every prediction and write the run's samples, results and database."""
+    samples = _judge(benchmark, predictions, judging, progress)
+    samples = _with_official(benchmark, samples, scorers, progress)
+    witnesses = _witnesses(benchmark, samples, judging, progress)
+    rows = write_samples(samples_path(folder, benchmark.name), samples, witnesses)
+    results = {benchmark.name: summarise(samples)}
+    body: dict[str, Any] = {
+        "results": results,
+        "breakdown": {benchmark.name: breakdown(samples)},
+        "policy": {benchmark.name: _policy(benchmark, samples, judging, progress)},
+        "suite": {benchmark.name: _suite_facts(samples, judging)},
+        "configs": {benchmark.name: describe_benchmark(benchmark)},
+        "n-samples": {
+            benchmark.name: {
+                "original": int(benchmark.about.get("size", len(benchmark.examples))),
+                "effective": len(benchmark.examples),
+            }
+        },
+        "notes": list(notes),
+        **facts,
+    }
+    path = write_results(folder, body)
+    write_database(folder.path / "results.db", rows, results)
+    return RunResult(folder=folder.path, results_file=path, results=results, notes=tuple(notes))
+
+
+def _judge(
+    benchmark: Benchmark, predictions: Sequence[Prediction], judging: Judging, progress: Progress
+) -> list[Sample]:
+    from harness.scoring import judge_all
+
+    examples = {example.id: example for example in benchmark.examples}
+    by_key = {(p.pair, p.id, p.sample): p for p in predictions}
+    several = any(p.sample for p in predictions)
+    verdicts: dict[tuple[str, str, int], Verdict] = {}
+    with progress.stage("Judging", len(predictions)) as advance:
+        for verdict in judge_all(
+            benchmark.examples,
+            predictions,
+            rules=benchmark.rules,
+            dialect=benchmark.dialect,
+            workers=judging.workers,
+            size=judging.size,
+            seed=judging.seed,
+            cache=judging.cache,
+            signatures=several,
+        ):
+            key = (verdict.pair, verdict.id, verdict.sample)
+            verdicts[key] = replace(verdict, format_compliance=by_key[key].clean)
+            advance()
+    pairs = list(dict.fromkeys(p.pair for p in predictions))
+    drawn = max((p.sample for p in predictions), default=0) + 1
+    return [
+        Sample(example=examples[id_], prediction=by_key[key], verdict=verdicts[key])
+        for pair in pairs
+        for id_ in examples
+        for sample in range(drawn)
+        if (key := (pair, id_, sample)) in verdicts
+    ]
+
+
+def _with_official(
+    benchmark: Benchmark, samples: list[Sample], scorers: Sequence[str], progress: Progress
+) -> list[Sample]:
+    if not scorers:
+        return samples
+    from harness.scoring.official import score_official
+
+    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    predictions: dict[str, dict[str, Prediction]] = defaultdict(dict)
+    for sample in samples:
+        if sample.prediction.sample == 0:
+            predictions[sample.prediction.pair][sample.example.id] = sample.prediction
+    with progress.stage("Official scores", len(scorers) * len(predictions)) as advance:
+        for scorer in scorers:
+            for pair, by_id in predictions.items():
+                for id_, value in score_official(scorer, benchmark, by_id).items():
+                    found[pair, id_][scorer] = value
+                advance()
+    return [
+        replace(s, verdict=replace(s.verdict, official=found[s.verdict.pair, s.example.id])) for s in samples
+    ]
+
+
+def _witnesses(
+    benchmark: Benchmark, samples: Sequence[Sample], judging: Judging, progress: Progress
+) -> dict[int, Any]:
+    """Witnesses of up to ``judging.witnesses`` wrong samples, in turn from every pair, cause and kind."""
+    groups: dict[tuple[str, str | None, str | None], list[int]] = defaultdict(list)
+    for index, sample in enumerate(samples):
+        if not sample.verdict.execution_match and sample.prediction.sql:
+            groups[sample.verdict.pair, sample.verdict.cause, sample.example.kind].append(index)
+    turns: Iterable[int | None] = chain.from_iterable(zip_longest(*groups.values()))
+    chosen = [index for index in turns if index is not None][: judging.witnesses]
+    if not chosen:
+        return {}
+    from harness.scoring import witnesses
+
+    found: dict[int, Any] = {}
+    with progress.stage("Witnesses", len(chosen)) as advance:
+        for position, witness in witnesses(
+            [(samples[index].example, samples[index].prediction) for index in chosen],
+            rules=benchmark.rules,
+            dialect=benchmark.dialect,
+            workers=judging.workers,
+            size=judging.size,
+            seed=judging.seed,
+            cache=judging.cache,
+        ):
+            if witness is not None:
+                found[chosen[position]] = witness
+            advance()
+    return found
+
+
+def _policy(
+    benchmark: Benchmark, samples: Sequence[Sample], judging: Judging, progress: Progress
+) -> Mapping[str, Mapping[str, Metric]]:
+    if not judging.policy or not samples:
+        return {}
+    from harness.scoring import policy_table
+
+    first = [sample for sample in samples if sample.prediction.sample == 0]
+    with progress.stage("Policy", len(first)) as advance:
+        return policy_table(
+            benchmark.examples,
+            [sample.prediction for sample in first],
+            [sample.verdict for sample in first],
+            rules=benchmark.rules,
+            dialect=benchmark.dialect,
+            workers=judging.workers,
+            size=judging.size,
+            seed=judging.seed,
+            cache=judging.cache,
+            progress=advance,
+        )
+
+
+def _suite_facts(samples: Sequence[Sample], judging: Judging) -> dict[str, Any]:
+    verdicts = {sample.example.id: sample.verdict for sample in samples}
+    strengths = [v.suite_strength for v in verdicts.values() if v.suite_strength is not None]
+    flagged = Counter(v.gold_status for v in verdicts.values() if v.gold_status != "ok")
+    return {
+        "strength": share(strengths).value if strengths else None,
+        "databases": judging.size,
+        "flagged": dict(flagged),
+        "flagged_ids": sorted(id_ for id_, v in verdicts.items() if v.gold_status != "ok"),
+    }

@@ -1,0 +1,292 @@
+"""The main job: generate for every pair, judge, write the run's folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.assets import asset
+from harness.errors import HarnessError, UsageError
+from harness.models import (
+    Generator,
+    PairPlan,
+    Settings,
+    connect,
+    extract_sql,
+    load,
+    plan_endpoint,
+    plan_pairs,
+)
+from harness.records import Benchmark, Completion, Example, Prediction
+from harness.runs import journal
+from harness.runs.crew import Crew
+from harness.runs.folder import RunFolder, digest
+from harness.runs.judging import Judging, RunResult, conclude
+from harness.runs.progress import Progress, Silent
+from harness.runs.selection import Selection
+
+STARTER = "starter"
+DEFAULT_BENCHMARK = "create-context-small"
+_CHUNK = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What to run. With no adapter and no model, the starter pair; ``run``'s options, one to one."""
+
+    adapters: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    selection: Selection = Selection()
+    prompts: tuple[str, ...] = ()
+    include_base: bool = True
+    endpoint: str | None = None
+    output: Path | None = None
+    settings: Settings = Settings()
+    judging: Judging = Judging()
+    scorers: tuple[str, ...] = ()
+    command: str = ""
+
+
+def run(options: RunOptions, progress: Progress | None = None) -> RunResult | None:
+    """Evaluate the pairs on the benchmark; go on where an earlier start of the same run stopped.
+
+    Returns None in the processes that do not lead, where several work on one run.
+
+    Raises:
+        HarnessError: anything that the user can mend, before the first example wherever possible.
+    """
+    progress = progress or Silent()
+    crew = Crew()
+    try:
+        benchmark, plans, settings, folder = _prepare(options, crew, progress)
+    except HarnessError as error:
+        crew.fail(str(error))
+        raise
+    if not crew.leads:
+        progress = Silent()
+    if crew.leads:
+        with folder.lock():
+            facts = _generate(options, benchmark, plans, settings, folder, crew, progress)
+            return _conclude(options, benchmark, plans, settings, folder, facts, progress)
+    _generate(options, benchmark, plans, settings, folder, crew, progress)
+    return None
+
+
+def _prepare(
+    options: RunOptions, crew: Crew, progress: Progress
+) -> tuple[Benchmark, tuple[PairPlan, ...], Settings, RunFolder]:
+    own = bool(options.adapters or options.models or options.endpoint)
+    adapters = options.adapters if own else (str(asset("adapters", STARTER)),)
+    benchmark = options.selection.load(default=DEFAULT_BENCHMARK if own else STARTER)
+    settings = options.settings
+    if not settings.max_new_tokens:
+        settings = settings.replace(max_new_tokens=benchmark.max_new_tokens)
+    if options.endpoint:
+        if options.adapters:
+            raise UsageError(
+                "--adapter and --endpoint do not go together", "name the served adapter with --model"
+            )
+        plans = plan_endpoint(
+            options.endpoint, options.models, prompts=options.prompts, benchmark_prompt=benchmark.prompt
+        )
+    else:
+        if len(options.models) > 1:
+            raise UsageError("several --model without --endpoint", "run one base at a time")
+        plans = plan_pairs(
+            adapters=adapters,
+            model=options.models[0] if options.models else None,
+            prompts=options.prompts,
+            include_base=options.include_base,
+            benchmark_prompt=benchmark.prompt,
+            settings=settings,
+        )
+    facts = _fingerprint(benchmark, plans, settings)
+    path = options.output or _default_output(benchmark, plans, facts)
+    if crew.leads:
+        folder = RunFolder.open(path, facts, command=options.command)
+        crew.agree({"path": str(path)})
+        for plan in plans:
+            if plan.download:
+                progress.say(plan.download)
+    else:
+        folder = RunFolder.open(Path(crew.agree(None)["path"]), facts)
+    return benchmark, plans, settings, folder
+
+
+def _fingerprint(benchmark: Benchmark, plans: Sequence[PairPlan], settings: Settings) -> dict[str, Any]:
+    """All that the completions depend on; how fast they come and how they are judged is left out."""
+    return {
+        "benchmark": {"name": benchmark.name, "split": benchmark.split, "data": benchmark.data_hash},
+        "pairs": {plan.name: plan.fingerprint() for plan in plans},
+        "generation": settings.fingerprint(),
+    }
+
+
+def _default_output(benchmark: Benchmark, plans: Sequence[PairPlan], facts: Mapping[str, Any]) -> Path:
+    names = [plan.name for plan in plans if plan.name != "base"] or [plan.name for plan in plans]
+    stem = re.sub(r"[^\w.+-]+", "_", "-".join([benchmark.name, *names]))[:80]
+    return Path("reports", "runs", f"{stem}-{digest(facts)[:8]}")
+
+
+def _generate(
+    options: RunOptions,
+    benchmark: Benchmark,
+    plans: Sequence[PairPlan],
+    settings: Settings,
+    folder: RunFolder,
+    crew: Crew,
+    progress: Progress,
+) -> dict[str, Any]:
+    done = crew.agree(sorted({key[:2] for key in _complete(folder, settings)}) if crew.leads else None)
+    finished = {(pair, id_) for pair, id_ in done}
+    examples = {example.id: example for example in benchmark.examples}
+    todo = {plan.name: [id_ for id_ in examples if (plan.name, id_) not in finished] for plan in plans}
+    left = sum(map(len, todo.values()))
+    if finished:
+        progress.say(f"Going on: {len(finished)} of {len(examples) * len(plans)} answers are there already.")
+    cost: dict[str, Any] = {}
+    facts: dict[str, Any] = {}
+    generator: Generator | None = None
+    try:
+        if left:
+            generator = _open(options, plans, settings, progress)
+            facts = dict(generator.facts)
+        with journal.Journal(folder.path, crew.rank) as book:
+            for plan in plans:
+                if generator is None or not todo[plan.name]:
+                    continue
+                with progress.stage(f"Generating · {plan.name}", len(todo[plan.name])) as advance:
+                    _generate_pair(
+                        generator, plan.name, examples, todo[plan.name], settings, crew, book, advance
+                    )
+                cost[plan.name] = generator.cost(plan.name).to_json()
+    finally:
+        if generator is not None:
+            generator.close()
+    everyone = crew.gather({"cost": cost, "facts": facts})
+    return {
+        "config": {**asdict(settings), **everyone[0]["facts"], "processes": crew.size},
+        "cost": {benchmark.name: everyone[0]["cost"] if crew.size == 1 else _sum_costs(everyone)},
+    }
+
+
+def _open(
+    options: RunOptions, plans: Sequence[PairPlan], settings: Settings, progress: Progress
+) -> Generator:
+    if options.endpoint:
+        return connect(options.endpoint, plans, settings)
+    return load(plans, settings, progress.say)
+
+
+def _generate_pair(
+    generator: Generator,
+    pair: str,
+    examples: Mapping[str, Example],
+    todo: Sequence[str],
+    settings: Settings,
+    crew: Crew,
+    book: journal.Journal,
+    advance: Callable[..., None],
+) -> None:
+    longest_first = sorted(todo, key=lambda id_: -len(examples[id_].context) - len(examples[id_].question))
+    for chunk in crew.chunks(longest_first if crew.size > 1 else todo, _CHUNK):
+        for completion in generator.generate(pair, [examples[id_] for id_ in chunk]):
+            book.append(completion)
+            if completion.sample == settings.samples - 1:
+                advance(1, note=generator.cost(pair).rate())
+
+
+def _complete(folder: RunFolder, settings: Settings) -> Iterator[tuple[str, str]]:
+    found = journal.read(folder.path)
+    for pair, id_, sample in found:
+        if sample == 0 and all((pair, id_, other) in found for other in range(settings.samples)):
+            yield pair, id_
+
+
+def _conclude(
+    options: RunOptions,
+    benchmark: Benchmark,
+    plans: Sequence[PairPlan],
+    settings: Settings,
+    folder: RunFolder,
+    facts: Mapping[str, Any],
+    progress: Progress,
+) -> RunResult:
+    completions = journal.read(folder.path)
+    predictions = [
+        _prediction(completions[plan.name, example.id, sample])
+        for plan in plans
+        for example in benchmark.examples
+        for sample in range(settings.samples)
+    ]
+    predictions += _rule_row(benchmark)
+    too_long = sum(p.finish == "prompt_too_long" for p in predictions)
+    notes = [*benchmark_notes(benchmark)]
+    if too_long:
+        notes.append(f"{too_long} prompts were longer than the model's context and count as wrong.")
+    return conclude(
+        folder,
+        benchmark,
+        predictions,
+        judging=options.judging,
+        scorers=options.scorers or benchmark.scorers,
+        facts={**facts, "pairs": {plan.name: plan.to_json() for plan in plans}, "command": options.command},
+        progress=progress,
+        notes=notes,
+    )
+
+
+def benchmark_notes(benchmark: Benchmark) -> list[str]:
+    """What a benchmark itself wants said beside its figures."""
+    return [note for note in [benchmark.about.get("note")] if note]
+
+
+def _rule_row(benchmark: Benchmark) -> list[Prediction]:
+    if "rule" not in benchmark.about.get("baselines", ""):
+        return []
+    from harness.benchmarks import rule
+
+    return [Prediction(id=e.id, pair="rule", sql=rule(e)) for e in benchmark.examples]
+
+
+def _prediction(completion: Completion) -> Prediction:
+    extracted = extract_sql(completion.text)
+    return Prediction(
+        id=completion.id,
+        pair=completion.pair,
+        sql=extracted.sql,
+        completion=completion.text,
+        clean=extracted.clean,
+        finish=completion.finish,
+        sample=completion.sample,
+    )
+
+
+def _sum_costs(everyone: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Tokens and seconds over all processes (seconds are processor-seconds then)."""
+    total: dict[str, Any] = {}
+    for part in everyone:
+        for pair, cost in part["cost"].items():
+            total[pair] = _add(total[pair], cost) if pair in total else cost
+    return total
+
+
+def _add(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
+    def one(key: str) -> Any:
+        x, y = a.get(key), b.get(key)
+        if isinstance(x, dict) and isinstance(y, dict):
+            return _add(x, y)
+        if key in {"peak_memory_bytes", "padding_share"}:
+            return max(x or 0, y or 0)
+        return (x or 0) + (y or 0)
+
+    return {key: one(key) for key in {**a, **b}}
+
+
+def default_workers() -> int:
+    """Judging processes where nobody says: the processor's cores, eight at most."""
+    return min(8, os.cpu_count() or 1)

@@ -1,0 +1,99 @@
+"""Judge predictions of any origin: the way of the data, entered at the predictions."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UsageError
+from harness.records import Benchmark, Prediction
+from harness.runs.folder import RunFolder, digest
+from harness.runs.judging import Judging, RunResult, conclude
+from harness.runs.predictions import read_predictions
+from harness.runs.progress import Progress, Silent
+from harness.runs.selection import Selection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreOptions:
+    """What to score. One pair for each file of predictions."""
+
+    predictions: tuple[Path, ...]
+    selection: Selection
+    output: Path | None = None
+    judging: Judging = Judging()
+    scorers: tuple[str, ...] = ()
+    command: str = ""
+
+
+def score(options: ScoreOptions, progress: Progress | None = None) -> RunResult:
+    """Read, judge and write; needs no torch.
+
+    Raises:
+        DataError: a file of predictions cannot be read, or fits the examples nowhere.
+    """
+    progress = progress or Silent()
+    benchmark = options.selection.load()
+    names = pair_names(options.predictions)
+    predictions: list[Prediction] = []
+    notes: list[str] = []
+    for path, name in zip(options.predictions, names, strict=True):
+        read = read_predictions(path, benchmark, pair=name)
+        predictions += read.predictions
+        notes += [f"{name}: {note}" for note in read.notes()]
+    for note in notes:
+        progress.say(note)
+    hashes = {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in zip(names, options.predictions, strict=True)
+    }
+    facts = {
+        "benchmark": {"name": benchmark.name, "split": benchmark.split, "data": benchmark.data_hash},
+        "predictions": hashes,
+    }
+    folder = RunFolder.open(
+        options.output or _default_output(benchmark, names, digest(facts)), facts, command=options.command
+    )
+    with folder.lock():
+        return conclude(
+            folder,
+            benchmark,
+            predictions,
+            judging=options.judging,
+            scorers=options.scorers or benchmark.scorers,
+            facts={
+                "pairs": {
+                    name: {"predictions": str(path), "sha256": hashes[name]}
+                    for name, path in zip(names, options.predictions, strict=True)
+                },
+                "command": options.command,
+            },
+            progress=progress,
+            notes=notes,
+        )
+
+
+def pair_names(paths: Sequence[Path]) -> list[str]:
+    """Stems without any suffix; a second one of the same name gets ``-2``.
+
+    >>> pair_names([Path("a/p.jsonl.gz"), Path("b/p.txt"), Path("q.1.sql")])
+    ['p', 'p-2', 'q']
+    """
+    if not paths:
+        raise UsageError("there are no predictions to score", "give --predictions FILE")
+    names: list[str] = []
+    for path in paths:
+        stem = path.name.split(".")[0] or path.name
+        number = sum(
+            name == stem or re.fullmatch(re.escape(stem) + r"-\d+", name) is not None for name in names
+        )
+        names.append(f"{stem}-{number + 1}" if number else stem)
+    return names
+
+
+def _default_output(benchmark: Benchmark, names: Sequence[str], fingerprint: str) -> Path:
+    stem = re.sub(r"[^\w.+-]+", "_", "-".join([benchmark.name, *names]))[:80]
+    return Path("reports", "runs", f"score-{stem}-{fingerprint[:8]}")
