@@ -132,9 +132,8 @@ def _parse(path: Path, text: str) -> tuple[Form, list[_Entry]]:
             whole = json.loads(text)
         except ValueError:
             whole = None  # several lines, each an object
-        if isinstance(whole, dict) and whole and all(isinstance(value, str) for value in whole.values()):
-            if not {"sql", "completion"} & whole.keys():
-                return "bird", list(_bird(whole))
+        if isinstance(whole, dict) and _is_bird(whole):
+            return "bird", list(_bird(whole))
         return _objects(path, list(_json_lines(path, text)))
     if start[:1] == "[":
         try:
@@ -207,6 +206,11 @@ def _key(item: Mapping[str, Any]) -> str | None:
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def _is_bird(whole: Mapping[str, Any]) -> bool:
+    texts = all(isinstance(value, str) for value in whole.values())
+    return bool(whole) and texts and not {"sql", "completion"} & whole.keys()
 
 
 def _bird(whole: Mapping[str, str]) -> Iterator[_Entry]:

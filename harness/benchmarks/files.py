@@ -1,0 +1,200 @@
+"""Examples from a file: JSONL, JSON, CSV or Parquet, the first three also as .gz.
+
+A row has ``question``, ``context`` and ``answer`` (or ``gold``), and may have ``id`` (else the row's number
+from 0), ``db_id``, ``evidence``, ``kind`` and ``database`` (a SQLite file, relative to the data); other
+short values travel in ``Example.meta``.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.errors import DataError
+from harness.records import Example
+
+FORMATS = (".jsonl", ".json", ".csv", ".parquet")
+_SHORT = 200
+
+
+class Row(NamedTuple):
+    """One row of a file, and where it stands there: "line 3" or "item 3", counted from 1."""
+
+    where: str
+    values: Mapping[str, Any]
+
+
+def stem(path: Path) -> str:
+    """The file's name without any suffix: ``p.jsonl.gz`` is ``p``."""
+    return path.name.split(".", 1)[0] or path.name
+
+
+def read_text(path: Path) -> str:
+    """The text of a file, unpacked where it ends in .gz."""
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return data.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file", "check the path") from None
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}, line {line}: not UTF-8", "save the file as UTF-8") from None
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read ({error})", "check the file") from None
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a JSONL, JSON, CSV or Parquet file; DataError names the file and the line."""
+    form = next((suffix for suffix in reversed(path.suffixes) if suffix != ".gz"), "")
+    if form == ".parquet":
+        return _parquet(path)
+    if form == ".csv":
+        return _csv(path)
+    if form in {".json", ".jsonl", ".ndjson"}:
+        text = read_text(path)
+        return _array(path, text) if text.lstrip()[:1] == "[" else _lines(path, text)
+    raise DataError(f"{path}: '{form}' is no format of data", f"use one of {' '.join(FORMATS)} (.gz too)")
+
+
+def _lines(path: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            values = json.loads(line)
+        except ValueError as error:
+            raise DataError(
+                f"{path}, line {number}: not JSON ({error})", "mend or remove that line"
+            ) from None
+        yield Row(f"line {number}", _mapping(path, f"line {number}", values))
+
+
+def _array(path: Path, text: str) -> Iterator[Row]:
+    try:
+        items = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON ({error})", "mend the file") from None
+    for number, values in enumerate(items, start=1):
+        yield Row(f"item {number}", _mapping(path, f"item {number}", values))
+
+
+def _mapping(path: Path, where: str, values: Any) -> Mapping[str, Any]:
+    if not isinstance(values, dict):
+        raise DataError(f"{path}, {where}: {type(values).__name__} instead of an object", "mend that row")
+    return values
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    csv.field_size_limit(1 << 24)
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+    line = 1
+    try:
+        for values in reader:
+            if None in values or None in values.values():
+                raise DataError(
+                    f"{path}, line {line + 1}: not {len(reader.fieldnames or ())} fields as in the header",
+                    "mend that row (quote fields that contain commas)",
+                )
+            yield Row(f"line {line + 1}", {key: value for key, value in values.items() if value != ""})
+            line = reader.line_num
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: not CSV ({error})", "mend that line") from None
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    from pyarrow import ArrowException, parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+        number = 0
+        for batch in file.iter_batches():
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(f"row {number}", {key: value for key, value in values.items() if value is not None})
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file", "check the path") from None
+    except (ArrowException, OSError) as error:
+        raise DataError(f"{path}: not Parquet ({error})", "check the file") from None
+
+
+def to_examples(path: Path, rows: Iterable[Row], context_field: str = "context") -> Iterator[Example]:
+    """Rows of a file as examples; DataError names the row and the field that it lacks."""
+    seen: dict[str, str] = {}
+    for number, (where, values) in enumerate(rows):
+        gold = "answer" if "answer" in values else "gold"
+        taken = {"id", "question", context_field, gold, "db_id", "evidence", "kind", "database"}
+        question, context, answer = (
+            _text(path, where, values, field, name)
+            for field, name in (("question", "question"), (context_field, context_field), (gold, "answer"))
+        )
+        identity = str(values.get("id", number))
+        if identity in seen:
+            raise DataError(
+                f"{path}, {where}: id '{identity}' stands at {seen[identity]} too", "make ids unique"
+            )
+        seen[identity] = where
+        database = values.get("database")
+        yield Example(
+            id=identity,
+            question=question,
+            context=context,
+            gold=answer,
+            db_id=_optional(values.get("db_id")),
+            database=(path.parent / str(database)).resolve() if database else None,
+            evidence=_optional(values.get("evidence")),
+            kind=_optional(values.get("kind")),
+            meta={key: value for key, value in values.items() if key not in taken and _is_short(value)},
+        )
+
+
+def _text(path: Path, where: str, values: Mapping[str, Any], field: str, name: str) -> str:
+    value = values.get(field)
+    if value is None:
+        has = ", ".join(sorted(values)) or "nothing"
+        raise DataError(f"{path}, {where}: no '{name}' (it has {has})", f"give every row a '{name}'")
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(f"{path}, {where}: '{name}' is not text", "mend that row")
+    return value
+
+
+def _optional(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _is_short(value: Any) -> bool:
+    return (isinstance(value, str) and len(value) <= _SHORT) or isinstance(value, int | float)
+
+
+def select(
+    examples: Sequence[Example], *, limit: int | None = None, ids: Sequence[str] | None = None
+) -> tuple[Example, ...]:
+    """The examples of these ids, in the benchmark's order, and of those the first ``limit``."""
+    chosen = tuple(examples)
+    if ids is not None:
+        wanted = set(ids)
+        chosen = tuple(example for example in chosen if example.id in wanted)
+        if unknown := sorted(wanted - {example.id for example in chosen}):
+            raise DataError(f"no example has id '{unknown[0]}' ({len(unknown)} unknown)", "check --ids")
+    return chosen[:limit]
+
+
+def hash_examples(examples: Iterable[Example]) -> str:
+    """SHA-256 over what is asked and what is expected: id, question, context, gold and evidence."""
+    digest = hashlib.sha256()
+    for example in examples:
+        values = (
+            example.id,
+            example.question,
+            example.context,
+            example.gold,
+            example.db_id,
+            example.evidence,
+        )
+        digest.update(json.dumps(values, ensure_ascii=False).encode() + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,108 @@
+"""A benchmark by name or a file of one's own, as the record that the rest of the harness takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.benchmarks import files
+from harness.benchmarks.spec import BenchmarkSpec, get_spec
+from harness.errors import BenchmarkError, DataError
+from harness.records import Benchmark, Example
+
+
+class Loaded(NamedTuple):
+    """What a source's reader hands back: examples of one split, facts about them, the data's folder."""
+
+    examples: Sequence[Example]
+    about: dict[str, str]
+    folder: Path | None = None
+
+
+def load_benchmark(
+    name: str,
+    *,
+    data: Path | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    ids: Sequence[str] | None = None,
+    context_field: str | None = None,
+    seed: int = 0,
+) -> Benchmark:
+    """The examples of a benchmark's split (its default one unless ``split`` says otherwise).
+
+    ``data`` is a local file or folder in the benchmark's own form and takes the place of the download.
+    ``ids`` and then ``limit`` choose among the examples. ``seed`` is that of a variant that shuffles.
+    BenchmarkError where the benchmark is unknown or not here (with what to fetch and where to put it),
+    DataError where a row is malformed.
+    """
+    spec = get_spec(name)
+    chosen = split or spec.split
+    loaded = _read(spec, chosen, data, context_field, seed)
+    examples = files.select(loaded.examples, limit=limit, ids=ids)
+    if not examples:
+        raise BenchmarkError(
+            f"benchmark '{spec.name}', split '{chosen}', has no examples", "check --limit and the data"
+        )
+    source = spec.source
+    about = {"title": spec.title, "source": source.hub or source.url, "licence": source.licence}
+    return Benchmark(
+        name=spec.name,
+        split=chosen,
+        examples=examples,
+        prompt=spec.to_prompt(),
+        rules=spec.to_rules(),
+        dialect=spec.dialect,
+        scorers=spec.scorers,
+        max_new_tokens=spec.generation.max_new_tokens,
+        data_hash=files.hash_examples(examples),
+        about=about | {"variant": source.variant, "baselines": " ".join(spec.baselines)} | loaded.about,
+        folder=loaded.folder,
+    )
+
+
+def load_file(
+    path: Path,
+    *,
+    context_field: str | None = None,
+    limit: int | None = None,
+    ids: Sequence[str] | None = None,
+) -> Benchmark:
+    """Data of one's own as a benchmark named by the file's stem, with default prompt and rules."""
+    examples = files.select(
+        list(files.to_examples(path, files.read_rows(path), context_field or "context")), limit=limit, ids=ids
+    )
+    if not examples:
+        raise DataError(f"{path}: no rows", "give it at least one question")
+    return Benchmark(
+        name=files.stem(path),
+        split="all",
+        examples=examples,
+        data_hash=files.hash_examples(examples),
+        about={"title": path.name, "source": str(path)},
+        folder=path.parent,
+    )
+
+
+def _read(spec: BenchmarkSpec, split: str, data: Path | None, context_field: str | None, seed: int) -> Loaded:
+    return _from_files(spec, split, data, context_field)
+
+
+def _from_files(spec: BenchmarkSpec, split: str, data: Path | None, context_field: str | None) -> Loaded:
+    path = data
+    if path is None:
+        if split not in spec.source.files:
+            raise BenchmarkError(
+                f"benchmark '{spec.name}' has no split '{split}'",
+                f"choose one of {', '.join(spec.source.files)}",
+            )
+        path = spec.resolve(spec.source.files[split])
+        if not path.exists():
+            raise BenchmarkError(
+                f"{spec.path}: key 'source.files.{split}': {path} is not there", spec.source.fetch
+            )
+    field = context_field or spec.source.context_field
+    return Loaded(
+        list(files.to_examples(path, files.read_rows(path), field)), {"file": path.name}, path.parent
+    )
