@@ -1,0 +1,270 @@
+"""Which pairs a run evaluates, resolved and checked before anything heavy is imported.
+
+A pair is a base with or without an adapter, the tokenizer and chat template that go with it, and a prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from harness.errors import ModelError, UsageError
+from harness.models.prompts import load_prompt
+from harness.models.sources import Source, download_text, find_adapter, find_base, tensor_shapes
+from harness.records import Prompt
+
+Quantization = Literal["nf4", "fp4", "int8", "none"]
+_TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
+_PROMPT_LEARNING = frozenset({"PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How pairs are loaded and completions generated; all of it goes into a run's fingerprint and record.
+
+    quantization: of the base's linear layers; ``double_quantization`` of their scales too (4-bit only).
+    compute_dtype: of products and activations; "auto" is bfloat16 where the GPU has it, else float16,
+        and float32 on CPU.
+    dequantize: hold the same 4-bit values expanded in the compute dtype ("auto": where memory allows).
+    merge: add the adapter to the dequantised weights, in the compute dtype, instead of beside them.
+    batch_size: rows decoded together at most; None finds it from memory.
+    long_prompts: what becomes of a prompt that does not fit the context with its new tokens: "flag" (not
+        generated, finish "prompt_too_long", counts as wrong) or "truncate" (its first tokens are dropped).
+    temperature: 0 is greedy; else ``samples`` completions an example are drawn, each with its own
+        random numbers, so that they do not depend on batches.
+    """
+
+    quantization: Quantization = "nf4"
+    double_quantization: bool = False
+    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
+    dequantize: Literal["auto", "yes", "no"] = "auto"
+    device: str = "auto"
+    merge: bool = False
+    batch_size: int | None = None
+    max_new_tokens: int = 256
+    long_prompts: Literal["flag", "truncate"] = "flag"
+    seed: int = 0
+    samples: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.samples > 1 and self.temperature <= 0:
+            raise UsageError("several samples of a greedy model are all the same", "add --temperature 0.8")
+        if (
+            self.max_new_tokens < 1
+            or self.samples < 1
+            or (self.batch_size is not None and self.batch_size < 1)
+        ):
+            raise UsageError("batch size, samples and new tokens start at 1", "leave the option out")
+        if self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise UsageError("temperature is 0 or more and top_p in (0, 1]", "leave the option out")
+
+    def decides(self) -> dict[str, Any]:
+        """The settings that decide what is generated, for a fingerprint (speed alone left out)."""
+        speed = {"dequantize", "batch_size", "device"}
+        return {key: value for key, value in asdict(self).items() if key not in speed}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairPlan:
+    """One row of a run: where its base, adapter and tokenizer lie, and how it is asked.
+
+    ``base`` and ``adapter`` are folders or hub ids; ``adapter`` is None for a base or a full fine-tune.
+    The hashes change when weights change. ``tokenizer`` is the adapter's own where it brings one.
+    ``quantized`` says that the base's weights come quantised already, so that ``--quantization`` is not asked.
+    ``download`` says what will be fetched; ``notes`` what a user should know.
+    """
+
+    name: str
+    base: str
+    revision: str | None
+    base_hash: str
+    adapter: str | None
+    adapter_hash: str | None
+    tokenizer: str
+    prompt: Prompt
+    quantized: str | None = None
+    download: str = ""
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as results files record it."""
+        return asdict(self)
+
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """What of the pair decides its completions: weights and prompt, not where they lie."""
+        asked = asdict(self.prompt)
+        asked.pop("origin")
+        return {
+            "base": self.base_hash,
+            "revision": self.revision,
+            "adapter": self.adapter_hash,
+            "prompt": asked,
+        }
+
+
+def plan_pairs(
+    *,
+    adapters: Sequence[str],
+    model: str | None = None,
+    prompts: Sequence[str] = (),
+    include_base: bool = True,
+    benchmark_prompt: Prompt | None = None,
+    settings: Settings | None = None,
+) -> tuple[PairPlan, ...]:
+    """The pairs of a run: each distinct base first (where asked for), then the adapters in their order.
+
+    ``prompts`` is empty (the benchmark's for all), one choice for all, or one an adapter; a base takes the
+    choice of its first adapter, so that both are asked the same. An adapter's own tokenizer, chat template
+    and prompt file win over the base's.
+
+    Raises:
+        ModelError, UsageError: whatever of it cannot work, with its remedy.
+    """
+    settings = settings or Settings()
+    benchmark_prompt = benchmark_prompt or Prompt()
+    if not adapters and model is None:
+        raise UsageError("no pair to evaluate", "give --adapter or --model")
+    if len(prompts) not in {0, 1, max(1, len(adapters))}:
+        raise UsageError(
+            f"{len(prompts)} prompts for {len(adapters)} adapters", "give one --prompt, or one an adapter"
+        )
+    choices = (
+        list(prompts) * max(1, len(adapters))
+        if len(prompts) == 1
+        else list(prompts) or ["benchmark"] * max(1, len(adapters))
+    )
+    rows: list[PairPlan] = []
+    bases: dict[tuple[str, str | None], PairPlan] = {}
+    for text, choice in zip(adapters, choices, strict=True) if adapters else ():
+        found, notes = find_adapter(text)
+        if "peft_type" in found.config:
+            base = _base_of(found, model)
+            _check_adapter(found, base, settings)
+            first = bases.setdefault(
+                (base.where, base.revision),
+                _row("base", base, None, _prompt(choice, benchmark_prompt, found, base_row=True), []),
+            )
+            rows.append(
+                _row(
+                    _name(text), base, found, _prompt(choice, benchmark_prompt, found), notes, first.base_hash
+                )
+            )
+        else:
+            notes.append(f"{text} is a whole model, no adapter")
+            rows.append(_row(_name(text), found, None, _prompt(choice, benchmark_prompt, found), notes))
+    if model is not None and not bases:
+        base = find_base(model, near=None, revision=None, named_by="--model")
+        bases[base.where, None] = _row(
+            "base", base, None, _prompt(choices[0], benchmark_prompt, base, base_row=True), []
+        )
+    chosen = [*(bases.values() if include_base or not rows else ()), *rows]
+    return tuple(
+        replace(row, name=name)
+        for row, name in zip(chosen, _unique([row.name for row in chosen]), strict=True)
+    )
+
+
+def _name(text: str) -> str:
+    path = Path(text).expanduser()
+    return (path.resolve().name if path.exists() else text).replace("/", "__")
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    taken: list[str] = []
+    for name in names:
+        number, new = 1, name
+        while new in taken:
+            number += 1
+            new = f"{name}-{number}"
+        taken.append(new)
+    return taken
+
+
+def _prompt(choice: str, benchmark: Prompt, source: Source, *, base_row: bool = False) -> Prompt:
+    prompt = load_prompt(choice, benchmark, source.folder)
+    template = source.folder / "chat_template.jinja" if source.folder else None
+    if prompt.form == "chat" and not prompt.chat_template and template and template.exists() and not base_row:
+        prompt = replace(prompt, chat_template=template.read_text("utf-8"))
+    return prompt
+
+
+def _row(
+    name: str,
+    base: Source,
+    adapter: Source | None,
+    prompt: Prompt,
+    notes: Sequence[str],
+    base_hash: str | None = None,
+) -> PairPlan:
+    own = adapter if adapter is not None and adapter.has(*_TOKENIZER) else base
+    quantized = base.config.get("quantization_config")
+    method = str(quantized.get("quant_method", "quantised")) if isinstance(quantized, dict) else None
+    said = [f"the base comes quantised already ({method}) and stays so"] if method else []
+    return PairPlan(
+        name=name,
+        base=base.where,
+        revision=base.revision,
+        base_hash=base_hash or base.hash,
+        adapter=adapter.where if adapter else None,
+        adapter_hash=adapter.hash if adapter else None,
+        tokenizer=own.where,
+        prompt=prompt,
+        quantized=method,
+        download=download_text([base] + [adapter] * (adapter is not None)),
+        notes=(*notes, *said),
+    )
+
+
+def _base_of(adapter: Source, model: str | None) -> Source:
+    named = adapter.config.get("base_model_name_or_path")
+    if model is not None:
+        return find_base(model, near=None, revision=None, named_by="--model")
+    if not named:
+        raise ModelError(
+            f"adapter {adapter.id} does not name its base", "say which it is: --model PATH_OR_HUB_ID"
+        )
+    revision = adapter.config.get("revision")
+    return find_base(str(named), near=adapter.folder, revision=revision, named_by=f"adapter {adapter.id}")
+
+
+def _check_adapter(adapter: Source, base: Source, settings: Settings) -> None:
+    kind = str(adapter.config["peft_type"])
+    if kind in _PROMPT_LEARNING:
+        raise ModelError(
+            f"adapter {adapter.id} is of type {kind}, which adds prompt vectors",
+            "only adapters of weights (LoRA and kin) are evaluated",
+        )
+    if settings.merge and kind != "LORA":
+        raise ModelError(f"--merge works for LoRA, {adapter.id} is {kind}", "leave --merge out")
+    if adapter.folder is None or base.folder is None or "quantization_config" in base.config:
+        return
+    held, wanted = tensor_shapes(base.folder), tensor_shapes(adapter.folder)
+    if not held:
+        return  # .bin weights: checked when loaded
+    for name, shape in wanted.items():
+        module, _, part = name.removeprefix("base_model.model.").rpartition(".lora_")
+        if part not in {"A.weight", "B.weight"}:
+            continue
+        base_shape = held.get(f"{module}.weight", held.get(f"model.{module}.weight"))
+        if base_shape is None:
+            raise _misfit(adapter, base, f"it changes {module}, which the base does not have")
+        inside = base_shape[::-1] if adapter.config.get("fan_in_fan_out") else base_shape
+        if (part == "A.weight" and shape[1] != inside[1]) or (part == "B.weight" and shape[0] != inside[0]):
+            raise _misfit(
+                adapter,
+                base,
+                f"{module} is {inside[0]}×{inside[1]} there, lora_{part[0]} is {shape[0]}×{shape[1]}",
+            )
+
+
+def _misfit(adapter: Source, base: Source, detail: str) -> ModelError:
+    return ModelError(
+        f"adapter {adapter.id} does not fit base {base.id}: {detail}",
+        "it was trained on another model: name that one with --model",
+    )

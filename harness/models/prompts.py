@@ -1,0 +1,119 @@
+"""How a question becomes the text that a model sees: chat form, plain form, and whose prompt it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import ModelError, UsageError
+from harness.records import Example, Prompt
+
+PROMPT_FILES = ("prompt.yaml", "prompt.yml", "prompt.json")
+_FIELD = re.compile(r"\{(context|question|evidence)\}")
+
+
+def fill(template: str, example: Example) -> str:
+    """A template with an example's fields in it; braces in the data are safe.
+
+    >>> fill("{context} {x}\\nQ: {question}", Example(id="0", question="{context}?", context="C", gold=""))
+    'C {x}\\nQ: {context}?'
+    """
+    values = {"context": example.context, "question": example.question, "evidence": example.evidence or ""}
+    return _FIELD.sub(lambda found: values[found[1]], template)
+
+
+def messages(prompt: Prompt, example: Example) -> list[dict[str, str]]:
+    """The chat turns of a prompt, as chat templates and served models take them."""
+    turns = [{"role": "system", "content": prompt.system}] if prompt.system else []
+    return [*turns, {"role": "user", "content": fill(prompt.user, example)}]
+
+
+def render(prompt: Prompt, example: Example, tokenizer: Any) -> str:
+    """The whole text that a model continues.
+
+    A template without a system role gets the system text in front of the user's.
+    """
+    if prompt.form == "plain":
+        return fill(prompt.user, example)
+    turns = messages(prompt, example)
+    options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
+    if prompt.chat_template:
+        options["chat_template"] = prompt.chat_template
+    try:
+        return str(tokenizer.apply_chat_template(turns, **options))
+    except Exception as error:
+        if prompt.system is None or "system" not in str(error).lower():
+            raise ModelError(
+                f"the chat template cannot be used: {error}", "give another one: --prompt FILE"
+            ) from error
+    joined = {"role": "user", "content": f"{prompt.system}\n\n{turns[-1]['content']}"}
+    return str(tokenizer.apply_chat_template([joined], **options))
+
+
+def load_prompt(choice: str, benchmark: Prompt, adapter: Path | None) -> Prompt:
+    """The prompt that ``--prompt benchmark|adapter|FILE`` asks for.
+
+    FILE is YAML or JSON with any of ``system``, ``user``, ``form``, ``chat_template`` (the template's text or
+    the path of a .jinja file beside it); a .jinja file is a chat template, a .txt file a plain template.
+    ``adapter`` reads prompt.yaml or prompt.json in the adapter's folder. What a file leaves out is the benchmark's.
+
+    Raises:
+        ModelError, UsageError: no such file, or a key that is unknown or malformed.
+    """
+    if choice == "benchmark":
+        return benchmark
+    if choice == "adapter":
+        found = [adapter / name for name in PROMPT_FILES if adapter and (adapter / name).exists()]
+        if not found:
+            raise ModelError(
+                f"{adapter or 'the pair'} brings no prompt of its own ({' or '.join(PROMPT_FILES[::2])})",
+                "use --prompt benchmark, or write the prompt that it was trained with to a file: --prompt FILE",
+            )
+        return _from_file(found[0], benchmark, "adapter")
+    path = Path(choice).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"prompt file {choice} does not exist", "--prompt takes benchmark, adapter or a file"
+        )
+    return _from_file(path, benchmark, str(path))
+
+
+def _from_file(path: Path, benchmark: Prompt, origin: str) -> Prompt:
+    try:
+        text = path.read_text("utf-8")
+        if path.suffix in {".jinja", ".jinja2"}:
+            return replace(benchmark, form="chat", chat_template=text, origin=origin)
+        if path.suffix == ".txt":
+            return replace(benchmark, form="plain", user=text, system=None, origin=origin)
+        values = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(
+            f"prompt file {path} cannot be read: {error}", "write YAML or JSON in UTF-8"
+        ) from error
+    allowed = {"system", "user", "form", "chat_template"}
+    if not isinstance(values, Mapping) or not set(values) <= allowed:
+        odd = f"the key {min(set(values) - allowed)!r}" if isinstance(values, Mapping) else "no mapping"
+        raise UsageError(f"prompt file {path} has {odd}", f"its keys are {', '.join(sorted(allowed))}")
+    fields: dict[str, Any] = dict(values)
+    if fields.get("form", "chat") not in {"chat", "plain"}:
+        raise UsageError(f"prompt file {path}: form is {fields['form']!r}", "form is chat or plain")
+    if any(
+        not isinstance(value, str) and (value is not None or key == "user") for key, value in fields.items()
+    ):
+        raise UsageError(f"prompt file {path}: every value is text", "quote it")
+    template = fields.get("chat_template")
+    if template and template.endswith(".jinja"):
+        fields["chat_template"] = (path.parent / template).read_text("utf-8")
+    if fields.get("form") == "plain":
+        fields.setdefault("system", None)
+    prompt = replace(benchmark, **fields, origin=origin)
+    if "{question}" not in prompt.user:
+        raise UsageError(
+            f"prompt file {path}: its user template has no {{question}}", "add {context} and {question}"
+        )
+    return prompt

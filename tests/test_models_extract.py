@@ -1,0 +1,49 @@
+"""SQL out of text: the cases are data in tests/cases/extract.jsonl."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.models.extract import extract_sql
+
+CASES = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "cases" / "extract.jsonl").read_text("utf-8").splitlines()
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["why"] for case in CASES])
+def test_case(case):
+    assert extract_sql(case["text"]) == (case["sql"], case["clean"])
+
+
+@given(st.text(alphabet="SELECTFROMselectwith \n;'\"`()<>|-,ab=1", max_size=200))
+def test_any_text_is_taken_apart_and_taking_apart_twice_changes_nothing(text):
+    sql, clean = extract_sql(text)
+    if sql is not None:
+        assert sql in text
+        assert sql == sql.strip()
+    else:
+        assert not clean
+
+
+def test_real_completions_give_the_published_sql(shared_data):
+    for name in ("baseline", "finetuned6000"):
+        path = shared_data / "predictions" / f"wikisql-test500-qwen2.5-1.5b-{name}.jsonl.gz"
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        different = [
+            row for row in rows if (extract_sql(row["completion"]).sql or "") != row["sql"].rstrip("; \n`")
+        ]
+        assert len(different) <= 2, different
+
+
+def test_extraction_needs_no_torch():
+    code = "import sys, harness.models.extract, harness.models.plan; assert not {'torch', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
