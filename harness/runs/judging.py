@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class Judging:
     ``size`` is the number of databases an example, ``workers`` that of processes, ``witnesses`` that
     of wrong predictions which get their smallest database at once (the others on demand), ``cache``
     the folder of built suites (None: the user's cache). ``policy`` asks for the score with each rule
-    flipped.
+    flipped. ``official`` are the official scorers' options (``scoring.official.Options``).
     """
 
     size: int = 8
@@ -39,6 +39,7 @@ class Judging:
     witnesses: int = 200
     policy: bool = True
     cache: Path | None = None
+    official: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ def conclude(
 ) -> RunResult:
     """Judge every prediction and write the run's samples, results and database."""
     samples = _judge(benchmark, predictions, judging, progress)
-    samples = _with_official(benchmark, samples, scorers, progress)
+    samples = _with_official(benchmark, samples, scorers, judging, progress)
     witnesses = _witnesses(benchmark, samples, judging, progress)
     rows = write_samples(samples_path(folder, benchmark.name), samples, witnesses)
     results = {benchmark.name: summarise(samples)}
@@ -128,11 +129,11 @@ def _judge(
 
 
 def _with_official(
-    benchmark: Benchmark, samples: list[Sample], scorers: Sequence[str], progress: Progress
+    benchmark: Benchmark, samples: list[Sample], scorers: Sequence[str], judging: Judging, progress: Progress
 ) -> list[Sample]:
     if not scorers:
         return samples
-    from harness.scoring.official import score_official
+    from harness.scoring.official import Options, score_official
 
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     predictions: dict[str, dict[str, Prediction]] = defaultdict(dict)
@@ -142,7 +143,9 @@ def _with_official(
     with progress.stage("Official scores", len(scorers) * len(predictions)) as advance:
         for scorer in scorers:
             for pair, by_id in predictions.items():
-                for id_, value in score_official(scorer, benchmark, by_id).items():
+                for id_, value in score_official(
+                    scorer, benchmark, by_id, options=Options(**judging.official)
+                ).items():
                     found[pair, id_][scorer] = value
                 advance()
     return [

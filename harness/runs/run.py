@@ -248,9 +248,9 @@ def benchmark_notes(benchmark: Benchmark) -> list[str]:
 def _rule_row(benchmark: Benchmark) -> list[Prediction]:
     if "rule" not in benchmark.about.get("baselines", ""):
         return []
-    from harness.benchmarks import rule
+    from harness.benchmarks import apply_rule
 
-    return [Prediction(id=e.id, pair="rule", sql=rule(e)) for e in benchmark.examples]
+    return [Prediction(id=e.id, pair="rule", sql=apply_rule(e)) for e in benchmark.examples]
 
 
 def _prediction(completion: Completion) -> Prediction:

@@ -1,0 +1,524 @@
+"""The command line: each command parses, calls one function, prints what it gives.
+
+Nothing heavy is imported here: ``--help``, ``score``, ``compare``, ``check`` and ``leaderboard`` run
+without torch.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from harness import __version__
+from harness.errors import RunError, UsageError
+
+app = typer.Typer(
+    name="harness",
+    help="Evaluate models that write SQL: base+adapter in 4-bit, verdicts on databases that discriminate.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document as the last line on standard output.")
+]
+Output = Annotated[
+    Path | None, typer.Option(help="The run's folder. [default: one of its own under reports/runs]")
+]
+BenchmarkName = Annotated[str | None, typer.Option("--benchmark", help="A benchmark: see `benchmarks`.")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="A file of your own (JSONL, JSON, CSV, Parquet), or the data of --benchmark in its own form."
+    ),
+]
+Split = Annotated[str | None, typer.Option(help="The benchmark's split. [default: the benchmark's]")]
+ContextField = Annotated[
+    str | None, typer.Option(help="Field that holds the CREATE statements. [default: context]")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N examples.")]
+Ids = Annotated[str | None, typer.Option(help="Only these ids: comma-separated, or @FILE with one a line.")]
+Dialect = Annotated[
+    str | None, typer.Option(help="SQL dialect of golds and predictions, as sqlglot names it.")
+]
+Case = Annotated[
+    Literal["exact", "ignore"] | None,
+    typer.Option(help="Does text differ by case alone. [default: the benchmark's]"),
+]
+Keys = Annotated[
+    Literal["sound", "declared", "loose"] | None, typer.Option(help="Which keys hold in the databases made.")
+]
+Types = Annotated[
+    Literal["inferred", "declared"] | None, typer.Option(help="Column types: from use, or as declared.")
+]
+Nulls = Annotated[Literal["forgive", "count"] | None, typer.Option(help="A difference on NULLs alone.")]
+Ties = Annotated[
+    Literal["forgive", "count"] | None, typer.Option(help="A difference on ties of a superlative alone.")
+]
+Columns = Annotated[Literal["any", "exact"] | None, typer.Option(help="May a result's columns be permuted.")]
+Distinct = Annotated[Literal["count", "strip"] | None, typer.Option(help="Does DISTINCT count.")]
+Readings = Annotated[
+    Literal["all", "literal"] | None, typer.Option(help="Readings of a gold with a questionable literal.")
+]
+Databases = Annotated[int, typer.Option(min=1, max=64, help="Databases an example.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Judging processes. [default: cores, 8 at most]")]
+Witnesses = Annotated[
+    int, typer.Option(min=0, help="How many wrong predictions get their smallest database at once.")
+]
+Policy = Annotated[bool, typer.Option(help="Also give the score with each rule of a verdict flipped.")]
+Scorer = Annotated[
+    list[str] | None, typer.Option("--scorer", help="An official metric as well; may be repeated.")
+]
+OfficialTables = Annotated[
+    Path | None, typer.Option(help="tables.json for the Spider scorers, where the benchmark has none.")
+]
+OfficialDatabases = Annotated[
+    Path | None,
+    typer.Option(help="Folder of DB/DB.sqlite for the official scorers, where the benchmark has none."),
+]
+KeepDistinct = Annotated[bool, typer.Option(help="spider_execution: DISTINCT counts.")]
+PlugValues = Annotated[bool, typer.Option(help="spider_execution: the gold's values into the prediction.")]
+Seed = Annotated[int, typer.Option(help="Seed of databases and of sampling.")]
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(help="Adapter folder or hub id; may be repeated. [default: the starter pair]"),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Base (folder or hub id; [default: the adapter's]), or a served model of --endpoint."
+        ),
+    ] = None,
+    benchmark: BenchmarkName = None,
+    data: Data = None,
+    split: Split = None,
+    context_field: ContextField = None,
+    limit: Limit = None,
+    ids: Ids = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="benchmark, adapter or FILE; once for all adapters or once for each. [default: benchmark]"
+        ),
+    ] = None,
+    base: Annotated[
+        bool, typer.Option("--base/--no-base", help="Evaluate the base itself beside its adapters.")
+    ] = True,
+    quantization: Annotated[
+        Literal["nf4", "fp4", "int8", "none"], typer.Option(help="Weights of the base.")
+    ] = "nf4",
+    double_quantization: Annotated[
+        bool, typer.Option(help="Quantise the quantisation's constants too.")
+    ] = False,
+    compute_dtype: Annotated[
+        Literal["auto", "bfloat16", "float16", "float32"], typer.Option(help="Number format of the products.")
+    ] = "auto",
+    dequantize: Annotated[
+        Literal["auto", "yes", "no"],
+        typer.Option(help="Hold the 4-bit values in 16 bits, where memory allows."),
+    ] = "auto",
+    merge: Annotated[bool, typer.Option(help="Merge the adapter into its base, in 16 bits.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Prompts a batch. [default: by memory]")
+    ] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="[default: the benchmark's]")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Completions an example (pass@k, majority vote).")] = 1,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
+    endpoint: Annotated[
+        str | None, typer.Option(help="URL of an OpenAI-compatible server; see --model.")
+    ] = None,
+    output: Output = None,
+    scorer: Scorer = None,
+    official_tables: OfficialTables = None,
+    official_databases: OfficialDatabases = None,
+    keep_distinct: KeepDistinct = False,
+    plug_values: PlugValues = False,
+    dialect: Dialect = None,
+    case: Case = None,
+    keys: Keys = None,
+    types: Types = None,
+    nulls: Nulls = None,
+    ties: Ties = None,
+    columns: Columns = None,
+    distinct: Distinct = None,
+    readings: Readings = None,
+    databases: Databases = 8,
+    workers: Workers = None,
+    witnesses: Witnesses = 200,
+    policy: Policy = True,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Generate with base and adapter, judge on populated databases, report."""
+    from harness.models import Settings
+    from harness.runs.run import RunOptions
+    from harness.runs.run import run as run_pairs
+
+    screen = _screen(json)
+    options = RunOptions(
+        adapters=tuple(adapter or ()),
+        models=tuple(model or ()),
+        selection=_selection(locals()),
+        prompts=tuple(prompt or ()),
+        include_base=base,
+        endpoint=endpoint,
+        output=output,
+        settings=Settings(
+            quantization=quantization,
+            double_quantization=double_quantization,
+            compute_dtype=compute_dtype,
+            dequantize=dequantize,
+            merge=merge,
+            device=device,
+            batch_size=batch_size,
+            max_new_tokens=max_new_tokens or 0,
+            samples=samples,
+            temperature=temperature,
+            seed=seed,
+        ),
+        judging=_judging(locals()),
+        scorers=tuple(scorer or ()),
+        command=_command(),
+    )
+    result = run_pairs(options, screen)
+    if result is not None:
+        _present(screen, result, own_folder=output is None)
+
+
+@app.command()
+def score(
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(help="JSONL with id and sql (or completion), SQL lines, …; may be repeated."),
+    ] = None,
+    benchmark: BenchmarkName = None,
+    data: Data = None,
+    split: Split = None,
+    context_field: ContextField = None,
+    limit: Limit = None,
+    ids: Ids = None,
+    output: Output = None,
+    scorer: Scorer = None,
+    official_tables: OfficialTables = None,
+    official_databases: OfficialDatabases = None,
+    keep_distinct: KeepDistinct = False,
+    plug_values: PlugValues = False,
+    dialect: Dialect = None,
+    case: Case = None,
+    keys: Keys = None,
+    types: Types = None,
+    nulls: Nulls = None,
+    ties: Ties = None,
+    columns: Columns = None,
+    distinct: Distinct = None,
+    readings: Readings = None,
+    databases: Databases = 8,
+    workers: Workers = None,
+    witnesses: Witnesses = 200,
+    policy: Policy = True,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Judge predictions of any origin; needs no torch and no model."""
+    from harness.runs.score import ScoreOptions
+    from harness.runs.score import score as score_files
+
+    screen = _screen(json)
+    options = ScoreOptions(
+        predictions=tuple(predictions or ()),
+        selection=_selection(locals()),
+        output=output,
+        judging=_judging(locals()),
+        scorers=tuple(scorer or ()),
+        command=_command(),
+    )
+    _present(screen, score_files(options, screen), own_folder=output is None)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="A run's folder.")],
+    run_b: Annotated[
+        Path | None, typer.Argument(help="Another run's folder. [default: two pairs of the first]")
+    ] = None,
+    pair_a: Annotated[str | None, typer.Option(help="The pair of the first run.")] = None,
+    pair_b: Annotated[str | None, typer.Option(help="The pair of the second run.")] = None,
+    benchmark: BenchmarkName = None,
+    json: Json = False,
+) -> None:
+    """Compare two pairs example by example, with a paired interval and test."""
+    from harness.reports import compare as compare_runs
+
+    screen = _screen(json)
+    comparison = compare_runs(run_a, run_b, benchmark=benchmark, pair_a=pair_a, pair_b=pair_b)
+    screen.show(comparison.to_markdown())
+    screen.finish(comparison.to_json())
+
+
+@app.command()
+def check(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    baseline: Annotated[Path, typer.Option(help="Committed baseline to hold the run against.")],
+    metric: Annotated[
+        list[str] | None, typer.Option(help="[default: execution_accuracy]; may be repeated.")
+    ] = None,
+    pair: Annotated[str | None, typer.Option(help="Only this pair. [default: all of the baseline]")] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="A larger drop fails, whatever the test says.")
+    ] = 0.05,
+    alpha: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Level of the one-sided paired test.")
+    ] = 0.05,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write the run as the new baseline instead.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Gate: exit code 0 if the run is no worse than the baseline, 1 if it is."""
+    from harness.reports import check as check_run
+    from harness.reports import write_baseline
+
+    screen = _screen(json)
+    if update:
+        write_baseline(run_folder, baseline)
+        screen.show(f"{baseline} now holds {run_folder}.")
+        screen.finish({"baseline": str(baseline), "run": str(run_folder)})
+        return
+    gate = check_run(
+        run_folder,
+        baseline,
+        tolerance=tolerance,
+        alpha=alpha,
+        metrics=tuple(metric or ("execution_accuracy",)),
+        pair=pair,
+    )
+    for line in gate.lines:
+        screen.show(line)
+    screen.finish(gate.to_json())
+    if not gate.passed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def leaderboard(
+    results: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Results files or runs' folders. [default: reports/results/*.json]"),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The file to write.")] = Path("reports/LEADERBOARD.md"),
+    json: Json = False,
+) -> None:
+    """Render the leaderboard from committed results."""
+    from harness.reports import write_leaderboard
+
+    screen = _screen(json)
+    files = _results_files(results or [Path("reports/results")])
+    text = write_leaderboard(files, output)
+    screen.show(text)
+    screen.finish({"leaderboard": str(output), "results": [str(file) for file in files]})
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(help="The example's id.")],
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="A run's folder. [default: the latest]")
+    ] = None,
+    pair: Annotated[str | None, typer.Option(help="Only this pair.")] = None,
+    json: Json = False,
+) -> None:
+    """Explain a verdict: question, queries, cause, and the smallest database that shows the difference."""
+    from harness.runs.show import show_example
+
+    screen = _screen(json)
+    shown = show_example(run_folder or _latest_run(), id, pair=pair)
+    screen.show(shown.to_text())
+    screen.finish(shown.to_json())
+
+
+@app.command()
+def export(
+    id: Annotated[str, typer.Argument(help="The example's id.")],
+    output: Annotated[Path, typer.Option(help="The .sqlite or .sql file to write.")],
+    run_folder: Annotated[
+        Path | None, typer.Option("--run", help="A run's folder. [default: the latest]")
+    ] = None,
+    pair: Annotated[str | None, typer.Option(help="The pair. [default: the first that is wrong]")] = None,
+    json: Json = False,
+) -> None:
+    """Write the database that shows a failure, as a .sqlite file or as SQL text."""
+    from harness.runs.show import export_witness
+
+    screen = _screen(json)
+    export_witness(run_folder or _latest_run(), id, output, pair=pair)
+    screen.show(f"Wrote {output}.")
+    screen.finish({"file": str(output)})
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, such as adapters/recipes/starter.yaml.")],
+    output: Annotated[
+        Path | None, typer.Option(help="Where the adapter goes. [default: the recipe's]")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Another base than the recipe's.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A local file in place of the recipe's data.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
+    json: Json = False,
+) -> None:
+    """Train an adapter (or the starter pair) by a recipe; a killed training goes on where it stopped."""
+    from harness.training import train as train_recipe
+
+    screen = _screen(json)
+    folder = train_recipe(
+        recipe, output=output, model=model, data=data, limit=limit, device=device, notify=screen.say
+    )
+    screen.show(f"Trained: {folder}. Evaluate it with: python -m harness run --adapter {folder}")
+    screen.finish({"adapter": str(folder)})
+
+
+@app.command()
+def benchmarks(
+    name: Annotated[str | None, typer.Argument(help="Describe this one. [default: list all]")] = None,
+    data: Data = None,
+    audit: Annotated[bool, typer.Option("--audit", help="Write what its splits leak.")] = False,
+    against: Annotated[Path | None, typer.Option(help="Training file to audit against.")] = None,
+    json: Json = False,
+) -> None:
+    """List the benchmarks, describe one, or audit its splits for leaks."""
+    from harness import benchmarks as room
+
+    screen = _screen(json)
+    if name is None:
+        specs = room.list_benchmarks()
+        screen.table("Benchmarks", ("name", "what it is", "here"), [room.listing_row(spec) for spec in specs])
+        screen.finish({"benchmarks": [spec.name for spec in specs]})
+        return
+    told: Any = room.audit(name, data=data, against=against) if audit else room.describe(name, data=data)
+    screen.show(told.to_markdown())
+    screen.finish(told.to_json())
+
+
+def _screen(as_json: bool) -> Any:
+    from harness.screen import Screen
+
+    return Screen(as_json=as_json)
+
+
+def _selection(given: dict[str, Any]) -> Any:
+    from harness.runs.selection import Selection
+
+    names = ("case", "keys", "types", "nulls", "ties", "columns", "distinct", "readings")
+    return Selection(
+        **{
+            key: given[key]
+            for key in ("benchmark", "data", "split", "context_field", "limit", "seed", "dialect")
+        },
+        ids=_ids(given["ids"]),
+        rules={name: given[name] for name in names if given[name] is not None},
+    )
+
+
+def _judging(given: dict[str, Any]) -> Any:
+    from harness.runs.judging import Judging
+
+    return Judging(
+        size=given["databases"],
+        seed=given["seed"],
+        workers=given["workers"] or min(8, os.cpu_count() or 1),
+        witnesses=given["witnesses"],
+        policy=given["policy"],
+        official={
+            "tables": given["official_tables"],
+            "databases": given["official_databases"],
+            "keep_distinct": given["keep_distinct"],
+            "plug_values": given["plug_values"],
+        },
+    )
+
+
+def _ids(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    if not text.startswith("@"):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        return tuple(line.strip() for line in Path(text[1:]).read_text("utf-8").splitlines() if line.strip())
+    except OSError as error:
+        raise UsageError(
+            f"{text[1:]} cannot be read ({error.strerror})", "give --ids @FILE a text file"
+        ) from error
+
+
+def _present(screen: Any, result: Any, *, own_folder: bool) -> None:
+    """Report, page and leaderboard of a finished run, and its table on the screen."""
+    from harness.reports import write_leaderboard, write_page, write_report
+    from harness.screen import percent
+
+    report = write_report(result.folder)
+    page = write_page(result.folder)
+    runs = Path("reports", "runs")
+    board = (runs if own_folder else result.folder) / "LEADERBOARD.md"
+    write_leaderboard(sorted({*runs.glob("*/results_*.json"), result.results_file}), board)
+    for benchmark, pairs in result.results.items():
+        names = list(dict.fromkeys(metric for metrics in pairs.values() for metric in metrics))
+        rows = [
+            [
+                name.replace("_", " "),
+                *(percent(metrics[name]) if name in metrics else "—" for metrics in pairs.values()),
+            ]
+            for name in names
+        ]
+        n = max((metrics["execution_accuracy"].n for metrics in pairs.values()), default=0)
+        screen.table(f"{benchmark}, {n} examples, % (95 % interval)", ("metric", *pairs), rows)
+    for label, path in (("Report", report), ("Page", page), ("Leaderboard", board), ("Run", result.folder)):
+        screen.show(f"{label + ':':<13}{path}")
+    screen.finish(result.to_json())
+
+
+def _results_files(places: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for place in places:
+        found = (
+            sorted(place.glob("*.json" if place.name == "results" else "results_*.json"))
+            if place.is_dir()
+            else [place]
+        )
+        if not found or not found[0].exists():
+            raise RunError(f"{place} holds no results", "name a run's folder or a results_<time>.json")
+        files += found
+    return files
+
+
+def _latest_run() -> Path:
+    found = sorted(Path("reports", "runs").glob("*/results_*.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise RunError(
+            "there is no run under reports/runs", "give --run FOLDER, or start one: python -m harness run"
+        )
+    return found[-1].parent
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "harness", *sys.argv[1:]])

@@ -1,0 +1,104 @@
+"""The terminal: progress on standard error, tables and the last JSON line on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from harness.records import Metric
+from harness.runs.progress import Advance
+
+_LOG_EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+class Screen:
+    """Draws what a run says. With ``as_json`` everything but the document goes to standard error."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self._errors = Console(stderr=True, highlight=False)
+        self._out = self._errors if as_json else Console(highlight=False)
+
+    def say(self, text: str) -> None:
+        """One line, on standard error."""
+        self._errors.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Advance]:
+        """A bar on a terminal; elsewhere a line every ten seconds and one at the end."""
+        yield from self._bar(name, total) if self._errors.is_terminal else self._log(name, total)
+
+    def _bar(self, name: str, total: int) -> Iterator[Advance]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=self._errors) as bar:
+            task = bar.add_task(name, total=total, note="")
+
+            def advance(done: int = 1, note: str = "") -> None:
+                bar.update(task, advance=done, **({"note": note} if note else {}))
+
+            yield advance
+
+    def _log(self, name: str, total: int) -> Iterator[Advance]:
+        start = last = time.monotonic()
+        count, told = 0, ""
+
+        def advance(done: int = 1, note: str = "") -> None:
+            nonlocal count, last, told
+            count, told = count + done, note or told
+            if (now := time.monotonic()) - last > _LOG_EVERY:
+                last = now
+                left = (now - start) / max(count, 1) * (total - count)
+                self.say(f"{name}: {count}/{total}, {left:.0f} s left{', ' + told if told else ''}")
+
+        yield advance
+        self.say(f"{name}: {count}/{total} in {time.monotonic() - start:.1f} s{', ' + told if told else ''}")
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """A table; the first column is text, the others are figures."""
+        drawn = Table(title=title, title_justify="left", title_style="bold")
+        for index, column in enumerate(columns):
+            drawn.add_column(column, justify="left" if index == 0 else "right")
+        for row in rows:
+            drawn.add_row(*row)
+        self._out.print(drawn)
+
+    def show(self, text: str) -> None:
+        """Text for people, where tables go."""
+        self._out.print(text, markup=False, soft_wrap=True)
+
+    def finish(self, document: Mapping[str, Any]) -> None:
+        """With ``--json``, the last line on standard output."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+            sys.stdout.flush()
+
+
+def percent(metric: Metric) -> str:
+    """A share with its interval.
+
+    >>> percent(Metric(0.8125, 0.79, 0.83, 1030))
+    '81.2 (79.0–83.0)'
+    """
+    return f"{100 * metric.value:.1f} ({100 * metric.low:.1f}–{100 * metric.high:.1f})" if metric.n else "—"
