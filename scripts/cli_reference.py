@@ -1,12 +1,12 @@
-"""Write docs/cli.md from the commands' own ``--help``: ``python scripts/cli_reference.py [--check]``."""
+"""Write docs/cli.md from the commands themselves: ``python scripts/cli_reference.py [--check]``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from typer.main import get_command
-from typer.testing import CliRunner
 
 from harness.cli import app
 
@@ -21,16 +21,51 @@ With `--json` the last line on standard output is one JSON document; all else go
 
 
 def render() -> str:
-    runner = CliRunner()
-    names = list(getattr(get_command(app), "commands"))  # noqa: B009  (typer's own type does not tell)
-    parts = [HEAD]
-    for name in names:
-        text = runner.invoke(
-            app, [name, "--help"], prog_name="python -m harness", env={"COLUMNS": "110"}
-        ).stdout
-        lines = "\n".join(line.rstrip() for line in text.strip().splitlines())
-        parts.append(f"## {name}\n\n```text\n{lines}\n```\n")
-    return "\n".join(parts)
+    commands: dict[str, Any] = getattr(get_command(app), "commands")  # noqa: B009  (typer's type hides it)
+    return HEAD + "".join(_command(name, command) for name, command in commands.items())
+
+
+def _command(name: str, command: Any) -> str:
+    hints = get_type_hints(command.callback)
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    options = [p for p in command.params if p.param_type_name == "option" and "--help" not in p.opts]
+    usage = " ".join(
+        _name(p) if p.required else f"[{_name(p)}{'…' if p.nargs == -1 else ''}]" for p in arguments
+    )
+    lines = [
+        f"\n## {name}\n",
+        command.help.strip(),
+        "",
+        "    python -m harness " + " ".join(filter(None, [name, usage, "[options]"])),
+    ]
+    lines += ["", "| | meaning | default |", "|---|---|---|"]
+    lines += [f"| `{_name(p)}` | {_cell(p.help)} | |" for p in arguments]
+    lines += [f"| `{_flags(p, hints[p.name])}` | {_cell(p.help)} | {_default(p)} |" for p in options]
+    return "\n".join(lines) + "\n"
+
+
+def _name(parameter: Any) -> str:
+    return str(parameter.metavar or parameter.name).upper()
+
+
+def _flags(option: Any, hint: Any) -> str:
+    flags = " / ".join([*option.opts, *option.secondary_opts])
+    choices = [
+        value for part in (hint, *get_args(hint)) if get_origin(part) is Literal for value in get_args(part)
+    ]
+    if choices:
+        return flags + " " + "\\|".join(map(str, choices))
+    return flags if option.is_flag else f"{flags} {option.name.upper()}"
+
+
+def _default(option: Any) -> str:
+    if option.default is None or option.default is False or option.default == []:
+        return ""
+    return "on" if option.default is True else f"`{option.default}`"
+
+
+def _cell(text: str | None) -> str:
+    return (text or "").replace("|", "\\|")
 
 
 if __name__ == "__main__":

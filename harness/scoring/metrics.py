@@ -108,7 +108,7 @@ def _majority(verdicts: Sequence[Verdict]) -> bool:
 
 
 def breakdown(samples: Sequence[Sample]) -> dict[str, dict[str, dict[str, Metric | int]]]:
-    """Per pair: execution accuracy by kind and group, official metrics by kind; counts of outcomes and causes."""
+    """Per pair: execution accuracy by group, official metrics by kind, counts of outcomes and causes."""
     pairs: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         pairs[sample.verdict.pair].append(sample)

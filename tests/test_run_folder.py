@@ -1,0 +1,85 @@
+"""A run's folder and journal: what survives a crash, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import RunError
+from harness.records import Completion
+from harness.runs import journal
+from harness.runs.folder import RunFolder, read_record
+
+FACTS = {"benchmark": {"data": "abc"}, "pairs": {"base": {"weights": "1"}}}
+
+
+def completion(id_: str, text: str = "SELECT 1", sample: int = 0) -> Completion:
+    return Completion(id=id_, pair="base", text=text, sample=sample)
+
+
+def test_a_second_start_with_the_same_facts_goes_on(tmp_path: Path) -> None:
+    first = RunFolder.open(tmp_path / "run", FACTS, command="x")
+    second = RunFolder.open(tmp_path / "run", json.loads(json.dumps(FACTS)))
+    assert (first.time, first.fingerprint) == (second.time, second.fingerprint)
+
+
+def test_another_run_is_refused_and_says_what_differs(tmp_path: Path) -> None:
+    RunFolder.open(tmp_path, FACTS)
+    with pytest.raises(RunError, match=r"pairs\.base\.weights: 1 there, 2 here"):
+        RunFolder.open(tmp_path, {**FACTS, "pairs": {"base": {"weights": "2"}}})
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(RunError, match="holds no run"):
+        RunFolder.open(tmp_path, FACTS)
+    assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def test_an_output_that_is_a_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        RunFolder.open(tmp_path / "file" / "run", FACTS)
+
+
+def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    folder = RunFolder.open(tmp_path, FACTS)
+    with (
+        folder.lock(),
+        pytest.raises(RunError, match="another process"),
+        RunFolder.open(tmp_path, FACTS).lock(),
+    ):
+        pass
+
+
+def test_a_record_that_is_cut_is_one_line_of_error(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"time": ')
+    with pytest.raises(RunError, match="not a run's folder"):
+        read_record(tmp_path)
+
+
+def test_the_journal_keeps_what_was_finished_and_drops_a_torn_line(tmp_path: Path) -> None:
+    with journal.Journal(tmp_path) as book:
+        book.append(completion("1"))
+        book.append(completion("2", "SELECT 'é\ud800'"))
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(path.read_bytes() + b'{"id": "3", "pa')
+    assert set(journal.read(tmp_path)) == {("base", "1", 0), ("base", "2", 0)}
+    with journal.Journal(tmp_path) as book:
+        book.append(completion("3"))
+    assert set(journal.read(tmp_path)) == {("base", "1", 0), ("base", "2", 0), ("base", "3", 0)}
+
+
+def test_the_journals_of_all_ranks_are_read(tmp_path: Path) -> None:
+    for rank in range(3):
+        with journal.Journal(tmp_path, rank) as book:
+            book.append(completion(str(rank)))
+    assert len(journal.read(tmp_path)) == 3
+
+
+def test_a_spoiled_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    (tmp_path / "journal.jsonl").write_text('{"id": "1"}\nrubbish\n')
+    with pytest.raises(RunError, match="line 1"):
+        journal.read(tmp_path)
