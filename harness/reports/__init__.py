@@ -1,0 +1,20 @@
+"""What a run's folder turns into for people and for CI: report, page, leaderboard, comparison, gate."""
+
+from __future__ import annotations
+
+from .comparison import Comparison, compare
+from .gate import Gate, check, write_baseline
+from .leaderboard import write_leaderboard
+from .page import write_page
+from .report import write_report
+
+__all__ = [
+    "Comparison",
+    "Gate",
+    "check",
+    "compare",
+    "write_baseline",
+    "write_leaderboard",
+    "write_page",
+    "write_report",
+]
