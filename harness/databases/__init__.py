@@ -1,0 +1,30 @@
+"""SQLite databases from CREATE statements: schema, population, suites that discriminate, and a sandbox."""
+
+from harness.databases.populate import MODES, populate
+from harness.databases.profile import Profile, profile_of
+from harness.databases.results import Failure, Result, same
+from harness.databases.sandbox import Sandbox
+from harness.databases.schema import Column, ForeignKey, Schema, Table, parse_schema
+from harness.databases.sqltext import Untranspilable, to_sqlite
+from harness.databases.suite import Database, Suite, build_suite
+
+__all__ = [
+    "MODES",
+    "Column",
+    "Database",
+    "Failure",
+    "ForeignKey",
+    "Profile",
+    "Result",
+    "Sandbox",
+    "Schema",
+    "Suite",
+    "Table",
+    "Untranspilable",
+    "build_suite",
+    "parse_schema",
+    "populate",
+    "profile_of",
+    "same",
+    "to_sqlite",
+]

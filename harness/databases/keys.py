@@ -1,0 +1,165 @@
+"""Keys that a sensible owner of the schema would have declared: guessed from names, positions and joins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from harness.databases.profile import Ref
+from harness.databases.schema import Schema, Table
+from harness.records import Rules
+
+_SUFFIX = re.compile(r"(?:id|ids|code|number|num|no|key|uid|nr)\Z")
+_GENERIC = frozenset(("id", "code", "uid", "key", "number", "no", "name"))
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMap:
+    """``primary`` columns of each table (lower case), and ``foreign`` (child, parent) pairs of columns."""
+
+    primary: dict[str, tuple[str, ...]]
+    foreign: tuple[tuple[Ref, Ref], ...]
+
+
+def keys_of(schema: Schema, links: Iterable[tuple[Ref, Ref]], rules: Rules) -> KeyMap:
+    """Primary and foreign keys that databases respect under ``rules.keys``.
+
+    "declared" takes what the CREATE statements say; "sound" adds guesses by name and by the joins of the
+    query (``links``), only where there are two tables or more; "loose" has none.
+    """
+    if rules.keys == "loose":
+        return KeyMap({}, ())
+    primary = {t.name.lower(): tuple(c.lower() for c in t.primary_key) for t in schema.tables if t.primary_key}
+    foreign: dict[Ref, Ref] = {}
+    for table in schema.tables:
+        for key in table.foreign_keys:
+            target = schema.table(key.target)
+            if target is None:
+                continue
+            there = key.target_columns or target.primary_key
+            for child, parent in zip(key.columns, there, strict=False):
+                if target.column(parent):
+                    foreign[table.name.lower(), child.lower()] = (target.name.lower(), parent.lower())
+                    if len(there) == 1:
+                        primary.setdefault(target.name.lower(), (parent.lower(),))
+    if rules.keys == "sound" and len(schema.tables) > 1:
+        _guess_primary(schema, primary)
+        _from_links(schema, links, primary, foreign)
+        _guess_foreign(schema, primary, foreign)
+    return KeyMap(primary, tuple(foreign.items()))
+
+
+def _norm(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def _singular(name: str) -> str:
+    low = _norm(name)
+    if low.endswith("ies"):
+        return low[:-3] + "y"
+    if low.endswith(("ses", "xes", "ches", "shes")):
+        return low[:-2]
+    return low[:-1] if low.endswith("s") and not low.endswith("ss") else low
+
+
+def _own(table: Table, column: str) -> int:
+    """How much a column looks like its table's key, 0 to 100."""
+    low = _norm(column)
+    singular, plural = _singular(table.name), _norm(table.name)
+    if low == "id":
+        return 100
+    if low in (singular + "id", plural + "id"):
+        return 95
+    if low in (singular + "code", plural + "code", singular + "no", singular + "number", singular + "key", "code", "uid"):
+        return 85
+    base = _SUFFIX.sub("", low)
+    if base and base != low and len(base) > 2 and (singular.endswith(base) or singular.startswith(base)):
+        return 75
+    return 0
+
+
+def _guess_primary(schema: Schema, primary: dict[str, tuple[str, ...]]) -> None:
+    for table in schema.tables:
+        low = table.name.lower()
+        if low in primary:
+            continue
+        best, best_score = "", 0
+        for place, column in enumerate(table.columns):
+            score = _own(table, column.name) - 2 * place
+            if place == 0 and score <= 0:
+                name = _norm(column.name)
+                other = any(_own(t, column.name) >= 75 and _norm(column.name) != "id" for t in schema.tables if t is not table)
+                if _SUFFIX.search(name) and not other:
+                    score = 40
+            if score > best_score:
+                best, best_score = column.name.lower(), score
+        if best:
+            primary[low] = (best,)
+
+
+def _from_links(
+    schema: Schema, links: Iterable[tuple[Ref, Ref]], primary: dict[str, tuple[str, ...]], foreign: dict[Ref, Ref]
+) -> None:
+    for a, b in links:
+        if a[0] == b[0] or a in foreign or b in foreign:
+            continue
+        keyed = [primary.get(r[0]) == (r[1],) for r in (a, b)]
+        if keyed == [False, False]:
+            scores = [_link_score(schema, r, primary) for r in (a, b)]
+            if max(scores) == 0 or scores[0] == scores[1]:
+                continue
+            keyed = [scores[0] > scores[1], scores[1] > scores[0]]
+            winner = a if keyed[0] else b
+            primary[winner[0]] = (winner[1],)
+        if keyed == [True, True]:
+            keyed = [_own_ref(schema, a) >= _own_ref(schema, b), True]
+        child, parent = (b, a) if keyed[0] else (a, b)
+        if not _reaches(foreign, parent, child):
+            foreign[child] = parent
+
+
+def _own_ref(schema: Schema, ref: Ref) -> int:
+    table = schema.table(ref[0])
+    return _own(table, ref[1]) if table else 0
+
+
+def _link_score(schema: Schema, ref: Ref, primary: dict[str, tuple[str, ...]]) -> int:
+    if ref[0] in primary:
+        return 0
+    return _own_ref(schema, ref) or (20 if _norm(ref[1]) in _GENERIC else 0)
+
+
+def _reaches(foreign: dict[Ref, Ref], start: Ref, goal: Ref) -> bool:
+    for _ in range(len(foreign) + 1):
+        if start == goal:
+            return True
+        if start not in foreign:
+            return False
+        start = foreign[start]
+    return True
+
+
+def _guess_foreign(schema: Schema, primary: dict[str, tuple[str, ...]], foreign: dict[Ref, Ref]) -> None:
+    parents = [(low, key[0]) for low, key in primary.items() if len(key) == 1]
+    for table in schema.tables:
+        for column in table.columns:
+            ref = (table.name.lower(), column.name.lower())
+            name = _norm(column.name)
+            if ref in foreign or primary.get(ref[0]) == (ref[1],) and name == "id" or not _SUFFIX.search(name):
+                continue
+            for parent in parents:
+                if parent[0] != ref[0] and _refers(name, parent) and not _reaches(foreign, parent, ref):
+                    own = primary.get(ref[0]) == (ref[1],)
+                    if not own or _own(table, column.name) < 75:
+                        foreign[ref] = parent
+                        break
+
+
+def _refers(name: str, parent: Ref) -> bool:
+    key, singular, plural = _norm(parent[1]), _singular(parent[0]), _norm(parent[0])
+    if name in (singular + "id", plural + "id", singular + "code", plural + "code"):
+        return True
+    if key in _GENERIC:
+        return len(singular) > 2 and _SUFFIX.sub("", name).endswith(singular)
+    return name == key or (len(key) > 4 and name.endswith(key))

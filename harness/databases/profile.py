@@ -1,0 +1,404 @@
+"""What a query asks about: the columns, constants, links and thresholds that its databases must exercise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from sqlglot import exp
+
+from harness.databases.schema import Schema, Table
+
+Ref = tuple[str, str]  # table and column, both in lower case
+Value = int | float | str | None
+
+_OPS: dict[type[exp.Expr], str] = {
+    exp.EQ: "=", exp.NEQ: "!=", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
+    exp.Is: "is", exp.Like: "like", exp.Glob: "glob", exp.In: "in", exp.Between: "between",
+}  # fmt: skip
+_MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
+_OPPOSITE = {"=": "!=", "!=": "=", ">": "<=", "<=": ">", "<": ">=", ">=": "<", "like": "not like", "in": "not in",
+             "between": "not between", "is": "is not", "near": "near", "glob": "not like"}  # fmt: skip
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\Z")
+COMMA_NUMBER = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?\Z")
+
+
+class Atom(NamedTuple):
+    """One condition on one column: ``op`` is =, !=, <, …, like, in, between, is, their negations, or near."""
+
+    ref: Ref
+    op: str
+    values: tuple[Value, ...]
+
+
+@dataclass(slots=True)
+class Profile:
+    """Everything that a query's databases are built around.
+
+    ``scopes`` are the conditions of each SELECT by source (alias, table): rows satisfy all or miss one.
+    ``links`` are equal columns of joins, ``peers`` columns compared or set against one another otherwise.
+    ``thresholds`` are counts (HAVING, LIMIT). ``numeric`` columns are used as numbers (True: with decimals).
+    ``dependencies`` are (group columns, bare columns) that must hang together for the query to have one answer.
+    """
+
+    tables: set[str] = field(default_factory=set)
+    scopes: list[tuple[str, tuple[Atom, ...]]] = field(default_factory=list)
+    atoms: list[Atom] = field(default_factory=list)
+    links: list[tuple[Ref, Ref]] = field(default_factory=list)
+    peers: list[tuple[Ref, Ref]] = field(default_factory=list)
+    thresholds: set[int] = field(default_factory=set)
+    numeric: dict[Ref, bool] = field(default_factory=dict)
+    ordered: set[Ref] = field(default_factory=set)
+    extremes: set[Ref] = field(default_factory=set)
+    grouped: set[Ref] = field(default_factory=set)
+    outputs: set[Ref] = field(default_factory=set)
+    nullable: set[Ref] = field(default_factory=set)
+    dependencies: list[tuple[tuple[Ref, ...], tuple[Ref, ...]]] = field(default_factory=list)
+
+
+Source = Table | Mapping[str, Ref | None]
+
+
+class Scope:
+    """The sources of one SELECT, with those of the queries around it."""
+
+    def __init__(self, outer: Scope | None = None) -> None:
+        self.outer = outer
+        self.sources: dict[str, Source] = {}
+        self.named: dict[str, Mapping[str, Ref | None]] = dict(outer.named) if outer else {}
+
+    def resolve(self, column: exp.Column) -> tuple[str, Ref] | None:
+        """Alias and column that a name stands for, None where it is not one of the schema's."""
+        name, qualifier = column.name.lower(), column.table.lower()
+        for alias, source in self.sources.items():
+            if qualifier and alias != qualifier:
+                continue
+            if isinstance(source, Table):
+                if source.column(name) is not None:
+                    return alias, (source.name.lower(), name)
+            elif (ref := source.get(name)) is not None:
+                return alias, ref
+        return self.outer.resolve(column) if self.outer else None
+
+
+def profile_of(tree: exp.Expr, schema: Schema) -> Profile:
+    """The profile of a parsed query (SQLite's dialect, names as ``to_sqlite`` leaves them)."""
+    reader = _Reader(schema)
+    if isinstance(tree, exp.Query):
+        reader.query(tree, None)
+    return reader.profile
+
+
+def number_of(text: str) -> int | float | None:
+    """The number that a text spells, commas between thousands allowed.
+
+    >>> number_of("12,552"), number_of("3.5"), number_of("May 5")
+    (12552, 3.5, None)
+    """
+    if COMMA_NUMBER.match(text):
+        text = text.replace(",", "")
+    elif not NUMBER.match(text):
+        return None
+    return float(text) if any(c in text for c in ".eE") else int(text)
+
+
+def constant(node: exp.Expr | None) -> tuple[Value] | None:
+    """The value of a literal, wrapped in a tuple; None where the node is not one."""
+    if isinstance(node, exp.Paren):
+        return constant(node.this)
+    if isinstance(node, exp.Neg):
+        inner = constant(node.this)
+        return (-inner[0],) if inner and isinstance(inner[0], (int, float)) else None
+    if isinstance(node, exp.Null):
+        return (None,)
+    if isinstance(node, exp.Boolean):
+        return (int(node.this),)
+    if isinstance(node, exp.Literal):
+        if node.is_string:
+            return (node.this,)
+        number = number_of(node.this)
+        return None if number is None else (number,)
+    return None
+
+
+class _Reader:
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.profile = Profile()
+
+    def query(self, node: exp.Expr, outer: Scope | None) -> list[tuple[str, Ref | None]]:
+        """Read a query; its output columns as (name, column of the schema)."""
+        scope = Scope(outer)
+        with_ = node.args.get("with_")
+        for cte in with_.expressions if with_ else ():
+            scope.named[cte.alias.lower()] = {}
+            outputs = self.query(cte.this, scope)
+            names = [c.name.lower() for c in cte.args["alias"].columns] if cte.args.get("alias") else []
+            scope.named[cte.alias.lower()] = _mapping(outputs, names)
+        if isinstance(node, exp.SetOperation):
+            left, right = self.query(node.this, scope), self.query(node.expression, scope)
+            for (_, a), (_, b) in zip(left, right, strict=False):
+                if a and b and a != b:
+                    self.profile.peers.append((a, b))
+            self._limit(node)
+            return left
+        if isinstance(node, exp.Subquery):
+            return self.query(node.this, scope)
+        return self._select(node, scope) if isinstance(node, exp.Select) else []
+
+    def _select(self, node: exp.Select, scope: Scope) -> list[tuple[str, Ref | None]]:
+        profile = self.profile
+        joins: list[exp.Join] = node.args.get("joins") or []
+        first = node.args.get("from_")
+        for source in [first, *joins]:
+            if source is not None:
+                self._source(source.this, scope)
+        atoms: list[tuple[str, Atom]] = []
+        for join in joins:
+            if join.side:
+                self._outer_join(join, scope)
+            self._condition(join.args.get("on"), scope, atoms, joining=True)
+            for name in join.args.get("using") or ():
+                refs = [r for s in scope.sources.values() if (r := _lookup(s, name.name.lower()))]
+                profile.links.extend((refs[0], r) for r in refs[1:])
+        where = node.args.get("where")
+        self._condition(where.this if where else None, scope, atoms, joining=True)
+        by_alias: dict[str, list[Atom]] = {}
+        for alias, atom in atoms:
+            by_alias.setdefault(alias, []).append(atom)
+        profile.scopes.extend((found[0].ref[0], tuple(found)) for found in by_alias.values())
+        profile.atoms.extend(atom for _, atom in atoms)
+        having = node.args.get("having")
+        if having is not None:
+            self._having(having.this, scope)
+        outputs = [(e.alias_or_name.lower(), self._output(e, scope)) for e in node.expressions]
+        self._grouping(node, scope)
+        self._limit(node)
+        order = node.args.get("order")
+        for item in order.expressions if order else ():
+            self._ordered(item.this, scope, node)
+            self._walk(item.this, scope)
+        return outputs
+
+    def _source(self, node: exp.Expr, scope: Scope) -> None:
+        alias = node.alias_or_name.lower()
+        if isinstance(node, exp.Table):
+            if node.name.lower() in scope.named:
+                scope.sources[alias] = scope.named[node.name.lower()]
+                return
+            table = self.schema.table(node.name)
+            if table is not None:
+                scope.sources[alias] = table
+                self.profile.tables.add(table.name.lower())
+        elif isinstance(node, exp.Subquery):
+            scope.sources[alias or f"_{len(scope.sources)}"] = _mapping(self.query(node.this, scope.outer and scope or scope), [])
+
+    def _outer_join(self, join: exp.Join, scope: Scope) -> None:
+        """An outer join makes NULLs of its own; nothing to record but that its sides may miss each other."""
+
+    def _output(self, node: exp.Expr, scope: Scope) -> Ref | None:
+        inner = node.this if isinstance(node, exp.Alias) else node
+        self._walk(inner, scope)
+        if isinstance(inner, exp.Column):
+            found = scope.resolve(inner)
+            if found:
+                self.profile.outputs.add(found[1])
+                return found[1]
+        for column in _columns(inner):
+            found = scope.resolve(column)
+            if found:
+                self.profile.outputs.add(found[1])
+        return None
+
+    def _limit(self, node: exp.Expr) -> None:
+        for key in ("limit", "offset"):
+            clause = node.args.get(key)
+            value = constant(clause.expression) if clause is not None else None
+            if value and isinstance(value[0], int):
+                self.profile.thresholds.add(value[0])
+
+    def _grouping(self, node: exp.Select, scope: Scope) -> None:
+        group = node.args.get("group")
+        if group is None:
+            return
+        keys = [f[1] for e in group.expressions for c in _columns(e) if (f := scope.resolve(c))]
+        self.profile.grouped.update(keys)
+        order = node.args.get("order")
+        bare = [
+            f[1]
+            for e in [*node.expressions, *(order.expressions if order else ())]
+            for c in _columns(e, inside_aggregates=False)
+            if (f := scope.resolve(c)) and f[1] not in keys
+        ]
+        if bare and keys:
+            self.profile.dependencies.append((tuple(keys), tuple(dict.fromkeys(bare))))
+
+    def _ordered(self, node: exp.Expr, scope: Scope, select: exp.Select) -> None:
+        for column in _columns(node):
+            found = scope.resolve(column)
+            if found:
+                self.profile.ordered.add(found[1])
+                if select.args.get("limit"):
+                    self.profile.extremes.add(found[1])
+
+    def _numeric(self, node: exp.Expr, scope: Scope, decimals: bool = False) -> None:
+        for column in _columns(node):
+            found = scope.resolve(column)
+            if found:
+                self.profile.numeric[found[1]] = self.profile.numeric.get(found[1], False) or decimals
+
+    def _walk(self, node: exp.Expr | None, scope: Scope) -> None:
+        """Aggregates, arithmetic and subqueries wherever they stand."""
+        if node is None or isinstance(node, (exp.Literal, exp.Column, exp.Star)):
+            return
+        if isinstance(node, (exp.Select, exp.SetOperation)):
+            self.query(node, scope)
+            return
+        if isinstance(node, (exp.Sum, exp.Avg)) or isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg)):
+            self._numeric(node, scope)
+        elif isinstance(node, (exp.Max, exp.Min)) and isinstance(node.this, exp.Column):
+            found = scope.resolve(node.this)
+            if found:
+                self.profile.extremes.add(found[1])
+        elif isinstance(node, (exp.Coalesce,)):
+            self._null(node, scope)
+        elif type(node) in _OPS:
+            ignored: list[tuple[str, Atom]] = []
+            self._condition(node, scope, ignored, joining=False)
+            self.profile.atoms.extend(a for _, a in ignored)
+            return
+        for child in node.iter_expressions():
+            self._walk(child, scope)
+
+    def _null(self, node: exp.Expr, scope: Scope) -> None:
+        for column in _columns(node):
+            found = scope.resolve(column)
+            if found:
+                self.profile.nullable.add(found[1])
+
+    def _having(self, node: exp.Expr, scope: Scope) -> None:
+        for comparison in node.find_all(*_OPS):
+            sides = [comparison.this, comparison.expression]
+            if isinstance(comparison, exp.Between):
+                sides = [comparison.this, comparison.args["low"], comparison.args["high"]]
+            values = [v[0] for s in sides if s is not None and (v := constant(s))]
+            if any(s is not None and s.find(exp.Count) for s in sides):
+                self.profile.thresholds.update(int(v) for v in values if isinstance(v, (int, float)) and v < 30)
+        found: list[tuple[str, Atom]] = []
+        self._condition(node, scope, found, joining=False)
+        self.profile.atoms.extend(a for _, a in found)
+
+    def _condition(
+        self, node: exp.Expr | None, scope: Scope, atoms: list[tuple[str, Atom]], *, joining: bool, negated: bool = False
+    ) -> None:
+        if node is None:
+            return
+        if isinstance(node, exp.Paren):
+            self._condition(node.this, scope, atoms, joining=joining, negated=negated)
+        elif isinstance(node, exp.Not):
+            self._condition(node.this, scope, atoms, joining=joining, negated=not negated)
+        elif isinstance(node, (exp.And, exp.Or)):
+            self._condition(node.this, scope, atoms, joining=joining, negated=negated)
+            self._condition(node.expression, scope, atoms, joining=joining, negated=negated)
+        elif type(node) in _OPS:
+            self._comparison(node, scope, atoms, joining, negated)
+        else:
+            self._walk(node, scope)
+
+    def _comparison(
+        self, node: exp.Expr, scope: Scope, atoms: list[tuple[str, Atom]], joining: bool, negated: bool
+    ) -> None:
+        op = _OPS[type(node)]
+        left, right = node.this, node.args.get("expression")
+        values: list[Value] = []
+        if op == "in":
+            values = [v[0] for e in node.expressions if (v := constant(e))]
+            inner = node.args.get("query")
+            if inner is not None:
+                outputs = self.query(inner.this if isinstance(inner, exp.Subquery) else inner, scope)
+                found = scope.resolve(left) if isinstance(left, exp.Column) else None
+                if found and outputs and outputs[0][1] and outputs[0][1] != found[1]:
+                    self.profile.links.append((found[1], outputs[0][1]))
+        elif op == "between":
+            values = [v[0] for k in ("low", "high") if (v := constant(node.args[k]))]
+        else:
+            value = constant(right)
+            if value is None and (swapped := constant(left)) is not None:
+                left, right, value, op = right, left, swapped, _MIRROR.get(op, op)
+            if value is not None:
+                values = [value[0]]
+        if op == "is" and values == [None]:
+            self._null(left, scope)
+        if not values:
+            self._between_columns(op, left, right, scope, joining)
+            return
+        self._walk(left, scope)
+        if negated:
+            op = _OPPOSITE[op]
+        plain = isinstance(left, exp.Column)
+        numbers = [v for v in values if isinstance(v, (int, float))]
+        if op in ("<", "<=", ">", ">=", "between", "not between"):
+            numbers += [n for v in values if isinstance(v, str) and (n := number_of(v)) is not None]
+        aggregate = left is not None and left.find(exp.Count, exp.Length, exp.AggFunc) if not plain else None
+        if numbers and len(numbers) == len(values) and not isinstance(aggregate, (exp.Count, exp.Length)):
+            self._numeric(left, scope, any(isinstance(n, float) and n != int(n) for n in numbers))
+        for column in _columns(left):
+            found = scope.resolve(column)
+            if found and not isinstance(aggregate, exp.Count):
+                atoms.append((found[0], Atom(found[1], op if plain else "near", tuple(values))))
+
+    def _between_columns(
+        self, op: str, left: exp.Expr | None, right: exp.Expr | None, scope: Scope, joining: bool
+    ) -> None:
+        a = scope.resolve(left) if isinstance(left, exp.Column) else None
+        b = scope.resolve(right) if isinstance(right, exp.Column) else None
+        if a and b and a != b:
+            same_source = a[0] == b[0]
+            links = self.profile.links if op == "=" and joining and not same_source else self.profile.peers
+            links.append((a[1], b[1]))
+        for side, other in ((left, a), (right, b)):
+            inner = side.find(exp.Select) if side is not None else None
+            if inner is not None:
+                mine = [f[1] for s in (left, right) if s is not side and s for c in _columns(s) if (f := scope.resolve(c))]
+                outputs = self.query(inner, scope)
+                aggregate = inner.expressions[0].find(exp.AggFunc) if inner.expressions else None
+                if isinstance(aggregate, (exp.Avg, exp.Sum)):
+                    for ref in mine:
+                        self.profile.numeric.setdefault(ref, False)
+                if mine and outputs and outputs[0][1] and outputs[0][1] != mine[0]:
+                    self.profile.peers.append((mine[0], outputs[0][1]))
+            elif other is None:
+                self._walk(side, scope)
+
+
+def _mapping(outputs: list[tuple[str, Ref | None]], names: list[str]) -> Mapping[str, Ref | None]:
+    found = {name: ref for name, ref in outputs}
+    found.update({name: ref for name, (_, ref) in zip(names, outputs, strict=False)})
+    return found
+
+
+def _lookup(source: Source, name: str) -> Ref | None:
+    if isinstance(source, Table):
+        return (source.name.lower(), name) if source.column(name) else None
+    return source.get(name)
+
+
+def _columns(node: exp.Expr | None, *, inside_aggregates: bool = True) -> Iterator[exp.Column]:
+    """The columns of an expression, not those of queries inside it."""
+    if node is None or isinstance(node, (exp.Select, exp.SetOperation)):
+        return
+    if isinstance(node, exp.Column):
+        yield node
+        return
+    if not inside_aggregates and isinstance(node, exp.AggFunc):
+        return
+    for child in node.iter_expressions():
+        yield from _columns(child, inside_aggregates=inside_aggregates)
+
+
+def tree_facts(tree: exp.Expr) -> tuple[bool, Any]:
+    """Is the outermost query ordered, and by what."""
+    order = tree.args.get("order") if isinstance(tree, exp.Query) else None
+    return order is not None, order

@@ -1,0 +1,121 @@
+"""Text-level rewriting of a query for SQLite: fast, without a parse, the same for golds and predictions.
+
+A double-quoted word on the right side of a comparison is a string, elsewhere an identifier, whatever columns
+exist (SQLite itself decides by the columns, silently). The clock stands still, so that answers can be kept.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import sqlglot
+from sqlglot.errors import SqlglotError
+
+CLOCK = "2024-07-01 12:00:00"
+
+_TOKEN = re.compile(
+    r"""(?P<space>\s+|--[^\n]*|/\*.*?(?:\*/|\Z))|(?P<string>'(?:[^']|'')*')|(?P<double>"(?:[^"]|"")*")"""
+    r"""|(?P<name>`(?:[^`]|``)*`|\[[^\]]*\])|(?P<word>[^\W\d][\w$]*)|(?P<number>[\d.]+(?:[eE][+-]?\d+)?)"""
+    r"""|(?P<op><=|>=|<>|!=|==|\|\||.)""",
+    re.S,
+)
+_COMPARE = frozenset("= == != <> < > <= >= LIKE GLOB BETWEEN ESCAPE IS".split())
+_JOINERS = frozenset(("||", "+", "-", "*", "/"))
+_TEXT_FUNCTIONS = frozenset("LOWER UPPER TRIM LTRIM RTRIM DATE TIME DATETIME JULIANDAY".split())
+_FROZEN = re.compile(r"\bnow\b|\bcurrent_(?:date|time|timestamp)\b", re.I)
+_CLOCK_WORDS = {"CURRENT_DATE": CLOCK[:10], "CURRENT_TIME": CLOCK[11:], "CURRENT_TIMESTAMP": CLOCK}
+
+
+class Untranspilable(ValueError):
+    """A query in another dialect that cannot be said in SQLite's; the message says why."""
+
+
+def to_sqlite(sql: str, *, dialect: str = "sqlite", namespaces: Sequence[str] = (), fold: bool = False) -> str:
+    """The query as SQLite is to run it.
+
+    ``namespaces`` are qualifiers that are dropped (``public.users``); ``fold`` lower-cases letters beyond
+    ASCII, which SQLite's NOCASE leaves alone. Raises Untranspilable for another dialect's constructs.
+
+    >>> to_sqlite('SELECT "name" FROM t WHERE "city" = "Rome" AND n IN ("a", "b");')
+    "SELECT `name` FROM t WHERE `city` = 'Rome' AND n IN ('a', 'b')"
+    """
+    if dialect not in ("sqlite", ""):
+        sql = _transpiled(sql, dialect)
+    sql = sql.strip().rstrip("; \n\t")
+    if fold and not sql.isascii():
+        sql = fold_text(sql)
+    if '"' in sql or (namespaces and "." in sql) or _FROZEN.search(sql):
+        return _rewritten(sql, frozenset(n.lower() for n in namespaces))
+    return sql
+
+
+def fold_text(text: str) -> str:
+    """Letters beyond ASCII in lower case; the others stay.
+
+    >>> fold_text("Ünal OY")
+    'ünal OY'
+    """
+    return text if text.isascii() else "".join(c if c < "\x80" else c.lower() for c in text)
+
+
+def _transpiled(sql: str, dialect: str) -> str:
+    try:
+        trees = [t for t in sqlglot.parse(sql, read=dialect) if t is not None]
+        if len(trees) != 1:
+            raise Untranspilable("not one statement")
+        return trees[0].sql("sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
+    except (SqlglotError, RecursionError, ValueError) as error:
+        if isinstance(error, Untranspilable):
+            raise
+        raise Untranspilable(" ".join(str(error).split())[:200]) from None
+
+
+def _rewritten(sql: str, namespaces: frozenset[str]) -> str:
+    tokens = [(m.lastgroup or "op", m.group()) for m in _TOKEN.finditer(sql)]
+    places = [i for i, (kind, _) in enumerate(tokens) if kind != "space"]
+    out = [text for _, text in tokens]
+    right = False  # does the next operand stand on the right side of a comparison
+    between = [0]  # BETWEENs of each open parenthesis that wait for their AND
+    parens: list[bool] = []  # are the operands in this parenthesis on a right side
+    previous = ""
+    for at, i in enumerate(places):
+        kind, text = tokens[i]
+        following = tokens[places[at + 1]][1] if at + 1 < len(places) else ""
+        word = text.upper() if kind in ("word", "op") else ""
+        if kind == "double":
+            if right and following != "." and previous != ".":
+                out[i] = "'" + text[1:-1].replace('""', '"').replace("'", "''") + "'"
+            else:
+                out[i] = "`" + text[1:-1].replace('""', '"').replace("`", "``") + "`"
+        if namespaces and following == "." and previous != "." and text.strip('"`[]').lower() in namespaces:
+            out[i] = out[places[at + 1]] = ""
+        if kind == "string" and text.lower() == "'now'" and previous in ("(", ","):
+            out[i] = f"'{CLOCK}'"
+        elif word in _CLOCK_WORDS and previous != "." and following not in (".", "("):
+            out[i] = f"'{_CLOCK_WORDS[word]}'"
+        if word in _COMPARE:
+            right = True
+            between[-1] += word == "BETWEEN"
+        elif word == "(":
+            inherits = previous == "IN" or (right and previous in _COMPARE | _TEXT_FUNCTIONS | {"(", "NOT"})
+            parens.append(inherits)
+            between.append(0)
+            right = inherits
+        elif word == ")":
+            if parens:
+                parens.pop()
+                between.pop()
+            right = False
+        elif word == ",":
+            right = bool(parens and parens[-1])
+        elif word == "AND" and between[-1]:
+            between[-1] -= 1
+            right = True
+        elif word in ("SELECT", "WITH", "VALUES") and previous == "(":
+            parens[-1:] = [False]
+            right = False
+        elif not (right and (word in _JOINERS or word == "NOT" or word in _TEXT_FUNCTIONS)):
+            right = right and following in _JOINERS
+        previous = word or text
+    return "".join(out)
