@@ -1,0 +1,81 @@
+"""The benchmarks' own metrics, as their authors score them. Each follows a published evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from harness.errors import UsageError
+from harness.records import Benchmark, Prediction
+from harness.scoring.official import spider, wikisql
+from harness.scoring.official.base import Options, Score, Scorer
+from harness.scoring.official.spider import hardness
+
+__all__ = [
+    "SCORERS",
+    "Options",
+    "Score",
+    "Scorer",
+    "explain_official",
+    "flagged_golds",
+    "hardness",
+    "score_official",
+]
+
+_WIKISQL = "https://github.com/salesforce/WikiSQL (evaluate.py, lib/dbengine.py, lib/query.py)"
+_SPIDER = "https://github.com/taoyds/test-suite-sql-eval (evaluation.py, process_sql.py)"
+
+SCORERS: Mapping[str, Scorer] = {
+    scorer.name: scorer
+    for scorer in (
+        Scorer("wikisql_logical_form", _WIKISQL, wikisql.logical_form),
+        Scorer("wikisql_execution", _WIKISQL, wikisql.execution),
+        Scorer("spider_exact_set_match", _SPIDER, spider.exact_set_match),
+    )
+}
+
+
+def explain_official(
+    name: str,
+    benchmark: Benchmark,
+    predictions: Mapping[str, Prediction],
+    *,
+    options: Options | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Score]:
+    """An official metric for every example of the benchmark, each score with its reason.
+
+    An example without a prediction scores 0. Raises UsageError for a name that is none, BenchmarkError
+    where the scorer needs a file that is not there.
+    """
+    scorer = SCORERS.get(name)
+    if scorer is None:
+        raise UsageError(f"there is no official metric {name!r}", f"choose one of: {', '.join(SCORERS)}")
+    scores: dict[str, Score] = {}
+    with scorer.open(benchmark, options or Options()) as judge:
+        for example in benchmark.examples:
+            prediction = predictions.get(example.id)
+            sql = prediction.sql if prediction is not None else None
+            scores[example.id] = judge(example, sql) if sql else Score(0.0, "no prediction")
+            if progress is not None:
+                progress(1)
+    return scores
+
+
+def score_official(
+    name: str,
+    benchmark: Benchmark,
+    predictions: Mapping[str, Prediction],
+    *,
+    options: Options | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, float]:
+    """An official metric, 0 to 1, for every example of the benchmark; see ``explain_official``."""
+    scores = explain_official(name, benchmark, predictions, options=options, progress=progress)
+    return {example_id: score.value for example_id, score in scores.items()}
+
+
+def flagged_golds(name: str, benchmark: Benchmark, *, options: Options | None = None) -> dict[str, str]:
+    """Examples whose gold does not score 1.0 as its own prediction, each with the reason."""
+    golds = {e.id: Prediction(id=e.id, pair="gold", sql=e.gold) for e in benchmark.examples}
+    scores = explain_official(name, benchmark, golds, options=options)
+    return {example_id: score.note for example_id, score in scores.items() if score.value < 1}
