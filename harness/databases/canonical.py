@@ -18,7 +18,23 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-Kind = str
+from harness.databases.conditions import Expressions, Scope, Source, Views, bare
+from harness.databases.forms import (
+    TRUE,
+    Atom,
+    Compound,
+    Condition,
+    Form,
+    Kind,
+    Query,
+    conjunction,
+    quoted,
+    render,
+    show,
+    tokens,
+)
+
+_UNREADABLE = (SqlglotError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 Tables: TypeAlias = Mapping[str, "Iterable[str] | Mapping[str, Kind]"]
 
 
@@ -36,12 +52,9 @@ class Canonicaliser(Expressions):
 
     def __init__(self, tables: Tables, *, case: str = "ignore", strong: bool = False) -> None:
         self.tables = {name.lower(): _kinds(columns) for name, columns in tables.items()}
-        self.fold = case == "ignore"
-        self.strong = strong
+        super().__init__(fold=case == "ignore", strong=strong)
         self._forms: dict[str, Form | None] = {}
         self._texts: dict[str, str] = {}
-        self.kinds: dict[str, Kind] = {}
-        self._outer = False
 
     def text(self, sql: str) -> str:
         """The canonical text; lower-case tokens, marked "~", where the SQL cannot be read."""
@@ -58,19 +71,9 @@ class Canonicaliser(Expressions):
                 tree = statements[0] if len(statements) == 1 else None
                 self._outer = tree is not None and any(join.side for join in tree.find_all(exp.Join))
                 self._forms[sql] = self.query(tree, None, {}, top=True) if tree is not None else None
-            except (
-                SqlglotError,
-                ValueError,
-                TypeError,
-                AttributeError,
-                KeyError,
-                IndexError,
-                RecursionError,
-            ):
+            except _UNREADABLE:
                 self._forms[sql] = None
         return self._forms[sql]
-
-    # queries
 
     def query(
         self,
@@ -80,6 +83,7 @@ class Canonicaliser(Expressions):
         *,
         top: bool = False,
     ) -> Form:
+        """The form of a query; raises where it is not one."""
         node = bare(node)
         if clause := node.args.get("with_"):
             views = dict(views)
@@ -317,13 +321,11 @@ class Canonicaliser(Expressions):
         skip = self.value(offset.expression, scope) if offset is not None else "0"
         return text if skip == "0" else f"{text}, {skip}"
 
+
 def _kinds(columns: Iterable[str] | Mapping[str, Kind]) -> dict[str, Kind]:
     if isinstance(columns, Mapping):
         return {name.lower(): kind for name, kind in columns.items()}
     return {name.lower(): "" for name in columns}
-
-
-
 
 
 def _aggregates(node: Any) -> bool:
@@ -331,15 +333,6 @@ def _aggregates(node: Any) -> bool:
         isinstance(one, exp.AggFunc) and not isinstance(one.parent, exp.Window)
         for one in node.walk(prune=lambda inner: isinstance(inner, (exp.Query, exp.Window)))
     )
-
-
-
-
-
-
-
-
-
 
 
 def _fresh(label: str, scope: Scope, number: int | None) -> str:

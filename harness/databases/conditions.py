@@ -1,4 +1,4 @@
-"""The canonical form of values and conditions inside one SELECT; ``canonical`` reads the queries around them."""
+"""The canonical form of values and conditions inside one SELECT; ``canonical`` reads queries around them."""
 
 from __future__ import annotations
 
@@ -34,12 +34,16 @@ Views = Mapping[str, tuple[str, dict[str, Kind]]]
 
 
 class Source(NamedTuple):
+    """A table or subquery of a FROM clause: its alias, canonical label and columns (None: not known)."""
+
     alias: str
     label: str
     columns: dict[str, Kind] | None
 
 
 class Scope:
+    """The sources and output names of one SELECT; ``same`` maps columns that a join makes equal to one."""
+
     def __init__(self, parent: Scope | None, views: Mapping[str, tuple[str, dict[str, Kind]]]) -> None:
         self.parent = parent
         self.views = views
@@ -48,6 +52,7 @@ class Scope:
         self.same: dict[str, str] = {}
 
     def labels(self) -> Iterator[str]:
+        """Labels in use here and in the queries around."""
         scope: Scope | None = self
         while scope:
             yield from (source.label for source in scope.sources)
@@ -74,6 +79,7 @@ class Expressions:
     # values
 
     def column(self, node: exp.Column, scope: Scope) -> str:
+        """A column, qualified; "?" stands for the table of an unknown one."""
         table, name = node.table.lower(), node.name.lower()
         place: Scope | None = scope
         while place:
@@ -89,6 +95,7 @@ class Expressions:
         return f"{table or '?'}.{quoted(name)}"
 
     def value(self, node: Any, scope: Scope) -> str:
+        """The canonical text of a value."""
         node = bare(node)
         if isinstance(node, exp.Column):
             return self.column(node, scope)
@@ -165,6 +172,7 @@ class Expressions:
     # conditions
 
     def condition(self, node: Any, scope: Scope, negated: bool = False) -> Condition:
+        """A condition, or its negation."""
         node = bare(node)
         if isinstance(node, exp.Not):
             if self.strong:
@@ -234,6 +242,7 @@ class Expressions:
 
 
 def bare(node: Any) -> Any:
+    """A node without the parentheses around it."""
     while isinstance(node, exp.Paren) or (isinstance(node, exp.Subquery) and not node.alias):
         node = node.this
     return node
