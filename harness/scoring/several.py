@@ -1,0 +1,187 @@
+"""Many predictions judged over worker processes, an example at a time.
+
+A worker that dies or hangs over an example is replaced, and that example's predictions are tried again one
+by one: whichever brings its worker down once more is a timeout. Nothing is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.databases import Sandbox, Suite
+from harness.records import Example, Outcome, Prediction, Rules, Verdict, Witness
+from harness.scoring._interim import WorkerLost, WorkerPool, suites
+from harness.scoring.judge import ATTACKS, judge
+from harness.scoring.witness import find_witness
+
+RULES = Rules()
+MEMORY_MIB = 2048
+SECONDS = 60.0
+
+
+class Task(NamedTuple):
+    """What a worker is given: an example with its suite and the SQL texts to judge."""
+
+    example: Example
+    suite: Suite
+    sqls: tuple[str | None, ...]
+    attacks: int
+    signatures: bool
+
+
+class Grouped(NamedTuple):
+    """An example and the predictions made for it."""
+
+    example: Example
+    predictions: tuple[Prediction, ...]
+
+
+def judge_all(
+    examples: Sequence[Example],
+    predictions: Iterable[Prediction],
+    *,
+    rules: Rules = RULES,
+    dialect: str = "sqlite",
+    workers: int = 1,
+    size: int = 8,
+    seed: int = 0,
+    cache: Path | None = None,
+    attacks: int = ATTACKS,
+    signatures: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Verdict]:
+    """A verdict for every prediction that belongs to one of the examples, example after example.
+
+    Suites come from the cache or are built on the way. ``workers`` is the number of processes that judge;
+    with 0 or 1 this process does. ``progress`` is called with the number of predictions just judged.
+    """
+    groups = group(examples, predictions)
+    built = suites(
+        [g.example for g in groups],
+        rules=rules,
+        dialect=dialect,
+        size=size,
+        seed=seed,
+        workers=workers,
+        cache=cache,
+    )
+    by_id = {g.example.id: g for g in groups}
+    tasks = (
+        Task(by_id[id_].example, suite, tuple(p.sql for p in by_id[id_].predictions), attacks, signatures)
+        for id_, suite in built
+    )
+    for task, verdicts in _over(tasks, workers):
+        own = by_id[task.example.id].predictions
+        for prediction, verdict in zip(own, verdicts, strict=True):
+            yield replace(verdict, id=prediction.id, pair=prediction.pair, sample=prediction.sample)
+        if progress:
+            progress(len(own))
+
+
+def witnesses(
+    pairs: Sequence[tuple[Example, Prediction]],
+    *,
+    rules: Rules = RULES,
+    dialect: str = "sqlite",
+    workers: int = 1,
+    size: int = 8,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[tuple[int, Witness | None]]:
+    """The smallest database found for each pair of example and wrong prediction, with its index in ``pairs``."""
+    places: dict[str, list[int]] = {}
+    for place, (example, _) in enumerate(pairs):
+        places.setdefault(example.id, []).append(place)
+    firsts = [pairs[found[0]][0] for found in places.values()]
+    built = suites(firsts, rules=rules, dialect=dialect, size=size, seed=seed, workers=workers, cache=cache)
+    with WorkerPool(_witness_task, workers=workers, memory_mib=MEMORY_MIB, seconds=SECONDS) as pool:
+        order: list[int] = []
+
+        def tasks() -> Iterator[tuple[Suite, str | None]]:
+            for id_, suite in built:
+                for place in places[id_]:
+                    order.append(place)
+                    yield suite, pairs[place][1].sql
+
+        for number, found in pool.map(tasks()):
+            yield order[number], None if isinstance(found, WorkerLost) else found
+            if progress:
+                progress(1)
+
+
+def group(examples: Sequence[Example], predictions: Iterable[Prediction]) -> list[Grouped]:
+    """The examples that have predictions, in the order of the examples, each with all of its predictions."""
+    found: dict[str, list[Prediction]] = {example.id: [] for example in examples}
+    for prediction in predictions:
+        if prediction.id in found:
+            found[prediction.id].append(prediction)
+    by_id: Mapping[str, Example] = {example.id: example for example in examples}
+    return [Grouped(by_id[id_], tuple(own)) for id_, own in found.items() if own]
+
+
+def _over(tasks: Iterable[Task], workers: int) -> Iterator[tuple[Task, list[Verdict]]]:
+    waiting: dict[int, Task] = {}
+
+    def numbered() -> Iterator[Task]:
+        for number, task in enumerate(tasks):
+            waiting[number] = task
+            yield task
+
+    with WorkerPool(_judge_task, workers=workers, memory_mib=MEMORY_MIB, seconds=SECONDS) as pool:
+        lost: list[Task] = []
+        for number, verdicts in pool.map(numbered()):
+            task = waiting.pop(number)
+            if isinstance(verdicts, WorkerLost):
+                lost.append(task)
+            else:
+                yield task, verdicts
+        for task in lost:
+            single = [task._replace(sqls=(sql,)) for sql in task.sqls]
+            found: dict[int, list[Verdict]] = {}
+            for number, verdicts in pool.map(single):
+                found[number] = [_lost(task.suite)] if isinstance(verdicts, WorkerLost) else verdicts
+            yield task, [found[number][0] for number in range(len(single))]
+
+
+def _lost(suite: Suite) -> Verdict:
+    return Verdict(
+        id="",
+        pair="",
+        outcome=Outcome.TIMEOUT,
+        valid_sql=True,
+        cause="timeout",
+        detail="brought its worker process down",
+        gold_status=suite.gold_status,
+        gold_reason=suite.reason,
+        suite_strength=suite.strength,
+    )
+
+
+_BOXES: list[Sandbox] = []
+
+
+def _box() -> Sandbox:
+    """This process's sandbox."""
+    if not _BOXES:
+        _BOXES.append(Sandbox())
+    return _BOXES[0]
+
+
+def _judge_task(task: Task) -> list[Verdict]:
+    return judge(
+        task.suite,
+        task.sqls,
+        box=_box(),
+        real=task.example.database,
+        attacks=task.attacks,
+        signatures=task.signatures,
+    )
+
+
+def _witness_task(task: tuple[Suite, str | None]) -> Witness | None:
+    suite, sql = task
+    return None if not sql else find_witness(suite, sql, _box())

@@ -1,0 +1,230 @@
+"""The smallest database that shows why a prediction is wrong, for people to read.
+
+Of the databases on which gold and prediction differ the one with the fewest rows is taken, and rows are
+removed from it, whole tables first, then halves, then single rows, for as long as the two still differ and
+the gold's answer stays a matter of rows, not of their order. Rows that refer to a removed row go with it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from harness.databases import Failure, Result, Sandbox, Suite, same
+from harness.errors import RunError
+from harness.records import Outcome, Verdict, Witness
+from harness.scoring._interim import attack, fair
+from harness.scoring.cause import causes
+from harness.scoring.judge import ATTACKS, Readers, judge, translate
+
+_NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A verdict with its reason: ``causes`` are all clauses that differ, ``witness`` the database that shows it.
+
+    Both are empty for a right prediction; the witness also where the prediction has no SQL, or where no
+    database can be made for the gold.
+    """
+
+    verdict: Verdict
+    causes: tuple[str, ...] = ()
+    witness: Witness | None = None
+
+    @property
+    def cause(self) -> str | None:
+        """The clause that weighs most."""
+        return self.verdict.cause
+
+    def export(self, path: Path) -> Path:
+        """Write the witness as an SQLite file, or as SQL text where the name ends in ``.sql``; the path."""
+        if self.witness is None:
+            raise RunError("there is no counterexample to export", "only a wrong prediction has one")
+        if path.suffix == ".sql":
+            path.write_text(self.witness.script, "utf-8")
+        else:
+            path.write_bytes(self.witness.image)
+        return path
+
+
+def explain(suite: Suite, sql: str | None, *, box: Sandbox | None = None) -> Explanation:
+    """Judge one prediction and say why it is wrong, with the smallest database found."""
+    if box is None:
+        with Sandbox() as own:
+            return explain(suite, sql, box=own)
+    (verdict,) = judge(suite, [sql], box=box)
+    if verdict.outcome.right or sql is None or verdict.outcome in _NO_WITNESS:
+        return Explanation(verdict=verdict, causes=(verdict.cause,) if verdict.cause else ())
+    found: tuple[str, ...] = (verdict.cause,) if verdict.cause else ()
+    if verdict.outcome is Outcome.WRONG and suite.readings:
+        read = Readers(suite).strong.form
+        found = causes(read(suite.readings[0]), read(translate(suite, sql)))
+    return Explanation(verdict=verdict, causes=found, witness=find_witness(suite, sql, box))
+
+
+def find_witness(suite: Suite, sql: str, box: Sandbox) -> Witness | None:
+    """The smallest database found on which the prediction fails or differs from every reading of the gold."""
+    text = translate(suite, sql)
+    duel = _Duel(suite, text, box)
+    counted = {"fair"} | {kind for kind in ("nulls", "ties") if getattr(suite.rules, kind) == "count"}
+    differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image)]
+    if not differing:
+        differing = [d for d in attack(suite, text, ATTACKS) if d.kind in counted and duel.differs(d.image)][
+            :1
+        ]
+    if not differing:
+        return None
+    with _Editor() as editor:
+        start = min(differing, key=lambda d: editor.rows(d.image))
+        image = _shrunk(start.image, duel, editor, suite)
+        image, script = editor.finish(image, f"{suite.readings[0]} {text}".lower())
+    gold, other = duel.results(image)
+    columns, rows = (gold.columns, gold.rows) if isinstance(gold, Result) else ((), [])
+    failed = isinstance(other, Failure)
+    return Witness(
+        script=script,
+        image=image,
+        gold_columns=columns,
+        gold_rows=tuple(rows),
+        prediction_columns=None if isinstance(other, Failure) else other.columns,
+        prediction_rows=None if isinstance(other, Failure) else tuple(other.rows),
+        prediction_error=other.message if isinstance(other, Failure) and failed else None,
+    )
+
+
+class _Duel:
+    """Gold and prediction on one database after the other."""
+
+    def __init__(self, suite: Suite, text: str, box: Sandbox) -> None:
+        self.suite, self.text, self.box = suite, text, box
+
+    def results(self, image: bytes) -> tuple[Result | Failure, Result | Failure]:
+        """What the gold's literal reading and the prediction give."""
+        self.box.load(image)
+        return self.box.query(self.suite.readings[0]), self.box.query(self.text)
+
+    def differs(self, image: bytes) -> bool:
+        """Whether the prediction fails, or differs from every reading."""
+        self.box.load(image)
+        result = self.box.query(self.text)
+        if isinstance(result, Failure):
+            return True
+        answers = (self.box.query(reading) for reading in self.suite.readings)
+        return not any(
+            isinstance(answer, Result)
+            and same(answer, result, ordered=self.suite.ordered, rules=self.suite.rules)
+            for answer in answers
+        )
+
+
+class _Rows(NamedTuple):
+    table: str
+    ids: tuple[int, ...]
+
+
+class _Editor:
+    """Removes rows from images."""
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None)
+
+    def __enter__(self) -> _Editor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.close()
+
+    def rows(self, image: bytes) -> int:
+        """How many rows a database has."""
+        return sum(len(table.ids) for table in self.tables(image))
+
+    def tables(self, image: bytes) -> list[_Rows]:
+        """The tables of a database, the largest first."""
+        self.connection.deserialize(image)
+        names = [n for (n,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        found = [
+            _Rows(name, tuple(n for (n,) in self.connection.execute(f"SELECT rowid FROM {_name(name)}")))
+            for name in names
+        ]
+        return sorted(found, key=lambda table: -len(table.ids))
+
+    def without(self, image: bytes, table: str, ids: tuple[int, ...], suite: Suite) -> bytes:
+        """The database without some rows of a table, and without those that refer to them."""
+        self.connection.deserialize(image)
+        marks = ",".join(map(str, ids))
+        self.connection.execute(f"DELETE FROM {_name(table)} WHERE rowid IN ({marks})")
+        for _ in getattr(suite, "links", ()):
+            before = self.connection.total_changes
+            for child, columns, parent, targets in getattr(suite, "links", ()):
+                own = " AND ".join(
+                    f"p.{_name(b)} = c.{_name(a)}" for a, b in zip(columns, targets, strict=True)
+                )
+                known = " AND ".join(f"{_name(a)} IS NOT NULL" for a in columns)
+                self.connection.execute(
+                    f"DELETE FROM {_name(child)} AS c WHERE {known}"
+                    f" AND NOT EXISTS (SELECT 1 FROM {_name(parent)} AS p WHERE {own})"
+                )
+            if self.connection.total_changes == before:
+                break
+        return self.connection.serialize()
+
+    def finish(self, image: bytes, queries: str) -> tuple[bytes, str]:
+        """The database without the empty tables that no query names, as an image and as SQL text."""
+        connection = self.connection
+        connection.deserialize(image)
+        for name, ids in self.tables(image):
+            if not ids and name.lower() not in queries:
+                connection.execute(f"DROP TABLE {_name(name)}")
+        connection.execute("VACUUM")
+        return connection.serialize(), "\n".join(self._script()) + "\n"
+
+    def _script(self) -> Iterator[str]:
+        tables = self.connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY rowid"
+        )
+        for name, sql in tables.fetchall():
+            yield f"{sql};"
+            for row in self.connection.execute(f"SELECT * FROM {_name(name)}"):
+                yield f"INSERT INTO {_name(name)} VALUES ({', '.join(map(_literal, row))});"
+
+
+def _shrunk(image: bytes, duel: _Duel, editor: _Editor, suite: Suite) -> bytes:
+    def smaller(table: str, ids: tuple[int, ...]) -> bool:
+        nonlocal image
+        left = editor.without(image, table, ids, suite)
+        if duel.differs(left) and fair(suite, left, duel.box):
+            image = left
+            return True
+        return False
+
+    for table, ids in editor.tables(image):
+        if ids:
+            smaller(table, ids)
+    for table, _ in editor.tables(image):
+        size = len(next(t.ids for t in editor.tables(image) if t.table == table)) // 2
+        while size >= 1:
+            for chunk in _chunks(editor, image, table, size):
+                smaller(table, chunk)
+            size //= 2
+    return image
+
+
+def _chunks(editor: _Editor, image: bytes, table: str, size: int) -> list[tuple[int, ...]]:
+    ids = next((t.ids for t in editor.tables(image) if t.table == table), ())
+    return [ids[n : n + size] for n in range(0, len(ids), size)]
+
+
+def _name(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
