@@ -3,8 +3,9 @@
 Three calls judge SQL without a model, a benchmark or a file:
 
 >>> from harness import build_suite, explain, judge
->>> suite = build_suite("CREATE TABLE head (name VARCHAR, age VARCHAR)", "SELECT name FROM head WHERE age > 56")
->>> [verdict.outcome.value for verdict in judge(suite, ["select NAME from head where 57 <= age", "SELECT age"])]
+>>> suite = build_suite("CREATE TABLE head (name TEXT, age TEXT)", "SELECT name FROM head WHERE age > 56")
+>>> verdicts = judge(suite, ["select NAME from head where 57 <= age", "SELECT age FROM heads"])
+>>> [verdict.outcome.value for verdict in verdicts]
 ['equivalent', 'schema_error']
 >>> explanation = explain(suite, "SELECT name FROM head WHERE age >= 56")
 >>> explanation.verdict.outcome.value, explanation.cause

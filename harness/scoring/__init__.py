@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.databases import build_suite
-    from harness.scoring.judge import judge
+    from harness.scoring.verdict import judge
     from harness.scoring.policy import policy_table
     from harness.scoring.several import judge_all, witnesses
     from harness.scoring.witness import Explanation, explain
@@ -17,7 +17,7 @@ _LATE = {
     "Explanation": "harness.scoring.witness",
     "build_suite": "harness.databases",
     "explain": "harness.scoring.witness",
-    "judge": "harness.scoring.judge",
+    "judge": "harness.scoring.verdict",
     "judge_all": "harness.scoring.several",
     "policy_table": "harness.scoring.policy",
     "witnesses": "harness.scoring.several",

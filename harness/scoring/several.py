@@ -14,7 +14,7 @@ from typing import NamedTuple
 from harness.databases import Sandbox, Suite
 from harness.records import Example, Outcome, Prediction, Rules, Verdict, Witness
 from harness.scoring._interim import WorkerLost, WorkerPool, suites
-from harness.scoring.judge import ATTACKS, judge
+from harness.scoring.verdict import ATTACKS, judge
 from harness.scoring.witness import find_witness
 
 RULES = Rules()

@@ -18,7 +18,7 @@ from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
 from harness.scoring._interim import attack, fair
 from harness.scoring.cause import causes
-from harness.scoring.judge import ATTACKS, Readers, judge, translate
+from harness.scoring.verdict import ATTACKS, Readers, judge, translate
 
 _NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE}
 
