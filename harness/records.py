@@ -21,13 +21,15 @@ class Prompt:
 
     ``user`` is a template over ``{context}``, ``{question}`` and ``{evidence}``; braces in data are safe.
     ``form`` "chat" goes through a chat template (``chat_template`` or the tokenizer's), "plain" is the
-    template's text itself. ``origin`` says where the prompt came from: "benchmark", "adapter" or a path.
+    template's text itself; ``plain`` is the template to use where a chat prompt meets a tokenizer without a
+    chat template. ``origin`` says where the prompt came from: "benchmark", "adapter" or a path.
     """
 
     user: str = "{context}\nQuestion: {question}"
     system: str | None = "You are a SQL expert."
     form: Form = "chat"
     chat_template: str | None = None
+    plain: str = "{context}\n-- {question}\n"
     origin: str = "benchmark"
 
 

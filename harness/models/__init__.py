@@ -1,11 +1,11 @@
-"""Completions: which pairs, how they are asked, and the two ways to get their text (here or from a server)."""
+"""Completions: which pairs, how they are asked, and their text, made here or by a server."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from harness.models.extract import Extracted, extract_sql
-from harness.models.plan import PairPlan, Settings, plan_pairs
+from harness.models.plan import PairPlan, Settings, plan_endpoint, plan_pairs
 
 if TYPE_CHECKING:
     from harness.models.cost import Cost, Generator
@@ -21,6 +21,7 @@ __all__ = [
     "connect",
     "extract_sql",
     "load",
+    "plan_endpoint",
     "plan_pairs",
 ]
 

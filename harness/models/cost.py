@@ -47,6 +47,16 @@ class Cost:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
+    def rate(self) -> str:
+        """Speed and memory in a few words, for a progress bar."""
+        busy = (
+            sum(self.seconds.get(stage, 0.0) for stage in ("tokenise", "prefill", "decode", "finish")) or 1e-9
+        )
+        memory = self.peak_memory_bytes / 2**30
+        return (
+            f"{self.examples / busy:.1f} examples/s, {self.new_tokens / busy:,.0f} tokens/s, {memory:.1f} GiB"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The cost as results files record it."""
         return {**asdict(self), "padding_share": self.padding_share}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +30,7 @@ class Settings:
     dequantize: hold the same 4-bit values expanded in the compute dtype ("auto": where memory allows).
     merge: add the adapter to the dequantised weights, in the compute dtype, instead of beside them.
     batch_size: rows decoded together at most; None finds it from memory.
+    max_new_tokens: at most so many for each completion; 0 stands for the benchmark's own limit.
     long_prompts: what becomes of a prompt that does not fit the context with its new tokens: "flag" (not
         generated, finish "prompt_too_long", counts as wrong) or "truncate" (its first tokens are dropped).
     temperature: 0 is greedy; else ``samples`` completions an example are drawn, each with its own
@@ -63,19 +63,23 @@ class Settings:
         if self.temperature < 0 or not 0 < self.top_p <= 1:
             raise UsageError("temperature is 0 or more and top_p in (0, 1]", "leave the option out")
 
-    def decides(self) -> dict[str, Any]:
-        """The settings that decide what is generated, for a fingerprint (speed alone left out)."""
+    def replace(self, **changes: Any) -> Settings:
+        """The same settings but for the changes."""
+        return replace(self, **changes)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """The settings that decide what is generated; those of speed alone are left out."""
         speed = {"dequantize", "batch_size", "device"}
         return {key: value for key, value in asdict(self).items() if key not in speed}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairPlan:
     """One row of a run: where its base, adapter and tokenizer lie, and how it is asked.
 
     ``base`` and ``adapter`` are folders or hub ids; ``adapter`` is None for a base or a full fine-tune.
     The hashes change when weights change. ``tokenizer`` is the adapter's own where it brings one.
-    ``quantized`` says that the base's weights come quantised already, so that ``--quantization`` is not asked.
+    ``quantized`` says that the base comes quantised already: ``--quantization`` is not asked then.
     ``download`` says what will be fetched; ``notes`` what a user should know.
     """
 
@@ -95,7 +99,6 @@ class PairPlan:
         """The plan as results files record it."""
         return asdict(self)
 
-    @cached_property
     def fingerprint(self) -> dict[str, Any]:
         """What of the pair decides its completions: weights and prompt, not where they lie."""
         asked = asdict(self.prompt)
@@ -170,6 +173,39 @@ def plan_pairs(
     )
 
 
+def plan_endpoint(
+    url: str, models: Sequence[str], *, prompts: Sequence[str] = (), benchmark_prompt: Prompt | None = None
+) -> tuple[PairPlan, ...]:
+    """One row for each model name that a server answers to; what lies behind a name is the server's word.
+
+    Raises:
+        UsageError: no model named, or prompts that do not match them.
+    """
+    if not models:
+        raise UsageError("--endpoint without a model", "name what the server serves: --model NAME")
+    if len(prompts) not in {0, 1, len(models)}:
+        raise UsageError(
+            f"{len(prompts)} prompts for {len(models)} models", "give one --prompt, or one a model"
+        )
+    choices = (
+        list(prompts) * len(models) if len(prompts) == 1 else list(prompts) or ["benchmark"] * len(models)
+    )
+    names = _unique([model.replace("/", "__") for model in models])
+    return tuple(
+        PairPlan(
+            name=name,
+            base=model,
+            revision=None,
+            base_hash=f"{url} {model}",
+            adapter=None,
+            adapter_hash=None,
+            tokenizer=url,
+            prompt=load_prompt(choice, benchmark_prompt or Prompt(), None),
+        )
+        for name, model, choice in zip(names, models, choices, strict=True)
+    )
+
+
 def _name(text: str) -> str:
     path = Path(text).expanduser()
     return (path.resolve().name if path.exists() else text).replace("/", "__")
@@ -216,7 +252,7 @@ def _row(
         tokenizer=own.where,
         prompt=prompt,
         quantized=method,
-        download=download_text([base] + [adapter] * (adapter is not None)),
+        download=download_text([base, *([adapter] if adapter else [])]),
         notes=(*notes, *said),
     )
 

@@ -60,7 +60,8 @@ def load_prompt(choice: str, benchmark: Prompt, adapter: Path | None) -> Prompt:
 
     FILE is YAML or JSON with any of ``system``, ``user``, ``form``, ``chat_template`` (the template's text or
     the path of a .jinja file beside it); a .jinja file is a chat template, a .txt file a plain template.
-    ``adapter`` reads prompt.yaml or prompt.json in the adapter's folder. What a file leaves out is the benchmark's.
+    ``adapter`` reads prompt.yaml or prompt.json in the adapter's folder. What a file leaves out is the
+    benchmark's.
 
     Raises:
         ModelError, UsageError: no such file, or a key that is unknown or malformed.
@@ -72,7 +73,7 @@ def load_prompt(choice: str, benchmark: Prompt, adapter: Path | None) -> Prompt:
         if not found:
             raise ModelError(
                 f"{adapter or 'the pair'} brings no prompt of its own ({' or '.join(PROMPT_FILES[::2])})",
-                "use --prompt benchmark, or write the prompt that it was trained with to a file: --prompt FILE",
+                "use --prompt benchmark, or write down the prompt of its training: --prompt FILE",
             )
         return _from_file(found[0], benchmark, "adapter")
     path = Path(choice).expanduser()

@@ -77,7 +77,7 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def find_adapter(text: str) -> tuple[Source, list[str]]:
-    """The adapter (or the full fine-tune) that ``--adapter`` names, and what the user should know of the choice.
+    """The adapter (or full fine-tune) that ``--adapter`` names, and what the user should know of the choice.
 
     A Trainer's output folder that holds nothing but ``checkpoint-*`` gives its last checkpoint.
 
@@ -197,10 +197,10 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
     try:
         facts = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=10)
         files = {file.rfilename: file.size or 0 for file in facts.siblings or ()}
-        config = next((config for config in configs if config in files), None)
-        if config is None:
+        wanted = [config for config in configs if config in files]
+        if not wanted:
             raise ModelError(f"{name} on the hub has no {' or '.join(configs)}", "name an adapter or a model")
-        path = Path(hf_hub_download(name, config, revision=revision))
+        path = Path(hf_hub_download(name, wanted[0], revision=revision))
     except GatedRepoError as error:
         raise ModelError(
             f"{name} is gated on the hub", "accept its terms there, then: hf auth login"

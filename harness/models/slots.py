@@ -1,0 +1,132 @@
+"""The key/value cache of the engine: a slab of slots, one a prompt, that rows enter and leave at any time.
+
+Every row starts at column 0 of its slot and grows to the right, so that there is no left padding: positions
+are plain columns, a row's own length is all that its mask needs, and rows of any age stand side by side.
+Finished rows cost nothing: the last active row moves into the place of one that leaves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+
+class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
+    """Keys and values of one layer, ``[rows, heads, columns, dim]``; where the next update goes is ``at``."""
+
+    is_sliding = False
+    is_croppable = False
+
+    def __init__(self, window: Window) -> None:
+        super().__init__()
+        self.window = window
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        """Take the slab's memory, at the first update."""
+        rows, columns = self.window.rows, self.window.columns
+        self.keys = key_states.new_zeros(rows, key_states.shape[1], columns, key_states.shape[3])
+        self.values = value_states.new_zeros(rows, value_states.shape[1], columns, value_states.shape[3])
+        self.is_initialized = True
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write the new columns and give back all that the queries may look at."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        window = self.window
+        first, end, extent = window.first, window.first + key_states.shape[0], window.extent
+        if window.at is not None:
+            self.keys[window.index, :, window.at] = key_states[:, :, 0]
+            self.values[window.index, :, window.at] = value_states[:, :, 0]
+        else:
+            start = extent - key_states.shape[2]
+            self.keys[first:end, :, start:extent] = key_states
+            self.values[first:end, :, start:extent] = value_states
+            if start == 0:
+                return key_states, value_states
+        return self.keys[first:end, :, :extent], self.values[first:end, :, :extent]
+
+    def get_seq_length(self) -> int:
+        """Columns before those of the forward pass under way."""
+        return self.window.past
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Number of key columns, and the first one."""
+        return self.window.extent, 0
+
+    def get_max_length(self) -> int:
+        """Columns of the slab."""
+        return self.window.columns
+
+
+class Window:
+    """The part of the slab that a forward pass reads and writes, shared by all layers.
+
+    A prefill writes ``extent - past`` columns of the rows from ``first`` on; a decode step (``at`` given)
+    writes one column a row, ``at[i]`` for the i-th, and reads the columns below ``extent``.
+    """
+
+    __slots__ = ("at", "columns", "extent", "first", "index", "past", "rows")
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self.rows, self.columns = rows, columns
+        self.first = self.past = self.extent = 0
+        self.at: torch.Tensor | None = None
+        self.index: torch.Tensor | None = None
+
+
+class SlotCache(Cache):  # type: ignore[misc]
+    """The slab of all layers."""
+
+    def __init__(self, layers: int, rows: int, columns: int) -> None:
+        self.window = Window(rows, columns)
+        super().__init__(layers=[SlotLayer(self.window) for _ in range(layers)])
+
+    @property
+    def rows(self) -> int:
+        """Slots in the slab."""
+        return self.window.rows
+
+    @property
+    def columns(self) -> int:
+        """Tokens that a slot holds."""
+        return self.window.columns
+
+    def prefill(self, first: int, past: int, extent: int) -> None:
+        """Aim at the rows from ``first`` on, columns ``past`` to ``extent``."""
+        window = self.window
+        window.first, window.past, window.extent, window.at, window.index = first, past, extent, None, None
+
+    def decode(self, at: torch.Tensor, index: torch.Tensor, extent: int) -> None:
+        """Aim at one column of each of the first rows."""
+        window = self.window
+        window.first, window.past, window.extent, window.at, window.index = 0, extent - 1, extent, at, index
+
+    def move(self, source: torch.Tensor, target: torch.Tensor, extent: int) -> None:
+        """Copy rows over others, the first ``extent`` columns of them."""
+        for layer in self.layers:
+            layer.keys[target, :, :extent] = layer.keys[source, :, :extent]
+            layer.values[target, :, :extent] = layer.values[source, :, :extent]
+
+    def spread(self, keys: list[torch.Tensor], values: list[torch.Tensor], first: int, rows: int) -> None:
+        """Write one prefix (``[1, heads, columns, dim]`` a layer) into the first columns of some rows."""
+        for layer, key, value in zip(self.layers, keys, values, strict=True):
+            if not layer.is_initialized:
+                layer.lazy_initialization(key, value)
+            layer.keys[first : first + rows, :, : key.shape[2]] = key
+            layer.values[first : first + rows, :, : value.shape[2]] = value
+
+    def resize(self, rows: int, columns: int, keep: int, extent: int) -> None:
+        """Another shape, layer by layer, with the first ``keep`` rows' first ``extent`` columns in it."""
+        self.window.rows, self.window.columns = rows, columns
+        for layer in self.layers:
+            if layer.is_initialized:
+                keys, values = layer.keys, layer.values
+                layer.keys = layer.values = None
+                layer.lazy_initialization(keys, values)
+                layer.keys[:keep, :, :extent] = keys[:keep, :, :extent]
+                layer.values[:keep, :, :extent] = values[:keep, :, :extent]
+                del keys, values
