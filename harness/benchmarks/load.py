@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.benchmarks import files
 from harness.benchmarks.spec import BenchmarkSpec, get_spec
-from harness.errors import BenchmarkError, DataError
+from harness.errors import BenchmarkError, DataError, UsageError
 from harness.records import Benchmark, Example
+
+_READERS = {"create-context": "create_context", "wikisql": "wikisql", "spider": "spider", "bird": "spider"}
 
 
 class Loaded(NamedTuple):
     """What a source's reader hands back: examples of one split, facts about them, the data's folder."""
 
     examples: Sequence[Example]
-    about: dict[str, str]
+    about: Mapping[str, str]
     folder: Path | None = None
 
 
@@ -46,7 +49,12 @@ def load_benchmark(
             f"benchmark '{spec.name}', split '{chosen}', has no examples", "check --limit and the data"
         )
     source = spec.source
-    about = {"title": spec.title, "source": source.hub or source.url, "licence": source.licence}
+    about = {
+        "size": str(len(loaded.examples)),
+        "title": spec.title,
+        "source": source.hub or source.url,
+        "licence": source.licence,
+    }
     return Benchmark(
         name=spec.name,
         split=chosen,
@@ -57,7 +65,7 @@ def load_benchmark(
         scorers=spec.scorers,
         max_new_tokens=spec.generation.max_new_tokens,
         data_hash=files.hash_examples(examples),
-        about=about | {"variant": source.variant, "baselines": " ".join(spec.baselines)} | loaded.about,
+        about=about | {"variant": source.variant, "baselines": " ".join(spec.baselines)} | dict(loaded.about),
         folder=loaded.folder,
     )
 
@@ -86,7 +94,15 @@ def load_file(
 
 
 def _read(spec: BenchmarkSpec, split: str, data: Path | None, context_field: str | None, seed: int) -> Loaded:
-    return _from_files(spec, split, data, context_field)
+    kind = spec.source.kind
+    if kind == "files":
+        return _from_files(spec, split, data, context_field)
+    if context_field:
+        raise UsageError(
+            f"--context-field does not go with benchmark '{spec.name}'", "it is for data of one's own"
+        )
+    module = import_module(f"harness.benchmarks.{_READERS[kind]}")
+    return Loaded(*module.load(spec, split, data, seed))
 
 
 def _from_files(spec: BenchmarkSpec, split: str, data: Path | None, context_field: str | None) -> Loaded:

@@ -1,13 +1,288 @@
-"""WikiSQL in its official form."""
+"""WikiSQL: the release's files (``data/``: SPLIT.jsonl, SPLIT.tables.jsonl, SPLIT.db), or the hub's Parquet.
+
+A context is the table with its full, real header (``variant: used`` keeps only the columns that the gold
+uses); a gold is the release's sketch {"sel", "agg", "conds"} as SQL. The release's databases name columns
+``col0`` …, so they serve the official scorer; the harness makes databases of its own from the context.
+Where the tables are not there, columns are ``col0`` … in contexts too, which is enough for logical form.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
+from harness.benchmarks import forms, sources
+from harness.benchmarks.files import Row, read_rows
+from harness.benchmarks.origins import Question
+from harness.benchmarks.spec import BenchmarkSpec
+from harness.benchmarks.spider_schema import quote
+from harness.errors import BenchmarkError, DataError
 from harness.records import Example
+
+SPLITS = ("train", "dev", "test")
+AGGREGATES = ("", "MAX", "MIN", "COUNT", "SUM", "AVG")
+OPERATORS = ("=", ">", "<")
+_TYPES = {"text": "TEXT", "real": "REAL"}
+_NUMBER = re.compile(r"[-+]?\d*\.?\d+")
+
+
+class Table(NamedTuple):
+    """A table's id, its header and its types ("text" or "real")."""
+
+    id: str
+    header: tuple[str, ...]
+    types: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The table's name in contexts and in the release's databases."""
+        return "table_" + self.id.replace("-", "_")
+
+    def columns(self) -> tuple[str, ...]:
+        """Names that a database takes: an empty header by its place, a repeated one with a number."""
+        names: list[str] = []
+        for place, header in enumerate(self.header):
+            name = plain = " ".join(header.split()) or f"column {place + 1}"
+            number = 2
+            while name.lower() in {other.lower() for other in names}:
+                name, number = f"{plain} {number}", number + 1
+            names.append(name)
+        return tuple(names)
+
+
+class Entry(NamedTuple):
+    """A question of the release with its table and its sketch."""
+
+    where: str
+    question: str
+    table: Table
+    sketch: dict[str, Any]
+
+
+def load(
+    spec: BenchmarkSpec, split: str, data: Path | None, seed: int
+) -> tuple[list[Example], dict[str, str], Path | None]:
+    """The questions of a split in the release's order; ids are their numbers from 0."""
+    del seed
+    if split not in SPLITS:
+        raise BenchmarkError(
+            f"benchmark '{spec.name}' has no split '{split}'", f"choose one of {', '.join(SPLITS)}"
+        )
+    folder = _folder(spec, data)
+    examples = [
+        to_example(str(number), entry, used_only=spec.source.variant == "used")
+        for number, entry in enumerate(entries(spec, folder, split))
+    ]
+    about = {"size": str(len(examples)), "folder": str(folder or spec.source.hub)}
+    if folder and not _file(folder, f"{split}.tables.jsonl"):
+        about["note"] = f"{split}.tables.jsonl is not there: columns are col0, col1, …"
+    return examples, about, folder
+
+
+def questions(spec: BenchmarkSpec) -> Iterator[Question]:
+    """Every question of the three splits, for the index of origins."""
+    folder = _folder(spec, None)
+    for split in SPLITS:
+        for entry in entries(spec, folder, split):
+            header = entry.table.header
+            yield Question(
+                entry.question,
+                entry.table.id,
+                header,
+                entry.table.types,
+                [header[place] for place in _used(entry.sketch)],
+            )
+
+
+def entries(spec: BenchmarkSpec, folder: Path | None, split: str) -> Iterator[Entry]:
+    """The entries of a split, from the release's folder, or from the hub where there is none."""
+    if folder is None:
+        name = {"dev": "validation"}.get(split, split)
+        path, _ = sources.fetch(spec, (spec.source.file or "").format(split=name))
+        yield from (_from_parquet(path, row) for row in read_rows(path))
+        return
+    path_ = _file(folder, f"{split}.jsonl")
+    if path_ is None:
+        raise sources.absent(spec, f"{folder} holds no {split}.jsonl")
+    tables = _file(folder, f"{split}.tables.jsonl")
+    rows = list(read_rows(path_))
+    known = _guessed(path_, rows) if tables is None else _tables(tables)
+    yield from (_from_release(path_, row, known) for row in rows)
+
+
+def to_example(identity: str, entry: Entry, *, used_only: bool = False) -> Example:
+    """An entry as an example; ``meta`` holds what the official scorer reads."""
+    table, columns = entry.table, entry.table.columns()
+    gold = to_sql(entry.sketch, table) or ""
+    places = _used(entry.sketch) if used_only else range(len(columns))
+    parts = ", ".join(f"{quote(columns[place])} {_TYPES.get(table.types[place], 'TEXT')}" for place in places)
+    return Example(
+        id=identity,
+        question=entry.question,
+        context=f"CREATE TABLE {table.name} ({parts})",
+        gold=gold,
+        kind=forms.form(gold),
+        meta={
+            "table_id": table.id,
+            "sketch": entry.sketch,
+            "header": list(table.header),
+            "types": list(table.types),
+            "columns": list(columns),
+        },
+    )
+
+
+def to_sql(sketch: Mapping[str, Any], table: Table) -> str | None:
+    """SQL text of a sketch over the table's real names, or None where it is none.
+
+    A condition on a "real" column is put as the number that the release's engine reads in it
+    (thousands separators dropped, else the first number in the text).
+    """
+    columns = table.columns()
+    try:
+        selected = quote(columns[_place(sketch["sel"], columns)])
+        aggregate = AGGREGATES[_place(sketch["agg"], AGGREGATES)]
+        conditions = [
+            f"{quote(columns[_place(column, columns)])} {OPERATORS[_place(operator, OPERATORS)]} "
+            f"{_literal(value, table.types[column])}"
+            for column, operator, value in sketch["conds"]
+        ]
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT {f'{aggregate}({selected})' if aggregate else selected} FROM {table.name}{where}"
 
 
 def sketch_to_sql(sketch: Mapping[str, Any], example: Example) -> str | None:
-    """SQL text of a predicted sketch {"sel", "agg", "conds"}, or None where it is no sketch."""
-    return None
+    """SQL text of a predicted sketch for an example of this benchmark, or None where it is no sketch."""
+    meta = example.meta
+    if "header" not in meta:
+        return None
+    return to_sql(sketch, Table(str(meta["table_id"]), tuple(meta["header"]), tuple(meta["types"])))
+
+
+def _place(value: Any, among: Sequence[str]) -> int:
+    if not isinstance(value, int) or not 0 <= value < len(among):
+        raise IndexError(value)
+    return value
+
+
+def _literal(value: Any, kind: str) -> str:
+    if kind == "real":
+        if not isinstance(value, int | float):
+            text = str(value).replace(",", "").strip()
+            found = _NUMBER.search(text)
+            if found is None:
+                return "'" + str(value).replace("'", "''") + "'"
+            value = float(found[0])
+        return str(int(value)) if float(value).is_integer() else repr(float(value))
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _used(sketch: Mapping[str, Any]) -> list[int]:
+    return list(dict.fromkeys([sketch["sel"], *(condition[0] for condition in sketch["conds"])]))
+
+
+def _folder(spec: BenchmarkSpec, data: Path | None) -> Path | None:
+    path = sources.local(spec, data)
+    if path is None:
+        if not spec.source.hub:
+            raise sources.absent(spec)
+        return None
+    if path.is_file():
+        raise BenchmarkError(
+            f"{path}: a file, where WikiSQL's data/ folder is wanted", "point --data to the folder"
+        )
+    return path / "data" if (path / "data").is_dir() else path
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.exists()), None)
+
+
+def _tables(path: Path) -> dict[str, Table]:
+    tables = {}
+    for where, values in read_rows(path):
+        try:
+            table = Table(
+                str(values["id"]), tuple(map(str, values["header"])), tuple(map(str, values["types"]))
+            )
+        except (KeyError, TypeError):
+            raise DataError(
+                f"{path}, {where}: no 'id', 'header' and 'types'", "fetch the release again"
+            ) from None
+        tables[table.id] = table
+    return tables
+
+
+def _guessed(path: Path, rows: Sequence[Row]) -> dict[str, Table]:
+    widths: dict[str, int] = {}
+    for where, values in rows:
+        identity, sketch = _checked(path, where, values)
+        widths[identity] = max(widths.get(identity, 0), *(place + 1 for place in _used(sketch)))
+    return {
+        identity: Table(identity, tuple(f"col{place}" for place in range(width)), ("text",) * width)
+        for identity, width in widths.items()
+    }
+
+
+def _checked(path: Path, where: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    try:
+        sketch = values["sql"]
+        conditions = [[int(column), int(operator), value] for column, operator, value in sketch["conds"]]
+        return str(values["table_id"]), {
+            "sel": int(sketch["sel"]),
+            "agg": int(sketch["agg"]),
+            "conds": conditions,
+        }
+    except (KeyError, TypeError, ValueError):
+        raise DataError(
+            f"{path}, {where}: not a question of the release",
+            "it has table_id, question and sql {sel, agg, conds}",
+        ) from None
+
+
+def _from_release(path: Path, row: Row, tables: Mapping[str, Table]) -> Entry:
+    identity, sketch = _checked(path, row.where, row.values)
+    if identity not in tables:
+        raise DataError(
+            f"{path}, {row.where}: table '{identity}' is not among the tables", "fetch the release again"
+        )
+    table = tables[identity]
+    if max(_used(sketch)) >= len(table.header):
+        raise DataError(
+            f"{path}, {row.where}: a column that table '{identity}' has not", "fetch the release again"
+        )
+    return Entry(row.where, str(row.values.get("question", "")), table, sketch)
+
+
+def _from_parquet(path: Path, row: Row) -> Entry:
+    try:
+        values, sql = row.values, row.values["sql"]
+        conditions = sql["conds"]
+        sketch = {
+            "sel": int(sql["sel"]),
+            "agg": int(sql["agg"]),
+            "conds": [
+                [int(column), int(operator), value]
+                for column, operator, value in zip(
+                    conditions["column_index"],
+                    conditions["operator_index"],
+                    conditions["condition"],
+                    strict=True,
+                )
+            ],
+        }
+        own = values["table"]
+        table = Table(str(own["id"]), tuple(own["header"]), tuple(own["types"]))
+        return Entry(row.where, str(values["question"]), table, sketch)
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"{path}, {row.where}: not WikiSQL's Parquet form", "fetch it again") from None
+
+
+def dump(value: Mapping[str, Any]) -> str:
+    """A sketch as one line of a prediction file in the official form."""
+    return json.dumps({"query": dict(value)}, ensure_ascii=False)
