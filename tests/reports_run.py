@@ -11,10 +11,11 @@ from typing import Any
 from harness.records import Benchmark, Example, Outcome, Prediction, Rules, Sample, Verdict, Witness
 from harness.runs.files import describe_benchmark, samples_path, write_results, write_samples
 from harness.runs.folder import RunFolder
-from harness.scoring.metrics import breakdown, summarise
+from harness.scoring.metrics import breakdown, share, summarise
 
 KINDS = ("filter", "aggregate", "join", "order")
 CAUSES = ("wrong column", "missing condition", "aggregate", "literal", "join")
+RULES = Rules()
 WITNESS = Witness(
     script="CREATE TABLE t (name TEXT, age INTEGER);\nINSERT INTO t VALUES ('Ann', 31), ('Bo', 4);",
     image=b"",
@@ -40,10 +41,14 @@ def examples(n: int) -> tuple[Example, ...]:
 
 def sample(example: Example, pair: str, outcome: Outcome, **verdict: Any) -> Sample:
     cause = None if outcome.right else CAUSES[int(example.id) % len(CAUSES)]
-    sql = example.gold if outcome is Outcome.EXACT else f"SELECT age FROM t WHERE age > {example.id} -- {pair}"
+    sql = (
+        example.gold if outcome is Outcome.EXACT else f"SELECT age FROM t WHERE age > {example.id} -- {pair}"
+    )
     return Sample(
         example=example,
-        prediction=Prediction(id=example.id, pair=pair, sql=sql, completion=f"```sql\n{sql}\n```", clean=True),
+        prediction=Prediction(
+            id=example.id, pair=pair, sql=sql, completion=f"```sql\n{sql}\n```", clean=True
+        ),
         verdict=Verdict(
             **{
                 "id": example.id,
@@ -73,7 +78,7 @@ def write_run(
     answers: Mapping[str, Sequence[Outcome]],
     *,
     flagged: Mapping[str, str] | None = None,
-    rules: Rules = Rules(),
+    rules: Rules = RULES,
     data_hash: str = "d" * 64,
     name: str = "starter",
     change: Callable[[Sample], Sample] = lambda made: made,
@@ -94,11 +99,15 @@ def write_run(
     body = {
         "results": {name: summarise(made)},
         "breakdown": {name: breakdown(made)},
-        "policy": {name: {pair: {"case=exact": {"value": 0.5, "n": len(asked)}} for pair in answers}},
+        "policy": {name: {pair: {"case=exact": share([1.0] * 5 + [0.0] * 5)} for pair in answers}},
         "suite": {name: {"strength": 0.998, "databases": 8, "flagged": {}}},
         "configs": {name: describe_benchmark(benchmark)},
         "pairs": {
-            pair: {"base": "starter-base", "adapter": None if pair == "base" else pair, "prompt": asdict(benchmark.prompt)}
+            pair: {
+                "base": "starter-base",
+                "adapter": None if pair == "base" else pair,
+                "prompt": asdict(benchmark.prompt),
+            }
             for pair in answers
         },
         "config": {"quantization": "nf4"},

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.records import Metric, Outcome
 
-from .results import BenchmarkResult, PairResult
-from .tables import label
+from .results import BenchmarkResult
+from .wording import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK, _SOFT = "#24292f", "#6e7781"
 _GREY = "#a8b1bb"
-_PAIRS = ("#2563eb", "#d97706", "#0d9488", "#9333ea", "#db2777", "#65a30d")
+_COLOURS = ("#2563eb", "#d97706", "#0d9488", "#9333ea", "#db2777", "#65a30d")
 OUTCOME_COLOURS = {
     Outcome.EXACT: "#15803d",
     Outcome.EQUIVALENT: "#4ba66a",
@@ -25,8 +24,8 @@ OUTCOME_COLOURS = {
     Outcome.NULL_ONLY: "#b7dfc3",
     Outcome.TIE_ONLY: "#d9efdf",
     Outcome.WRONG: "#dc4c3f",
-    Outcome.SCHEMA_ERROR: "#e98a4b",
     Outcome.SYNTAX_ERROR: "#f2bb6f",
+    Outcome.SCHEMA_ERROR: "#e98a4b",
     Outcome.EXECUTION_ERROR: "#a16207",
     Outcome.TIMEOUT: "#7c6f9c",
     Outcome.DENIED: "#57507a",
@@ -38,18 +37,20 @@ _STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": ["DejaVu Sans"],
     "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _SOFT,
+    "text.color": "#24292f",
+    "text.parse_math": False,
+    "axes.labelcolor": "#6e7781",
     "axes.edgecolor": "#d0d7de",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.spines.left": False,
     "axes.axisbelow": True,
-    "xtick.color": _SOFT,
-    "ytick.color": _INK,
+    "xtick.color": "#6e7781",
+    "ytick.color": "#24292f",
     "ytick.major.size": 0,
     "grid.color": "#eaeef2",
-    "figure.facecolor": "white",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
 }
 
 
@@ -71,33 +72,26 @@ def write_charts(side: BenchmarkResult, folder: Path) -> dict[str, Path]:
     return written
 
 
-def colours(side: BenchmarkResult) -> dict[str, str]:
-    """A colour a pair: grey for the references, so that what is under test stands out."""
-    subjects = [pair.pair for pair in side.pairs if pair.pair not in {"base", "rule"}]
-    named = {pair: _PAIRS[place % len(_PAIRS)] for place, pair in enumerate(subjects)}
-    return {pair.pair: named.get(pair.pair, _GREY) for pair in side.pairs}
+def _colours(side: BenchmarkResult) -> dict[str, str]:
+    """A colour each pair: grey for the references, so that what is under test stands out."""
+    subjects = [pair.pair for pair in side.subjects]
+    return {
+        pair.pair: _COLOURS[subjects.index(pair.pair) % len(_COLOURS)] if pair.pair in subjects else _GREY
+        for pair in side.pairs
+    }
 
 
 def _accuracy(side: BenchmarkResult, figure: Figure) -> bool:
-    rows = [(pair.pair, pair.metrics) for pair in side.pairs]
-    figure.set_size_inches(7.6, 0.9 + 0.5 * len(rows))
-    axes = _percent_axes(figure, [name for name, _ in rows])
-    for place, (name, metrics) in enumerate(rows):
-        exact, accuracy = metrics.get("exact_match"), metrics.get("execution_accuracy")
+    axes = _axes(figure, [pair.pair for pair in side.pairs], 0.9 + 0.5 * len(side.pairs))
+    for place, pair in enumerate(side.pairs):
+        colour, exact = _colours(side)[pair.pair], pair.metrics.get("exact_match")
         if exact:
-            axes.plot(
-                [100 * exact.value], [place], "o", color="white", mec=colours(side)[name], ms=7, mew=1.6
-            )
-        if accuracy:
-            _whisker(axes, accuracy, place, colours(side)[name], 9)
-            axes.annotate(
-                f"{100 * accuracy.value:.1f}",
-                (100 * accuracy.value, place),
-                xytext=(0, 8),
-                textcoords="offset points",
-                ha="center",
-                fontsize=9,
-            )
+            axes.plot([100 * exact.value], [place], "o", color="white", mec=colour, ms=7, mew=1.6)
+        _whisker(axes, pair.accuracy, place, colour, 9)
+        where = (100 * pair.accuracy.value, place)
+        axes.annotate(
+            f"{where[0]:.1f}", where, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9
+        )
     axes.set_xlabel("● execution accuracy with 95 % interval   ○ exact match   (% of counted examples)")
     return True
 
@@ -106,26 +100,17 @@ def _outcomes(side: BenchmarkResult, figure: Figure) -> bool:
     rows = [pair for pair in side.pairs if pair.outcomes]
     if not rows:
         return False
-    figure.set_size_inches(7.6, 1.25 + 0.42 * len(rows))
-    axes = _percent_axes(figure, [pair.pair for pair in rows])
-    present = [outcome for outcome in Outcome if any(pair.outcomes.get(outcome) for pair in rows)]
+    axes = _axes(figure, [pair.pair for pair in rows], 1.25 + 0.42 * len(rows))
     left = [0.0] * len(rows)
-    for outcome in present:
+    for outcome, colour in OUTCOME_COLOURS.items():
         widths = [100 * pair.outcomes.get(outcome, 0) / sum(pair.outcomes.values()) for pair in rows]
-        axes.barh(
-            range(len(rows)),
-            widths,
-            left=left,
-            height=0.62,
-            color=OUTCOME_COLOURS[outcome],
-            edgecolor="white",
-            linewidth=0.6,
-            label=label(outcome),
-        )
+        if any(widths):
+            places, name = range(len(rows)), label(outcome)
+            axes.barh(
+                places, widths, 0.62, left=left, color=colour, edgecolor="white", linewidth=0.6, label=name
+            )
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    figure.legend(
-        loc="outside lower center", ncols=5, frameon=False, fontsize=9, handlelength=1, columnspacing=1.2
-    )
+    figure.legend(loc="outside lower center", ncols=5, handlelength=1, columnspacing=1.2)
     axes.set_xlim(0, 100)
     return True
 
@@ -133,51 +118,44 @@ def _outcomes(side: BenchmarkResult, figure: Figure) -> bool:
 def _causes(side: BenchmarkResult, figure: Figure) -> bool:
     pairs = [pair for pair in side.pairs if pair.causes]
     causes = sorted({cause for pair in pairs for cause in pair.causes})
-    subjects = [pair for pair in pairs if pair.pair not in {"base", "rule"}] or pairs
-    causes.sort(key=lambda cause: -sum(pair.causes.get(cause, 0) for pair in subjects))
+    causes.sort(key=lambda cause: -sum(pair.causes.get(cause, 0) for pair in side.subjects))
     if not causes:
         return False
-    totals = {pair.pair: max(sum(pair.outcomes.values()), sum(pair.causes.values())) for pair in pairs}
-    rows = [[100 * pair.causes.get(cause, 0) / totals[pair.pair] for cause in causes] for pair in pairs]
-    _grouped(side, figure, [pair.pair for pair in pairs], [label(cause) for cause in causes], rows)
-    figure.axes[0].set_xlabel("% of all answers")
+    axes = _axes(figure, [label(cause) for cause in causes], 1.3 + (0.12 + 0.2 * len(pairs)) * len(causes))
+    height = 0.76 / len(pairs)
+    for pair, shift in zip(pairs, _shifts(len(pairs), height), strict=True):
+        answers = sum(pair.outcomes.values()) or sum(pair.causes.values())
+        values = [100 * pair.causes.get(cause, 0) / answers for cause in causes]
+        places = [place + shift for place in range(len(causes))]
+        bars = axes.barh(places, values, height * 0.92, color=_colours(side)[pair.pair], label=pair.pair)
+        axes.bar_label(bars, [f"{value:.1f}" if value else "" for value in values], padding=3, fontsize=8)
+    axes.set_xlim(auto=True)
+    axes.set_xticks(range(0, round(axes.get_xlim()[1]) + 1, 5 if axes.get_xlim()[1] > 12 else 2))
+    axes.margins(x=0.1)
+    axes.set_xlabel("% of all answers")
+    figure.legend(loc="outside upper center", ncols=4)
     return True
 
 
 def _kinds(side: BenchmarkResult, figure: Figure) -> bool:
-    pairs = [pair for pair in side.pairs if len(pair.breakdown.get("kind", {})) > 1]
-    kinds = sorted({kind for pair in pairs for kind in pair.breakdown["kind"]})
-    if not kinds or len(kinds) > 40:
+    by_pair: dict[str, Mapping[str, Metric]] = {
+        pair.pair: pair.breakdown["kind"] for pair in side.pairs if pair.breakdown.get("kind")
+    }
+    sizes = {kind: metric.n for kinds in by_pair.values() for kind, metric in kinds.items()}
+    if not 1 < len(sizes) <= 40:
         return False
-    first = ([pair for pair in pairs if pair.pair not in {"base", "rule"}] or pairs)[0].breakdown["kind"]
-    kinds.sort(key=lambda kind: -first[kind].value if kind in first else 1)
-    figure.set_size_inches(7.6, 1.3 + (0.2 + 0.13 * len(pairs)) * len(kinds))
-    axes = _percent_axes(figure, [f"{kind}  ({_n(pairs, kind)})" for kind in kinds])
-    for number, pair in enumerate(pairs):
-        shift = 0.24 * (number - (len(pairs) - 1) / 2)
+    first = by_pair.get(side.subjects[0].pair, {})
+    kinds = sorted(sizes, key=lambda kind: (-first[kind].value if kind in first else 1, kind))
+    names = [f"{kind}  ({sizes[kind]})" for kind in kinds]
+    axes = _axes(figure, names, 1.3 + (0.2 + 0.13 * len(by_pair)) * len(kinds))
+    for (pair, shares), shift in zip(by_pair.items(), _shifts(len(by_pair), 0.24), strict=True):
         for place, kind in enumerate(kinds):
-            if kind in pair.breakdown["kind"]:
-                _whisker(axes, pair.breakdown["kind"][kind], place + shift, colours(side)[pair.pair], 6)
-        axes.plot([], [], "o", color=colours(side)[pair.pair], label=pair.pair)
-    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
+            if kind in shares:
+                _whisker(axes, shares[kind], place + shift, _colours(side)[pair], 6)
+        axes.plot([], [], "o", color=_colours(side)[pair], label=pair)
+    figure.legend(loc="outside upper center", ncols=4)
     axes.set_xlabel("execution accuracy with 95 % interval, % (number of examples)")
     return True
-
-
-def _grouped(
-    side: BenchmarkResult, figure: Figure, pairs: Sequence[str], names: Sequence[str], rows: list[list[float]]
-) -> None:
-    figure.set_size_inches(7.6, 1.3 + (0.12 + 0.2 * len(pairs)) * len(names))
-    axes = _axes(figure, names)
-    height = 0.76 / len(pairs)
-    for number, (pair, values) in enumerate(zip(pairs, rows, strict=True)):
-        places = [place + height * (number - (len(pairs) - 1) / 2) for place in range(len(names))]
-        bars = axes.barh(places, values, height=height * 0.92, color=colours(side)[pair], label=pair)
-        axes.bar_label(
-            bars, [f"{value:.1f}" if value else "" for value in values], padding=3, fontsize=8, color=_SOFT
-        )
-    axes.margins(x=0.12)
-    figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9)
 
 
 def _whisker(axes: Axes, metric: Metric, place: float, colour: str, size: float) -> None:
@@ -185,20 +163,18 @@ def _whisker(axes: Axes, metric: Metric, place: float, colour: str, size: float)
     axes.plot([100 * metric.value], [place], "o", color=colour, ms=size, zorder=4)
 
 
-def _percent_axes(figure: Figure, names: Sequence[str]) -> Axes:
-    axes = _axes(figure, names)
+def _axes(figure: Figure, names: Sequence[str], height: float) -> Axes:
+    """Axes of 0 to 100 % with a named row each."""
+    figure.set_size_inches(7.6, height)
+    axes = figure.add_subplot()
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.45, -0.6)
     axes.set_xlim(0, 103)
     axes.set_xticks(range(0, 101, 20))
+    axes.grid(axis="x")
     return axes
 
 
-def _axes(figure: Figure, names: Sequence[str]) -> Axes:
-    axes: Any = figure.subplots()
-    axes.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in names])
-    axes.set_ylim(len(names) - 0.45, -0.6)
-    axes.grid(axis="x")
-    return axes  # type: ignore[no-any-return]
-
-
-def _n(pairs: Sequence[PairResult], kind: str) -> int:
-    return max(pair.breakdown["kind"][kind].n for pair in pairs if kind in pair.breakdown["kind"])
+def _shifts(rows: int, height: float) -> list[float]:
+    """Where the pairs of one row lie, around its middle."""
+    return [height * (number - (rows - 1) / 2) for number in range(rows)]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .results import REFERENCES, Counterexample, Judged
 
+Rows = tuple[tuple[Any, ...], ...]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """A wrong answer; ``reference_right`` says how the reference pair did on it (None: not asked)."""
+
+class Failure(NamedTuple):
+    """A wrong answer, and how the reference pair did on the same question (None: it is the reference)."""
 
     sample: Judged
     reference_right: bool | None
@@ -21,24 +21,23 @@ class Failure:
 class RowDifference(NamedTuple):
     """Rows that both results hold, that only the gold's holds, and that only the prediction's holds."""
 
-    common: tuple[tuple[Any, ...], ...]
-    gold: tuple[tuple[Any, ...], ...]
-    prediction: tuple[tuple[Any, ...], ...]
-    reordered: bool
+    common: Rows
+    gold: Rows
+    prediction: Rows
 
 
 def failures(samples: Iterable[Judged], reference: str | None) -> list[Failure]:
-    """All wrong answers to sound golds of the pairs under test, in the samples' order.
+    """All wrong answers of the pairs under test to sound golds, in the samples' order.
 
-    The reference's own failures are left out unless nothing else was run.
+    The failures of base and rule are left out unless nothing else was run.
     """
     known = [sample for sample in samples if sample.sample == 0]
-    right = {sample.id: sample.right for sample in known if sample.pair == reference}
+    right = {sample.id: sample.execution_match for sample in known if sample.pair == reference}
     alone = all(sample.pair in REFERENCES for sample in known)
     return [
-        Failure(sample=sample, reference_right=right.get(sample.id) if sample.pair != reference else None)
+        Failure(sample, right.get(sample.id) if sample.pair != reference else None)
         for sample in known
-        if not sample.right and sample.counted and (alone or sample.pair not in REFERENCES)
+        if not sample.execution_match and sample.counted and (alone or sample.pair not in REFERENCES)
     ]
 
 
@@ -46,41 +45,61 @@ def telling(found: Sequence[Failure], limit: int = 20) -> list[Failure]:
     """The failures that say most, at most ``limit``: what the adapter broke first, then variety.
 
     Half of the places go to answers that the reference had right. Each next one is of the cause, kind
-    and pair shown least so far; among equals the one with the smallest witness and the shortest texts.
+    and pair shown least so far; among equals the one with a witness and the shortest texts.
     """
+    seen: Counter[tuple[str, object]] = Counter()
     broken = [failure for failure in found if failure.reference_right]
-    chosen = _diverse(broken, limit // 2, [])
-    taken = {id(failure) for failure in chosen}
-    return chosen + _diverse([f for f in found if id(f) not in taken], limit - len(chosen), chosen)
+    chosen = _diverse(broken, limit // 2, seen)
+    taken = {(failure.sample.pair, failure.sample.id) for failure in chosen}
+    rest = [failure for failure in found if (failure.sample.pair, failure.sample.id) not in taken]
+    return chosen + _diverse(rest, limit - len(chosen), seen)
 
 
-def differing_rows(witness: Counterexample, fold: bool = True) -> RowDifference | None:
-    """Where the two results differ as bags of rows; None where the prediction gave no result.
+def differing_rows(witness: Counterexample, fold: bool = True) -> RowDifference:
+    """Where the two results differ as bags of rows; ``fold`` disregards case as the verdict may.
 
-    ``fold`` disregards case, as the verdict does where the rules say so. Results with another number
-    of columns, or with the same rows in another order, differ in every row.
+    Results with another number of columns differ in every row, and so do the same rows in another
+    order. A prediction that failed has no rows.
     """
-    if witness.prediction_rows is None:
-        return None
-    gold, prediction = witness.gold_rows, witness.prediction_rows
-    if gold and prediction and len(gold[0]) != len(prediction[0]):
-        return RowDifference((), gold, prediction, False)
-    left, right = Counter(_key(row, fold) for row in gold), Counter(_key(row, fold) for row in prediction)
-    if left == right:
-        return RowDifference((), gold, prediction, True)
-    shared = left & right
+    gold, prediction = witness.gold_rows, witness.prediction_rows or ()
+    left, right = (Counter(_key(row, fold) for row in rows) for rows in (gold, prediction))
+    if left == right or {len(row) for row in gold[:1]} ^ {len(row) for row in prediction[:1]} == {0}:
+        return RowDifference((), gold, prediction)
     return RowDifference(
-        _take(gold, shared, fold),
-        _take(gold, left - shared, fold),
-        _take(prediction, right - shared, fold),
-        False,
+        _take(gold, left & right, fold),
+        _take(gold, left - right, fold),
+        _take(prediction, right - left, fold),
     )
 
 
-def _diverse(candidates: Sequence[Failure], limit: int, shown: Sequence[Failure]) -> list[Failure]:
-    seen: Counter[tuple[str, object]] = Counter()
-    for failure in shown:
-        seen.update(_traits(failure))
+def diff_block(witness: Counterexample, fold: bool = True, limit: int = 6) -> str:
+    """The two results as one table for a ``diff`` block: ``-`` the gold's rows, ``+`` the prediction's."""
+    difference = differing_rows(witness, fold)
+    heads = [("-", witness.gold_columns), ("+", witness.prediction_columns or ())]
+    if witness.prediction_rows is None:
+        heads.pop()
+    elif witness.gold_columns == witness.prediction_columns:
+        heads = [(" ", witness.gold_columns)]
+    groups = (("-", difference.gold), ("+", difference.prediction), (" ", difference.common))
+    body = [(mark, [_value(value) for value in row]) for mark, rows in groups for row in rows[:limit]]
+    table = [*heads, *body]
+    width = max((len(row) for _, row in table), default=0)
+    widths = [max(len(str(row[i])) for _, row in table if i < len(row)) for i in range(width)]
+    lines = [
+        f"{mark} "
+        + " │ ".join(str(text).ljust(wide) for text, wide in zip(row, widths, strict=False)).rstrip()
+        for mark, row in table
+    ]
+    lines.insert(len(heads), "  " + "─┼─".join("─" * wide for wide in widths))
+    if not witness.gold_rows:
+        lines.append("- (gold: no rows)")
+    if witness.prediction_rows == ():
+        lines.append("+ (prediction: no rows)")
+    hidden = sum(max(len(rows) - limit, 0) for _, rows in groups)
+    return "\n".join(lines + ([f"  … {hidden} more rows"] if hidden else []))
+
+
+def _diverse(candidates: Sequence[Failure], limit: int, seen: Counter[tuple[str, object]]) -> list[Failure]:
     left = sorted(candidates, key=_weight)
     chosen: list[Failure] = []
     while left and len(chosen) < limit:
@@ -94,29 +113,22 @@ def _diverse(candidates: Sequence[Failure], limit: int, shown: Sequence[Failure]
 def _traits(failure: Failure) -> tuple[tuple[str, object], ...]:
     sample = failure.sample
     cause, kind = sample.cause or sample.outcome, sample.kind
-    return (
-        ("pair", sample.pair),
-        ("cause", cause),
-        ("kind", kind),
-        ("both", (cause, kind)),
-        ("gold", sample.gold),
-    )
+    return ("pair", sample.pair), ("cause", cause), ("kind", kind), ("both", (cause, kind)), ("id", sample.id)
 
 
 def _weight(failure: Failure) -> tuple[bool, int, str, str]:
     sample, witness = failure.sample, failure.sample.witness
-    size = len(sample.gold) + len(sample.prediction or "") + len(sample.context) // 2
-    return witness is None, size + len(witness.script if witness else ""), sample.id, sample.pair
+    size = (
+        len(sample.gold) + len(sample.prediction or "") + len(witness.script if witness else sample.context)
+    )
+    return witness is None, size, sample.id, sample.pair
 
 
-def _take(
-    rows: Sequence[tuple[Any, ...]], wanted: Mapping[Any, int], fold: bool
-) -> tuple[tuple[Any, ...], ...]:
+def _take(rows: Rows, wanted: Counter[Any], fold: bool) -> Rows:
     left = Counter(wanted)
     taken = []
     for row in rows:
-        key = _key(row, fold)
-        if left[key] > 0:
+        if left[key := _key(row, fold)] > 0:
             left[key] -= 1
             taken.append(row)
     return tuple(taken)
@@ -131,3 +143,8 @@ def _key(row: Sequence[Any], fold: bool) -> tuple[object, ...]:
         else value
         for value in row
     )
+
+
+def _value(value: object) -> str:
+    text = "NULL" if value is None else " ".join(str(value).split()) or "''"
+    return text if len(text) <= 40 else text[:39] + "…"

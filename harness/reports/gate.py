@@ -1,7 +1,8 @@
 """The gate: is a run worse than a committed baseline? Written for CI.
 
-A baseline is what ``write_baseline`` writes (it keeps each example's outcome, so the test is paired and
-sharp), a run's folder, or a bare results file (the two shares are then compared as independent ones).
+A baseline is what ``write_baseline`` writes: a results file that also keeps each example's outcome, a
+letter each, so that the test is paired and sharp. A run's folder serves as well, and so does a bare
+results file, whose shares are then compared as independent ones.
 """
 
 from __future__ import annotations
@@ -14,18 +15,28 @@ from typing import Any, NamedTuple
 
 from harness.errors import DataError, RunError, UsageError
 
-from .comparison import choose_pair
-from .results import Judged, PairResult, Results, metric, read_json, read_results, read_samples
+from .comparison import choose
+from .results import BenchmarkResult, Entry, read_results
 from .statistics import mcnemar, paired_difference, unpaired_difference, unpaired_drop
-from .tables import label, p_value, percent, points, span
+from .wording import label, p_value, percent, points, span, write
 
-PAIRED = ("execution_accuracy", "exact_match")
-"""The metrics whose value per example a baseline keeps."""
-_FORMAT = "sql-harness baseline 1"
+_PAIRED = {"execution_accuracy": "execution_match", "exact_match": "exact_match"}
+_KEPT = (
+    "harness",
+    "run",
+    "time",
+    "fingerprint",
+    "results",
+    "configs",
+    "pairs",
+    "config",
+    "versions",
+    "command",
+)
 
 
 class Finding(NamedTuple):
-    """One pair's metric against the baseline; ``drop`` is positive where it fell."""
+    """One pair's metric against the baseline's, as shares; ``p`` is one-sided: it got worse."""
 
     benchmark: str
     pair: str
@@ -38,15 +49,10 @@ class Finding(NamedTuple):
     paired: bool
     regression: bool
 
-    @property
-    def drop(self) -> float:
-        """By how much it fell, as a share."""
-        return self.baseline - self.value
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """The gate's answer: ``passed``, one finding a metric, and ``lines`` for people."""
+    """The gate's answer: ``passed``, a finding each metric, and ``lines`` for people."""
 
     passed: bool
     findings: tuple[Finding, ...]
@@ -63,13 +69,6 @@ class Gate:
         )
 
 
-class _Marks(NamedTuple):
-    """What a baseline knows of one pair: metrics, and per metric a mark ('1', '0', 'x' flagged) an id."""
-
-    metrics: Mapping[str, tuple[float, int]]
-    marks: Mapping[str, Mapping[str, str]]
-
-
 def check(
     run: Path,
     baseline: Path,
@@ -84,185 +83,125 @@ def check(
     * a drop that is real: one-sided exact p (McNemar's where the baseline knows the examples, else
       Fisher's) below ``alpha``;
     * a drop of more than ``tolerance`` (a share: 0.05 is five points), real or not: with few examples
-      chance cannot be ruled out, and a gate should not wave through what it cannot see.
+      chance cannot be ruled out, and a gate must not wave through what it cannot see.
 
-    All benchmarks and pairs of the baseline are checked, or the one called ``pair``. Where both sides
-    have a single adapter, it may bear another name.
+    Every benchmark and pair under test of the baseline is checked, or the one called ``pair``. Where
+    both sides have a single adapter, it may bear another name.
 
     Raises:
         UsageError: a tolerance or alpha out of range, an unknown metric or pair.
         RunError: other data or other rules than the baseline's, or a benchmark that was not run.
-        DataError: a file that is neither a baseline nor a results file.
+        DataError: a baseline that is malformed or holds nothing.
     """
     if not 0 <= tolerance <= 1 or not 0 < alpha < 1:
         raise UsageError(
             f"tolerance {tolerance} or alpha {alpha} is out of range", "both are shares, such as 0.05"
         )
-    results = read_results(run)
+    new, old = read_results(run), read_results(baseline)
     findings: list[Finding] = []
     lines: list[str] = []
-    for name, config, known in _read_baseline(baseline):
-        side = results.benchmark(name)
-        _same_conditions(name, config, side.config, baseline)
-        wanted = {pair: known[pair]} if pair in known else known
-        for old_name, old in _subjects(wanted).items():
-            chosen = choose_pair(side, pair, run, wish=old_name)
-            new = _marks(results, name, chosen) if old.marks else None
-            for key in metrics:
-                finding = _finding(name, old_name, chosen, key, old, new, tolerance, alpha)
-                findings.append(finding)
-                lines.append(_line(finding, old_name, tolerance))
+    for before in old.benchmarks:
+        after = new.benchmark(before.name)
+        _same_conditions(before, after, baseline)
+        for known in [known for known in before.pairs if known.pair == pair] or before.subjects:
+            chosen = choose(after, pair, wish=known.pair)
+            for metric in metrics:
+                found = _find(Entry(new, after, chosen), Entry(old, before, known), metric, tolerance, alpha)
+                findings.append(found)
+                lines.append(_line(found, known.pair, tolerance))
     if not findings:
-        raise DataError(f"{baseline} holds no pair to check", "write it again with `check --write-baseline`")
+        raise DataError(
+            f"{baseline} holds no pair to check", "write it again: check RUN --baseline FILE --update"
+        )
     return Gate(passed=not any(f.regression for f in findings), findings=tuple(findings), lines=tuple(lines))
 
 
 def write_baseline(run: Path, target: Path) -> Path:
     """Write what the gate needs of a run to one small JSON file that can be committed."""
     results = read_results(run)
-    benchmarks = {}
+    whole = json.loads(results.path.read_text(encoding="utf-8"))
+    marks: dict[str, Any] = {}
     for side in results.benchmarks:
-        samples = [sample for sample in read_samples(results, side.name) if sample.sample == 0]
-        ids = list(dict.fromkeys(sample.id for sample in samples))
-        benchmarks[side.name] = {
-            **{key: side.config.get(key) for key in ("split", "data_hash", "rules")},
-            "ids": ids,
-            "pairs": {pair.pair: _compact(pair, samples, ids) for pair in side.pairs},
+        by_pair = {pair.pair: _marks(Entry(results, side, pair)) or {} for pair in side.pairs}
+        ids = list(dict.fromkeys(id_ for found in by_pair.values() for id_ in found.get("exact_match", ())))
+        marks[side.name] = {"ids": ids} | {
+            pair: {metric: "".join(known.get(id_, "x") for id_ in ids) for metric, known in found.items()}
+            for pair, found in by_pair.items()
         }
-    document = {
-        "format": _FORMAT,
-        "harness": results.harness,
-        "time": results.time,
-        "fingerprint": results.fingerprint,
-        "benchmarks": benchmarks,
-    }
+    kept = {key: whole[key] for key in _KEPT if key in whole}
+    return write(target, json.dumps({**kept, "marks": marks}, indent=1, ensure_ascii=False) + "\n")
+
+
+def _marks(entry: Entry) -> dict[str, dict[str, str]] | None:
+    """Per metric and id "1" (right), "0" (wrong) or "x" (not counted); None where nobody kept them."""
+    kept = entry.results.marks.get(entry.benchmark.name)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{target} cannot be written: {error.strerror}", "choose another path") from None
-    return target
-
-
-def _finding(
-    benchmark: str,
-    old_name: str,
-    chosen: PairResult,
-    key: str,
-    old: _Marks,
-    new: _Marks | None,
-    tolerance: float,
-    alpha: float,
-) -> Finding:
-    if key not in old.metrics or key not in chosen.metrics:
-        raise UsageError(
-            f"no metric {key!r} on both sides of {benchmark}", f"choose of: {', '.join(old.metrics)}"
-        )
-    before, n_before = old.metrics[key]
-    now = chosen.metrics[key]
-    if new is not None and key in old.marks:
-        ours, theirs = new.marks[key], old.marks[key]
-        both = [(theirs[id], ours[id]) for id in theirs if id in ours and "x" not in theirs[id] + ours[id]]
-        if not both:
-            raise RunError(
-                f"run and baseline share no counted example of {benchmark}", "write the baseline again"
-            )
-        fixed, broken = both.count(("0", "1")), both.count(("1", "0"))
-        difference = paired_difference(fixed, broken, len(both))
-        low, high, p = difference.low, difference.high, mcnemar(fixed, broken, "less")
-        before, value = (
-            sum(side == "1" for side in column) / len(both) for column in zip(*both, strict=True)
-        )
-    else:
-        value = now.value
-        counts = round(now.value * now.n), now.n, round(before * n_before), n_before
-        (low, high), p = unpaired_difference(*counts), unpaired_drop(*counts)
-    fell = before - value
-    worse = fell > 0 and (p < alpha or fell > tolerance)
-    return Finding(
-        benchmark, chosen.pair, key, before, value, low, high, p, new is not None and key in old.marks, worse
-    )
-
-
-def _line(finding: Finding, old_name: str, tolerance: float) -> str:
-    verdict = "REGRESSION" if finding.regression else "ok"
-    against = "" if finding.pair == old_name else f" (baseline's {old_name})"
-    test = "McNemar" if finding.paired else "Fisher, unpaired"
-    reason = f"; more than the tolerance of {percent(tolerance)}" if finding.drop > tolerance else ""
-    name = f"{finding.benchmark} {finding.pair}{against} {label(finding.metric)}"
-    change = (
-        f"{points(finding.value - finding.baseline)} points ({span(finding.low, finding.high, signed=True)})"
-    )
-    return (
-        f"{verdict}: {name} {percent(finding.value)}, baseline {percent(finding.baseline)}, {change}, "
-        f"one-sided p {p_value(finding.p)} ({test}){reason}"
-    )
-
-
-def _subjects(known: Mapping[str, _Marks]) -> Mapping[str, _Marks]:
-    """The adapters of a baseline; the references only where nothing else is there."""
-    return {name: marks for name, marks in known.items() if name not in {"base", "rule"}} or known
-
-
-def _same_conditions(name: str, old: Mapping[str, Any], new: Mapping[str, Any], baseline: Path) -> None:
-    for key, what in (("data_hash", "examples"), ("rules", "rules of the verdict")):
-        if key in old and old[key] != new.get(key):
-            raise RunError(
-                f"the baseline {baseline} has other {what} of {name} than the run",
-                "run with the same options, or write the baseline again",
-            )
-
-
-def _read_baseline(path: Path) -> list[tuple[str, Mapping[str, Any], dict[str, _Marks]]]:
-    if path.is_dir():
-        results = read_results(path)
-        return [
-            (side.name, side.config, {pair.pair: _marks(results, side.name, pair) for pair in side.pairs})
-            for side in results.benchmarks
-        ]
-    data = read_json(path)
-    if data.get("format") != _FORMAT:
-        return [
-            (side.name, side.config, {pair.pair: _Marks(_values(pair), {}) for pair in side.pairs})
-            for side in read_results(path).benchmarks
-        ]
-    try:
-        return [(name, part, _unpack(part)) for name, part in data["benchmarks"].items()]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path} is a malformed baseline: {error!r}", "write it again") from None
-
-
-def _unpack(part: Mapping[str, Any]) -> dict[str, _Marks]:
-    ids = part["ids"]
-    return {
-        name: _Marks(
-            {key: (metric(value).value, metric(value).n) for key, value in pair["metrics"].items()},
-            {key: dict(zip(ids, marks, strict=True)) for key, marks in pair["marks"].items()},
-        )
-        for name, pair in part["pairs"].items()
-    }
-
-
-def _compact(pair: PairResult, samples: Sequence[Judged], ids: Sequence[str]) -> dict[str, Any]:
-    marks = _by_id(sample for sample in samples if sample.pair == pair.pair)
-    return {
-        "metrics": {key: value._asdict() for key, value in pair.metrics.items()},
-        "marks": {key: "".join(marks[key].get(id, "x") for id in ids) for key in PAIRED},
-    }
-
-
-def _marks(results: Results, benchmark: str, pair: PairResult) -> _Marks:
-    samples = (sample for sample in read_samples(results, benchmark) if sample.pair == pair.pair)
-    return _Marks(_values(pair), _by_id(sample for sample in samples if sample.sample == 0))
-
-
-def _by_id(samples: Any) -> dict[str, dict[str, str]]:
-    marks: dict[str, dict[str, str]] = {key: {} for key in PAIRED}
-    for sample in samples:
-        for key, holds in zip(PAIRED, (sample.right, sample.exact_match), strict=True):
-            marks[key][sample.id] = str(int(holds)) if sample.counted else "x"
+        if kept is not None:
+            return {
+                metric: dict(zip(kept["ids"], marks, strict=True))
+                for metric, marks in kept[entry.pair.pair].items()
+            }
+    except (KeyError, ValueError, AttributeError):
+        raise DataError(
+            f"the marks in {entry.results.path} are malformed", "write it again with --update"
+        ) from None
+    if not any(entry.results.path.parent.glob("samples_*.jsonl")):
+        return None
+    marks: dict[str, dict[str, str]] = {metric: {} for metric in _PAIRED}
+    for sample in entry.samples():
+        for metric, name in _PAIRED.items():
+            marks[metric][sample.id] = str(int(getattr(sample, name))) if sample.counted else "x"
     return marks
 
 
-def _values(pair: PairResult) -> dict[str, tuple[float, int]]:
-    return {key: (value.value, value.n) for key, value in pair.metrics.items()}
+def _find(new: Entry, old: Entry, metric: str, tolerance: float, alpha: float) -> Finding:
+    before, after = old.pair.metrics.get(metric), new.pair.metrics.get(metric)
+    if before is None or after is None:
+        known = ", ".join(name for name in old.pair.metrics if name in new.pair.metrics)
+        raise UsageError(f"run and baseline do not both have the metric {metric!r}", f"they have: {known}")
+    theirs, ours = (_marks(old), _marks(new)) if metric in _PAIRED else (None, None)
+    was, now = before.value, after.value
+    if theirs and ours:
+        both = _counted(theirs[metric], ours[metric])
+        if not both:
+            raise RunError(
+                f"run and baseline share no counted example of {old.benchmark.name}", "write it again"
+            )
+        was, now = (sum(side == "1" for side in column) / len(both) for column in zip(*both, strict=True))
+        fixed, broken = both.count(("0", "1")), both.count(("1", "0"))
+        _, _, _, _, low, high, _ = paired_difference(fixed, broken, len(both))
+        p = mcnemar(fixed, broken, "less")
+    else:
+        counts = (round(now * after.n), after.n), (round(was * before.n), before.n)
+        (low, high), p = unpaired_difference(*counts), unpaired_drop(*counts)
+    worse = now < was and (p < alpha or was - now > tolerance)
+    return Finding(
+        old.benchmark.name, new.pair.pair, metric, was, now, low, high, p, bool(theirs and ours), worse
+    )
+
+
+def _counted(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str]]:
+    both = ((before[id_], after[id_]) for id_ in before if id_ in after)
+    return [pair for pair in both if "x" not in pair]
+
+
+def _line(found: Finding, known: str, tolerance: float) -> str:
+    against = "" if found.pair == known else f" (the baseline's {known})"
+    name = f"{found.benchmark} {found.pair}{against} {label(found.metric)}"
+    change = f"{points(found.value - found.baseline)} points ({span(found.low, found.high, signed=True)})"
+    over = found.baseline - found.value > tolerance
+    return (
+        f"{'REGRESSION' if found.regression else 'ok'}: {name} {percent(found.value)}, "
+        f"baseline {percent(found.baseline)}, {change}, "
+        f"one-sided p {p_value(found.p)} ({'McNemar' if found.paired else 'Fisher, unpaired'})"
+        + (f"; more than the tolerance of {percent(tolerance)}" if over else "")
+    )
+
+
+def _same_conditions(old: BenchmarkResult, new: BenchmarkResult, baseline: Path) -> None:
+    for key, what in (("data_hash", "examples"), ("rules", "rules of the verdict")):
+        if old.config.get(key) != new.config.get(key):
+            raise RunError(
+                f"the baseline {baseline} has other {what} of {old.name} than the run",
+                "run with the same options, or write the baseline again with --update",
+            )

@@ -1,4 +1,4 @@
-"""``page.html``: all failures of a run in one file that opens anywhere, filterable, with their witnesses."""
+"""``page.html``: the answers to look at in one file that opens anywhere, filterable, with witnesses."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import RunError
-
-from .charts import OUTCOME_COLOURS, write_charts
-from .comparison import Comparison
+from .charts import OUTCOME_COLOURS
 from .failures import differing_rows
-from .report import MEANINGS, comparisons
-from .results import OWN_METRICS, BenchmarkResult, Counterexample, Judged, Results, read_results, read_samples
-from .tables import label, percent, span
+from .report import MEANINGS, Section, sections
+from .results import HEADLINE, Counterexample, Judged, read_results
+from .wording import label, render, write
 
 LIMIT = 5000
 """So many answers a benchmark go into the page; a browser stays quick with them."""
@@ -25,109 +22,87 @@ LIMIT = 5000
 def write_page(folder: Path) -> Path:
     """Write ``page.html`` into a run's folder; returns its path.
 
-    The page holds every answer that is wrong, forgiven (``null_only``, ``tie_only``) or judged otherwise by
-    an official scorer, at most ``LIMIT`` a benchmark. It loads nothing from anywhere and says so to
-    the browser by its content security policy. Raises RunError and DataError as ``write_report``.
+    It holds every answer that is wrong, forgiven (``null_only``, ``tie_only``) or judged otherwise by an
+    official scorer, at most ``LIMIT`` a benchmark. It loads nothing from anywhere; its content security
+    policy holds the browser to that. Raises as ``write_report`` does.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     results = read_results(folder)
-    environment = Environment(
-        loader=PackageLoader("harness.reports"), undefined=StrictUndefined, autoescape=True, trim_blocks=True
+    made = sections(results, folder)
+    rows = [_rows(section) for section in made]
+    text = render(
+        "page.html.j2",
+        results=results,
+        sections=made,
+        headline=HEADLINE,
+        left_out=[max(len(found) - LIMIT, 0) for found in rows],
+        data_uri=_data_uri,
+        data=_embed([found[:LIMIT] for found in rows]),
+        meanings=_embed(MEANINGS),
+        colours=_embed(OUTCOME_COLOURS),
+        references=_embed([section.side.reference for section in made]),
     )
-    environment.filters.update(label=label, percent=percent)
-    target = folder / "page.html"
-    try:
-        sections = [_section(results, side, folder) for side in results.benchmarks]
-        text = environment.get_template("page.html.j2").render(
-            results=results,
-            sections=sections,
-            data=_embed([section["rows"] for section in sections]),
-            meanings=_embed({outcome.value: MEANINGS[outcome] for outcome in MEANINGS}),
-            references=_embed([section["reference"] for section in sections]),
-            metrics=OWN_METRICS[:5],
-            colours=_embed({outcome.value: colour for outcome, colour in OUTCOME_COLOURS.items()}),
-            span=span,
-        )
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(
-            f"{target} cannot be written: {error.strerror}", "check the folder's permissions"
-        ) from None
-    return target
+    return write(folder / "page.html", text)
 
 
-def _section(results: Results, side: BenchmarkResult, folder: Path) -> dict[str, Any]:
-    samples = list(read_samples(results, side.name))
-    reference = side.reference.pair if side.reference else None
-    known = {sample.id: sample.right for sample in samples if sample.pair == reference and sample.sample == 0}
-    fold = (side.config.get("rules") or {}).get("case", "ignore") == "ignore"
-    shown = [sample for sample in samples if _worth(sample)]
-    against: Sequence[Comparison] = comparisons(side, samples)
-    charts = write_charts(side, folder / "charts")
-    return {
-        "side": side,
-        "against": [comparison.sentence() for comparison in against if comparison.name_b != "rule"],
-        "charts": {name: _data_uri(path) for name, path in charts.items()},
-        "rows": [
-            _row(sample, known.get(sample.id) if sample.pair != reference else None, fold)
-            for sample in shown[:LIMIT]
-        ],
-        "left_out": max(len(shown) - LIMIT, 0),
-        "reference": reference,
-    }
+def _rows(section: Section) -> list[dict[str, Any]]:
+    """The pairs under test first, and of theirs what the reference had right."""
+    reference = section.side.reference
+    right = {s.id: s.execution_match for s in section.samples if s.pair == reference and s.sample == 0}
+    subjects = [pair.pair for pair in section.side.subjects]
+    shown = [sample for sample in section.samples if _worth(sample)]
+    shown.sort(key=lambda s: (s.pair not in subjects, s.execution_match, not right.get(s.id)))
+    return [
+        _row(sample, right.get(sample.id) if sample.pair != reference else None, section.side.folds)
+        for sample in shown
+    ]
 
 
 def _worth(sample: Judged) -> bool:
-    forgiven = sample.outcome.value in {"null_only", "tie_only"}
-    apart = any((value >= 0.5) != sample.right for value in sample.official.values())
-    return not sample.right or forgiven or apart
+    forgiven = sample.outcome in {"null_only", "tie_only"}
+    return not sample.execution_match or forgiven or any(map(sample.apart, sample.official))
 
 
 def _row(sample: Judged, reference_right: bool | None, fold: bool) -> dict[str, Any]:
-    row = {
+    groups = sample.meta.get("groups") or {}
+    said = sample.completion if sample.completion and sample.completion.strip() != sample.prediction else None
+    return {
         "id": sample.id,
         "pair": sample.pair,
         "question": sample.question,
         "kind": sample.kind or "",
-        "outcome": sample.outcome.value,
-        "cause": label(sample.cause or "") if sample.cause else "",
-        "right": sample.right,
+        "outcome": sample.outcome,
+        "cause": label(sample.cause or ""),
+        "right": sample.execution_match,
         "reference": {True: "right", False: "wrong", None: ""}[reference_right],
-        "gold_status": sample.gold_status,
         "gold": sample.gold,
         "prediction": sample.prediction,
-        "detail": sample.detail,
         "context": sample.context,
-        "official": {label(name): value for name, value in sample.official.items()},
+        "completion": said,
+        "facts": [
+            sample.detail,
+            "" if sample.counted else f"{sample.gold_status} gold: {sample.gold_reason or 'flagged'}",
+            *(f"{name}: {value}" for name, value in groups.items()),
+            *(f"{label(name)}: {value:.3g}" for name, value in sample.official.items()),
+        ],
+        "apart": any(map(sample.apart, sample.official)),
+        "witness": _witness(sample.witness, fold) if sample.witness else None,
     }
-    if sample.completion is not None and sample.completion.strip() != (sample.prediction or "").strip():
-        row["completion"] = sample.completion
-    if sample.exposure:
-        row["exposure"] = sample.exposure
-    if sample.witness:
-        row["witness"] = _witness(sample.witness, fold)
-    return row
 
 
 def _witness(witness: Counterexample, fold: bool) -> dict[str, Any]:
     difference = differing_rows(witness, fold)
-    gold = difference.gold if difference else witness.gold_rows
-    prediction = difference.prediction if difference else ()
-    ran = witness.prediction_rows is not None
+    rows = witness.prediction_rows
     return {
         "script": witness.script,
-        "gold": _result(witness.gold_columns, witness.gold_rows, gold),
-        "prediction": _result(witness.prediction_columns or (), witness.prediction_rows or (), prediction)
-        if ran
-        else None,
+        "gold": _result(witness.gold_columns, witness.gold_rows, difference.gold),
+        "prediction": None
+        if rows is None
+        else _result(witness.prediction_columns or (), rows, difference.prediction),
         "error": witness.prediction_error,
     }
 
 
-def _result(
-    columns: Sequence[str], rows: Sequence[tuple[Any, ...]], differing: Sequence[tuple[Any, ...]]
-) -> dict[str, Any]:
+def _result(columns: Sequence[str], rows: Sequence[Any], differing: Sequence[Any]) -> dict[str, Any]:
     left = Counter(differing)
     differs = []
     for row in rows[:100]:

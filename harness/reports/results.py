@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import DataError, RunError
 from harness.records import Metric, Outcome
 
-OWN_METRICS = (
-    "execution_accuracy",
-    "exact_match",
-    "valid_sql",
-    "schema_adherence",
-    "format_compliance",
-    "execution_accuracy_all",
-    "raw_match",
-)
-"""The harness's own metrics in the order in which people read them; all others are a scorer's."""
+HEADLINE = ("execution_accuracy", "exact_match", "valid_sql", "schema_adherence", "format_compliance")
+"""The metrics that people see first, in their order."""
 
 REFERENCES = ("base", "rule")
 """Pairs that stand beside the adapters for comparison."""
 
-
-class Flip(NamedTuple):
-    """Execution accuracy under a policy with one rule changed."""
-
-    value: float
-    n: int
+SCORERS = ("wikisql_", "spider_", "bird_")
+"""What official metrics' names begin with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,21 +36,30 @@ class Cost:
     padding_share: float | None = None
 
     @property
-    def total_seconds(self) -> float:
-        """All stages together."""
+    def total(self) -> float:
+        """Seconds of all stages together."""
         return sum(self.seconds.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Suite:
+    """How strong the databases are: share of near misses killed, number a question, flagged golds."""
+
+    strength: float | None = None
+    databases: int | None = None
+    flagged: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PairResult:
-    """One pair on one benchmark. ``breakdown`` is by what ("kind", "exposure") and then by value."""
+    """One pair on one benchmark. ``breakdown`` is by group ("kind", "exposure", …) and then by value."""
 
     pair: str
     metrics: Mapping[str, Metric]
     breakdown: Mapping[str, Mapping[str, Metric]]
     outcomes: Mapping[str, int]
     causes: Mapping[str, int]
-    policy: Mapping[str, Flip]
+    policy: Mapping[str, Metric]
     cost: Cost | None
     facts: Mapping[str, Any]
 
@@ -69,12 +68,6 @@ class PairResult:
         """Execution accuracy, the headline; over no examples where every gold is flagged."""
         return self.metrics.get("execution_accuracy", Metric(0.0, 0.0, 1.0, 0))
 
-    @property
-    def prompt(self) -> Mapping[str, Any]:
-        """The prompt that this pair was asked with, as far as the file says."""
-        prompt = self.facts.get("prompt")
-        return prompt if isinstance(prompt, Mapping) else {}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkResult:
@@ -82,16 +75,76 @@ class BenchmarkResult:
 
     name: str
     config: Mapping[str, Any]
-    strength: float | None
-    databases: int | None
-    flagged: Mapping[str, int]
+    suite: Suite
     pairs: tuple[PairResult, ...]
 
     @property
-    def reference(self) -> PairResult | None:
+    def title(self) -> str:
+        """Name and split."""
+        return f"{self.name} · {self.config['split']}" if self.config.get("split") else self.name
+
+    @property
+    def reference(self) -> str | None:
         """The pair that the others are compared with: the base, else the first of several."""
-        bases = [pair for pair in self.pairs if pair.pair == "base"]
-        return bases[0] if bases else self.pairs[0] if len(self.pairs) > 1 else None
+        names = [pair.pair for pair in self.pairs]
+        return "base" if "base" in names else names[0] if len(names) > 1 else None
+
+    @property
+    def subjects(self) -> list[PairResult]:
+        """The pairs under test; all of them where only references were run."""
+        return [pair for pair in self.pairs if pair.pair not in REFERENCES] or list(self.pairs)
+
+    @property
+    def folds(self) -> bool:
+        """Whether the verdicts disregard the case of text."""
+        return bool((self.config.get("rules") or {}).get("case", "ignore") == "ignore")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counterexample:
+    """The witness of a wrong verdict as the samples file holds it."""
+
+    script: str
+    gold_columns: tuple[str, ...] = ()
+    gold_rows: tuple[tuple[Any, ...], ...] = ()
+    prediction_columns: tuple[str, ...] | None = None
+    prediction_rows: tuple[tuple[Any, ...], ...] | None = None
+    prediction_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One line of a samples file: a question, a pair's answer and the verdict on it."""
+
+    id: str
+    pair: str
+    question: str
+    gold: str
+    prediction: str | None
+    outcome: Outcome
+    execution_match: bool
+    exact_match: bool
+    context: str = ""
+    completion: str | None = None
+    gold_status: str = "ok"
+    gold_reason: str | None = None
+    cause: str | None = None
+    detail: str | None = None
+    kind: str | None = None
+    sample: int = 0
+    suite_strength: float | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    official: Mapping[str, float] = field(default_factory=dict)
+    witness: Counterexample | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether the headline numbers count it: its gold is sound."""
+        return self.gold_status == "ok"
+
+    def apart(self, scorer: str) -> bool:
+        """Whether an official scorer judges otherwise than the harness."""
+        return scorer in self.official and (self.official[scorer] >= 0.5) != self.execution_match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +160,8 @@ class Results:
     versions: Mapping[str, Any]
     machine: str
     command: str
-    notes: tuple[str, ...]
+    notes: Sequence[str]
+    marks: Mapping[str, Any]
 
     def benchmark(self, name: str) -> BenchmarkResult:
         """The benchmark of that name; RunError with the names where there is none."""
@@ -117,221 +171,142 @@ class Results:
         names = ", ".join(benchmark.name for benchmark in self.benchmarks)
         raise RunError(f"{self.path} has no benchmark {name!r}", f"it has: {names}")
 
+    def samples(self, benchmark: str) -> Iterator[Judged]:
+        """The judged samples beside the file; RunError where they are not there."""
+        time = self.path.stem.removeprefix("results_")
+        path = self.path.with_name(f"samples_{benchmark.replace('/', '__')}_{time}.jsonl")
+        if not path.exists():
+            raise RunError(f"{path} is not there", "give a run's own folder: it holds the samples")
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    row = json.loads(line)
+                    official = {key: row[key] for key in row if key.startswith(SCORERS)}
+                    yield _adapter(Judged).validate_python({**row, "official": official})
+                except (ValueError, TypeError) as error:
+                    raise DataError(
+                        f"{path}, line {number} is no sample: {_reason(error)}", "start that run again"
+                    ) from None
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counterexample:
-    """The witness of a wrong verdict as the samples file holds it."""
 
-    script: str
-    gold_columns: tuple[str, ...]
-    gold_rows: tuple[tuple[Any, ...], ...]
-    prediction_columns: tuple[str, ...] | None
-    prediction_rows: tuple[tuple[Any, ...], ...] | None
-    prediction_error: str | None
+class Entry(NamedTuple):
+    """A pair's result on a benchmark, with the file in which it stands."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """One line of a samples file: a question, a pair's answer and the verdict on it."""
-
-    id: str
-    pair: str
-    question: str
-    context: str
-    gold: str
-    prediction: str | None
-    completion: str | None
-    outcome: Outcome
-    right: bool
-    exact_match: bool
-    gold_status: str
-    cause: str | None
-    detail: str
-    kind: str | None
-    exposure: str | None
-    sample: int
-    strength: float | None
-    official: Mapping[str, float]
-    gold_reason: str | None
-    witness: Counterexample | None
+    results: Results
+    benchmark: BenchmarkResult
+    pair: PairResult
 
     @property
-    def counted(self) -> bool:
-        """Whether the headline numbers count it: its gold is sound."""
-        return self.gold_status == "ok"
+    def prompt(self) -> Mapping[str, Any]:
+        """The prompt that the pair was asked with; empty where nothing was generated."""
+        return self.pair.facts.get("prompt") or {}
+
+    @property
+    def quantization(self) -> str | None:
+        """How the weights were held; None where nothing was generated."""
+        return self.results.settings.get("quantization") if self.pair.facts.get("base") else None
+
+    def samples(self) -> Iterator[Judged]:
+        """The pair's first sample of each example."""
+        every = self.results.samples(self.benchmark.name)
+        return (one for one in every if one.pair == self.pair.pair and one.sample == 0)
 
 
 def read_results(path: Path) -> Results:
-    """Read a results file, or the newest one of a run's folder. DataError names the malformed file."""
+    """Read a results file, or the newest one of a run's folder.
+
+    Raises:
+        RunError: a folder without results.
+        DataError: a file that is malformed, named with what is wrong in it.
+    """
     if path.is_dir():
         files = sorted(path.glob("results_*.json"))
         if not files:
             raise RunError(f"{path} holds no results_*.json", "give the folder of a finished run")
         path = files[-1]
-    data = read_json(path)
     try:
-        return Results(
-            path=path,
-            harness=str(data["harness"]),
-            time=str(data["time"]),
-            fingerprint=str(data.get("fingerprint") or ""),
-            benchmarks=tuple(_benchmark(data, name) for name in data["results"]),
-            settings=data.get("config") or {},
-            versions=data.get("versions") or {},
-            machine=_machine(data.get("machine")),
-            command=str(data.get("command") or ""),
-            notes=tuple(map(str, data.get("notes") or ())),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise DataError(
-            f"{path} is not a results file of this harness: {what}", "leave it out, or run again"
-        ) from None
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """One JSON object from a file; DataError where there is none."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        file = _adapter(_File).validate_json(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}", "check the path") from None
-    except ValueError as error:
-        raise DataError(f"{path} is not JSON: {error}", "leave it out, or write it again") from None
-    if not isinstance(data, dict):
-        raise DataError(f"{path} holds no JSON object", "leave it out, or write it again")
-    return data
-
-
-def read_samples(results: Results, benchmark: str) -> Iterator[Judged]:
-    """The judged samples beside a results file; RunError where they are not there."""
-    time = results.path.stem.removeprefix("results_")
-    path = results.path.parent / f"samples_{benchmark.replace('/', '__')}_{time}.jsonl"
-    packed = path.with_name(path.name + ".gz")
-    if not path.exists() and packed.exists():
-        path = packed
-    if not path.exists():
-        raise RunError(f"{path} is not there", "give a run's own folder: it holds the samples")
-    with gzip.open(path, "rt", encoding="utf-8") if path is packed else path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                yield _judged(json.loads(line))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                what = f"no {error}" if isinstance(error, KeyError) else str(error)
-                raise DataError(
-                    f"{path}, line {number} is not a sample: {what}", "run `score` again"
-                ) from None
-
-
-def metric(share: Mapping[str, Any]) -> Metric:
-    """A Metric from its JSON form; ValueError where it is no share of anything."""
-    value, n = float(share["value"]), int(share["n"])
-    if not (0 <= value <= 1 and n >= 0):
-        raise ValueError(f"value {value} over {n} examples is no share")
-    return Metric(value, float(share["low"]), float(share["high"]), n, int(share.get("excluded") or 0))
-
-
-def _benchmark(data: Mapping[str, Any], name: str) -> BenchmarkResult:
-    suite = _part(data, "suite", name)
-    flagged = {str(key): int(count) for key, count in (suite.get("flagged") or {}).items()}
-    return BenchmarkResult(
-        name=name,
-        config=_part(data, "configs", name),
-        strength=suite.get("strength"),
-        databases=suite.get("databases"),
-        flagged=flagged,
-        pairs=tuple(_pair(data, name, pair) for pair in data["results"][name]),
+    except ValidationError as error:
+        raise DataError(
+            f"{path} is no results file: {_reason(error)}", "leave it out, or run again"
+        ) from None
+    return Results(
+        path=path,
+        harness=file.harness,
+        time=file.time,
+        fingerprint=file.fingerprint,
+        benchmarks=tuple(
+            BenchmarkResult(
+                name=name,
+                config=file.configs.get(name, {}),
+                suite=file.suite.get(name, Suite()),
+                pairs=tuple(_pair(file, name, pair) for pair in pairs),
+            )
+            for name, pairs in file.results.items()
+        ),
+        settings=file.config,
+        versions=file.versions,
+        machine=", ".join(f"{key} {value}" for key, value in file.machine.items()),
+        command=file.command,
+        notes=file.notes,
+        marks=file.marks,
     )
 
 
-def _pair(data: Mapping[str, Any], benchmark: str, pair: str) -> PairResult:
-    breakdown = _part(data, "breakdown", benchmark, pair)
-    cost = _part(data, "cost", benchmark, pair)
-    shares = {key: part for key, part in breakdown.items() if key not in {"outcome", "cause"}}
-    policy = _part(data, "policy", benchmark, pair)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A results file as it is written, a field each key."""
+
+    harness: str
+    time: str
+    results: dict[str, dict[str, dict[str, Metric]]]
+    fingerprint: str = ""
+    breakdown: dict[str, dict[str, dict[str, dict[str, int | Metric]]]] = field(default_factory=dict)
+    policy: dict[str, dict[str, dict[str, Metric]]] = field(default_factory=dict)
+    suite: dict[str, Suite] = field(default_factory=dict)
+    configs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pairs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+    cost: dict[str, dict[str, Cost]] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+    notes: tuple[str, ...] = ()
+    marks: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def _pair(file: _File, benchmark: str, pair: str) -> PairResult:
+    breakdown = file.breakdown.get(benchmark, {}).get(pair, {})
+    counts = {
+        group: {key: count for key, count in breakdown.get(group, {}).items() if isinstance(count, int)}
+        for group in ("outcome", "cause")
+    }
+    shares = {
+        group: {key: share for key, share in values.items() if isinstance(share, Metric)}
+        for group, values in breakdown.items()
+        if group not in counts
+    }
     return PairResult(
         pair=pair,
-        metrics=_metrics(data["results"][benchmark][pair]),
-        breakdown={key: _metrics(part) for key, part in shares.items()},
-        outcomes={str(key): int(count) for key, count in (breakdown.get("outcome") or {}).items()},
-        causes={str(key): int(count) for key, count in (breakdown.get("cause") or {}).items()},
-        policy={rule: Flip(float(flip["value"]), int(flip["n"])) for rule, flip in policy.items()},
-        cost=_cost(cost) if cost else None,
-        facts=_part(data, "pairs", pair),
+        metrics=file.results[benchmark][pair],
+        breakdown=shares,
+        outcomes=counts["outcome"],
+        causes=counts["cause"],
+        policy=file.policy.get(benchmark, {}).get(pair, {}),
+        cost=file.cost.get(benchmark, {}).get(pair),
+        facts=file.pairs.get(pair, {}),
     )
 
 
-def _metrics(shares: Mapping[str, Any]) -> dict[str, Metric]:
-    return {str(key): metric(share) for key, share in shares.items() if share["value"] is not None}
+@cache
+def _adapter(record: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(record)
 
 
-def _cost(cost: Mapping[str, Any]) -> Cost:
-    peak, padding = cost.get("peak_memory_bytes"), cost.get("padding_share")
-    return Cost(
-        examples=int(cost.get("examples") or 0),
-        prompt_tokens=int(cost.get("prompt_tokens") or 0),
-        new_tokens=int(cost.get("new_tokens") or 0),
-        seconds={str(stage): float(seconds) for stage, seconds in (cost.get("seconds") or {}).items()},
-        peak_memory_bytes=None if peak is None else int(peak),
-        padding_share=None if padding is None else float(padding),
-    )
-
-
-def _part(data: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    for key in keys:
-        data = data.get(key) or {}
-    return data
-
-
-def _machine(machine: object) -> str:
-    if isinstance(machine, Mapping):
-        return ", ".join(f"{key} {value}" for key, value in machine.items() if value not in (None, ""))
-    return str(machine or "")
-
-
-def _judged(row: Mapping[str, Any]) -> Judged:
-    meta = row.get("meta") or {}
-    exposure = meta.get("exposure")
-    witness = row.get("witness")
-    return Judged(
-        id=str(row["id"]),
-        pair=str(row["pair"]),
-        question=row["question"],
-        context=row.get("context") or "",
-        gold=row["gold"],
-        prediction=row["prediction"],
-        completion=row.get("completion"),
-        outcome=Outcome(row["outcome"]),
-        right=bool(row["execution_match"]),
-        exact_match=bool(row["exact_match"]),
-        gold_status=row.get("gold_status") or "ok",
-        cause=row.get("cause"),
-        detail=row.get("detail") or "",
-        kind=row.get("kind"),
-        exposure=" + ".join(map(str, exposure)) or "none" if isinstance(exposure, list) else exposure,
-        sample=int(row.get("sample") or 0),
-        strength=row.get("suite_strength"),
-        official={
-            key: float(value)
-            for key, value in row.items()
-            if key.startswith(("wikisql_", "spider_", "bird_")) and value is not None
-        },
-        gold_reason=row.get("gold_reason"),
-        witness=_counterexample(witness) if witness else None,
-    )
-
-
-def _counterexample(witness: Mapping[str, Any]) -> Counterexample:
-    return Counterexample(
-        script=witness["script"],
-        gold_columns=tuple(witness.get("gold_columns") or ()),
-        gold_rows=_rows(witness.get("gold_rows")) or (),
-        prediction_columns=tuple(witness["prediction_columns"])
-        if witness.get("prediction_columns")
-        else None,
-        prediction_rows=_rows(witness.get("prediction_rows")),
-        prediction_error=witness.get("prediction_error"),
-    )
-
-
-def _rows(rows: Sequence[Sequence[Any]] | None) -> tuple[tuple[Any, ...], ...] | None:
-    return None if rows is None else tuple(tuple(row) for row in rows)
+def _reason(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"

@@ -1,0 +1,138 @@
+"""Numbers, names and code as people read them, and the templates that use them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness.errors import RunError
+from harness.records import Metric
+
+_NAMES = {"sql": "SQL", "ex": "EX", "f1": "F1", "bird": "BIRD", "spider": "Spider", "wikisql": "WikiSQL"}
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """A share in percent.
+
+    >>> percent(0.8125)
+    '81.2 %'
+    """
+    return f"{100 * value:.{digits}f} %"
+
+
+def points(value: float) -> str:
+    """A difference of shares in percentage points, with its sign.
+
+    >>> points(-0.031)
+    '−3.1'
+    """
+    text = f"{100 * value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
+
+
+def span(low: float, high: float, signed: bool = False) -> str:
+    """An interval in percent or, signed, in percentage points.
+
+    >>> span(0.79, 0.83), span(-0.01, 0.02, signed=True)
+    ('79.0–83.0', '−1.0 to +2.0')
+    """
+    return f"{points(low)} to {points(high)}" if signed else f"{100 * low:.1f}–{100 * high:.1f}"
+
+
+def share(metric: Metric | None) -> str:
+    """A metric with its interval, for a cell.
+
+    >>> share(Metric(0.8, 0.75, 0.84, 200))
+    '**80.0** <sub>75.0–84.0</sub>'
+    """
+    if metric is None or metric.n == 0:
+        return "–"
+    return f"**{100 * metric.value:.1f}** <sub>{span(metric.low, metric.high)}</sub>"
+
+
+def p_value(p: float) -> str:
+    """A p value with its relation.
+
+    >>> p_value(0.00001), p_value(0.03)
+    ('< 0.0001', '= 0.030')
+    """
+    return "< 0.0001" if p < 0.0001 else f"= {p:.4f}" if p < 0.001 else f"= {p:.3f}"
+
+
+def count(number: float) -> str:
+    """A whole number in groups of three.
+
+    >>> count(1234567)
+    '1 234 567'
+    """
+    return f"{round(number):,}".replace(",", " ")
+
+
+def label(name: str) -> str:
+    """A metric's or an outcome's name in words.
+
+    >>> label("spider_exact_set_match"), label("syntax_error")
+    ('Spider exact set match', 'syntax error')
+    """
+    return " ".join(_NAMES.get(word, word) for word in name.split("_"))
+
+
+def cell(value: object, limit: int = 0) -> str:
+    """Text that is safe in Markdown and inside its tables; ``limit`` cuts it."""
+    text = _cut(value, limit)
+    for sign in "\\|*_`[]":
+        text = text.replace(sign, "\\" + sign)
+    return text.replace("<", "&lt;")
+
+
+def code(value: object, limit: int = 0) -> str:
+    """Code inside a line or a table, also where it holds backticks or bars."""
+    text = _cut(value, limit) or " "
+    ticks, pad = ("``", " ") if "`" in text else ("`", "")
+    return f"{ticks}{pad}{text}{pad}{ticks}".replace("|", "\\|")
+
+
+def fence(text: str, language: str = "") -> str:
+    """A fenced block; the fence is longer than any run of backticks inside.
+
+    >>> print(fence("SELECT 1", "sql"))
+    ```sql
+    SELECT 1
+    ```
+    """
+    ticks = "```"
+    while ticks in text:
+        ticks += "`"
+    return f"{ticks}{language}\n{text.strip(chr(10))}\n{ticks}"
+
+
+def render(template: str, **values: Any) -> str:
+    """The template's text; what is written here is known to it as a filter."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("harness.reports"),
+        undefined=StrictUndefined,
+        autoescape=template.endswith(".html.j2"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    for word in (percent, points, span, share, p_value, count, label, cell, code, fence):
+        environment.filters[word.__name__] = word
+    return environment.get_template(template).render(**values)
+
+
+def write(target: Path, text: str) -> Path:
+    """Write a file of text, with its folder; RunError where that cannot be."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{target} cannot be written: {error.strerror}", "choose another path") from None
+    return target
+
+
+def _cut(value: object, limit: int) -> str:
+    text = " ".join(str(value).split())
+    return text[: limit - 1] + "…" if limit and len(text) > limit else text
