@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from harness.errors import UsageError
 from harness.records import Benchmark, Prediction
-from harness.scoring.official import spider, wikisql
+from harness.scoring.official import bird, runner, spider, spider_execution, wikisql
 from harness.scoring.official.base import Options, Score, Scorer
 from harness.scoring.official.spider import hardness
 
@@ -18,18 +18,23 @@ __all__ = [
     "explain_official",
     "flagged_golds",
     "hardness",
+    "remarks",
     "score_official",
 ]
 
 _WIKISQL = "https://github.com/salesforce/WikiSQL (evaluate.py, lib/dbengine.py, lib/query.py)"
-_SPIDER = "https://github.com/taoyds/test-suite-sql-eval (evaluation.py, process_sql.py)"
+_SPIDER = "https://github.com/taoyds/test-suite-sql-eval (evaluation.py, process_sql.py, exec_eval.py)"
+_BIRD = "https://github.com/bird-bench/mini_dev (evaluation/evaluation_ex.py, evaluation_f1.py)"
 
 SCORERS: Mapping[str, Scorer] = {
     scorer.name: scorer
     for scorer in (
         Scorer("wikisql_logical_form", _WIKISQL, wikisql.logical_form),
         Scorer("wikisql_execution", _WIKISQL, wikisql.execution),
-        Scorer("spider_exact_set_match", _SPIDER, spider.exact_set_match),
+        Scorer("spider_exact_set_match", _SPIDER, spider.exact_set_match, spider.remark),
+        Scorer("spider_execution", _SPIDER, spider_execution.execution, runner.remark),
+        Scorer("bird_ex", _BIRD, bird.scored(bird.execution_accuracy), runner.remark),
+        Scorer("bird_soft_f1", _BIRD, bird.scored(bird.soft_f1), runner.remark),
     )
 }
 
@@ -47,9 +52,7 @@ def explain_official(
     An example without a prediction scores 0. Raises UsageError for a name that is none, BenchmarkError
     where the scorer needs a file that is not there.
     """
-    scorer = SCORERS.get(name)
-    if scorer is None:
-        raise UsageError(f"there is no official metric {name!r}", f"choose one of: {', '.join(SCORERS)}")
+    scorer = _scorer(name)
     scores: dict[str, Score] = {}
     with scorer.open(benchmark, options or Options()) as judge:
         for example in benchmark.examples:
@@ -79,3 +82,15 @@ def flagged_golds(name: str, benchmark: Benchmark, *, options: Options | None = 
     golds = {e.id: Prediction(id=e.id, pair="gold", sql=e.gold) for e in benchmark.examples}
     scores = explain_official(name, benchmark, golds, options=options)
     return {example_id: score.note for example_id, score in scores.items() if score.value < 1}
+
+
+def remarks(name: str, benchmark: Benchmark, *, options: Options | None = None) -> tuple[str, ...]:
+    """Lines that belong beside a metric's figure: what was not as the published evaluator has it."""
+    remark = _scorer(name).remark(benchmark, options or Options())
+    return (f"{name}: {remark}",) if remark else ()
+
+
+def _scorer(name: str) -> Scorer:
+    if name not in SCORERS:
+        raise UsageError(f"there is no official metric {name!r}", f"choose one of: {', '.join(SCORERS)}")
+    return SCORERS[name]

@@ -54,12 +54,14 @@ class Scorer(NamedTuple):
     """An official metric: its name, the published evaluator that it follows, and how to open it.
 
     ``open`` prepares a benchmark (schemas read, databases found) and gives the function that scores one
-    example's prediction; it raises BenchmarkError where what it needs is not there.
+    example's prediction; it raises BenchmarkError where what it needs is not there. ``remark`` is the
+    line that belongs beside the figure, "" where all is as published.
     """
 
     name: str
     source: str
     open: Callable[[Benchmark, Options], AbstractContextManager[Judge]]
+    remark: Callable[[Benchmark, Options], str] = lambda benchmark, options: ""
 
 
 def read_json(path: Path) -> Any:

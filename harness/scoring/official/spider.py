@@ -44,6 +44,12 @@ def exact_set_match(benchmark: Benchmark, options: Options) -> Iterator[Judge]:
     yield judge
 
 
+def remark(benchmark: Benchmark, options: Options) -> str:
+    """What belongs beside the figure: whether the official foreign keys were there."""
+    known = tables_file(benchmark, options) is not None
+    return "" if known else "no tables.json: foreign keys are those that the contexts declare"
+
+
 def hardness(gold: str, entry: Mapping[str, Any]) -> Hardness:
     """Spider's difficulty of a gold query; ``entry`` is its database's in tables.json. Raises Unreadable."""
     return hardness_of(parse(gold, schema_of(entry)))

@@ -1,0 +1,87 @@
+"""BIRD's execution accuracy (EX) and soft F1.
+
+Follow ``evaluation_ex.py`` and ``evaluation_f1.py`` of https://github.com/bird-bench/mini_dev (Li et al.
+2023), written anew from their behaviour. EX compares sets of rows: order and repetition do not count, the
+order of columns does. One limit of time holds for prediction and gold together; whatever fails scores 0.
+R-VES is left out: it is made of timings, which do not repeat.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from harness.databases.results import Failure
+from harness.records import Benchmark, Example
+from harness.scoring.official.base import Judge, Options, Score
+from harness.scoring.official.runner import Runner, databases_of
+
+Row = tuple[Any, ...]
+
+
+def execution_accuracy(predicted: Sequence[Row], gold: Sequence[Row]) -> float:
+    """1.0 where both are the same set of rows."""
+    return float(set(predicted) == set(gold))
+
+
+def soft_f1(predicted: Sequence[Row], gold: Sequence[Row]) -> float:
+    """F1 over the values of rows that stand at the same place, both results without repeated rows.
+
+    A row's values count in shares of the gold row's width: those of the prediction that the gold row has
+    are right, its others are wrong, and those of the gold row that the prediction lacks are
+    missed. A row without a partner is wrong or missed as a whole. Two empty results score 1.
+
+    >>> round(soft_f1([("a", 1), ("b", 3)], [("a", 1), ("b", 2)]), 3)
+    0.75
+    """
+    if not predicted and not gold:
+        return 1.0
+    ours, theirs = list(dict.fromkeys(predicted)), list(dict.fromkeys(gold))
+    paired = min(len(ours), len(theirs))
+    right, wrong, missed = 0.0, float(len(ours) - paired), float(len(theirs) - paired)
+    for row, wanted in zip(ours, theirs, strict=False):
+        hits = sum(value in wanted for value in row)
+        right += hits / len(wanted)
+        wrong += (len(row) - hits) / len(wanted)
+        missed += sum(value not in row for value in wanted) / len(wanted)
+    if not right:
+        return 0.0
+    precision, recall = right / (right + wrong), right / (right + missed)
+    return 2 * precision * recall / (precision + recall)
+
+
+def scored(
+    compare: Callable[[Sequence[Row], Sequence[Row]], float],
+) -> Callable[[Benchmark, Options], Any]:
+    """The opening of a scorer that runs both queries and compares their rows."""
+
+    @contextmanager
+    def open_scorer(benchmark: Benchmark, options: Options) -> Iterator[Judge]:
+        runner = Runner()
+
+        def judge(example: Example, sql: str) -> Score:
+            databases = databases_of(benchmark, example, options, siblings=False)
+            if not databases:
+                return Score(0.0, "no database could be populated from the schema")
+            scores = [_score(runner, database, sql, example.gold) for database in databases]
+            return min(scores)
+
+        def _score(runner: Runner, database: Any, sql: str, gold: str) -> Score:
+            end = time.monotonic() + options.timeout
+            found = runner.run(database, sql, options.timeout)
+            if isinstance(found, Failure):
+                return Score(0.0, f"does not run: {found.message}")
+            wanted = runner.run(database, gold, end - time.monotonic())
+            if isinstance(wanted, Failure):
+                return Score(0.0, f"the gold does not run: {wanted.message}")
+            value = compare(found.rows, wanted.rows)
+            return Score(value, "" if value == 1 else "another answer")
+
+        try:
+            yield judge
+        finally:
+            runner.close()
+
+    return open_scorer

@@ -1,0 +1,116 @@
+"""Spider's execution match on one database or on a test suite (Zhong et al. 2020).
+
+Follows ``exec_eval.py`` of https://github.com/taoyds/test-suite-sql-eval, written anew from its behaviour:
+results are bags of rows under one permutation of the columns, the order of rows counts where the gold
+says ORDER BY, DISTINCT is stripped from both queries unless it is to be kept, every database
+beside the example's own must agree. Other than there, the permutation is not searched for in
+exponential time, and the timeout fires.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice, product
+
+from harness.databases.results import Failure, Result
+from harness.records import Benchmark, Example
+from harness.scoring.official.bags import same_bag
+from harness.scoring.official.base import RIGHT, Judge, Options, Score
+from harness.scoring.official.runner import Database, Runner, databases_of
+from harness.scoring.official.spider import official_text
+
+PLUGGED = 1000  # ways to plug the gold's values into a prediction that are tried at most
+
+_STRING = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`"
+_TOKEN = re.compile(rf"(?P<string>{_STRING})|\b(?P<distinct>distinct)\b|(?P<end>;)", re.I)
+_LITERAL = re.compile(rf"(?P<string>{_STRING})|(?<![\w.])[+-]?\d+(?:\.\d+)?(?![\w.])")
+_THIS_YEAR = re.compile(r"\byear\s*\(\s*curdate\s*\(\s*\)\s*\)", re.I)
+
+
+@contextmanager
+def execution(benchmark: Benchmark, options: Options) -> Iterator[Judge]:
+    """The gold's answer on every database of the example."""
+    runner = Runner()
+
+    def judge(example: Example, sql: str) -> Score:
+        gold = prepared(example.gold, options)
+        text = prepared(official_text(sql, options), options)
+        databases = databases_of(benchmark, example, options, siblings=True)
+        if not databases:
+            return Score(0.0, "no database could be populated from the schema")
+        answers: dict[int, Result | Failure] = {}
+        note = ""
+        for candidate in [text, *(plugged(text, gold) if options.plug_values else ())]:
+            found = _first_difference(candidate, gold, databases, answers)
+            if not found:
+                return RIGHT
+            note = note or found
+        return Score(0.0, note)
+
+    def _first_difference(
+        candidate: str, gold: str, databases: tuple[Database, ...], answers: dict[int, Result | Failure]
+    ) -> str:
+        ordered = "order by" in gold.lower()
+        for i, database in enumerate(databases):
+            where = (
+                f" on {database.name}" if not isinstance(database, bytes) else f" on populated database {i}"
+            )
+            if i not in answers:
+                answers[i] = runner.run(database, gold, options.timeout)
+            wanted = answers[i]
+            if isinstance(wanted, Failure):
+                return f"the gold does not run{where}: {wanted.message}"
+            found = runner.run(database, candidate, options.timeout)
+            if isinstance(found, Failure):
+                return f"does not run{where}: {found.message}"
+            if not same_bag(wanted.rows, found.rows, ordered=ordered):
+                return f"another answer{where}"
+        return ""
+
+    try:
+        yield judge
+    finally:
+        runner.close()
+
+
+def prepared(sql: str, options: Options) -> str:
+    """A query as it is executed: operators joined, the current year fixed, DISTINCT stripped unless kept.
+
+    Stripping keeps the first statement only.
+
+    >>> prepared("SELECT count(DISTINCT a) FROM t WHERE b > = 'distinct'; DROP t", Options())
+    "SELECT count( a) FROM t WHERE b >= 'distinct'"
+    """
+    for apart in ("> =", "< =", "! ="):
+        sql = sql.replace(apart, apart.replace(" ", ""))
+    if not options.keep_distinct:
+        parts: list[str] = []
+        start = 0
+        for match in _TOKEN.finditer(sql):
+            if match["string"]:
+                continue
+            parts.append(sql[start : match.start()])
+            start = match.end()
+            if match["end"]:
+                start = len(sql)
+                break
+        sql = "".join(parts) + sql[start:]
+    return _THIS_YEAR.sub("2020", sql)
+
+
+def plugged(sql: str, gold: str) -> Iterator[str]:
+    """The query with the gold's literals in the places of its own, in every combination up to PLUGGED.
+
+    >>> list(plugged("SELECT a FROM t1 WHERE b = 3", "SELECT a FROM t1 WHERE b = 'x' OR b = 7"))
+    ["SELECT a FROM t1 WHERE b = 'x'", 'SELECT a FROM t1 WHERE b = 7']
+    """
+    values = list(dict.fromkeys(match[0] for match in _LITERAL.finditer(gold)))
+    places = [match.span() for match in _LITERAL.finditer(sql)]
+    for chosen in islice(product(values, repeat=len(places)), PLUGGED) if places else ():
+        text, end = "", 0
+        for (start, stop), value in zip(places, chosen, strict=True):
+            text += sql[end:start] + value
+            end = stop
+        yield text + sql[end:]
