@@ -248,6 +248,7 @@ class Sample:
             "finish": self.prediction.finish,
             "execution_match": self.verdict.execution_match,
             **{key: value for key, value in verdict.items() if key not in {"id", "pair"}},
+            "outcome": self.verdict.outcome.value,
             **official,
         }
 

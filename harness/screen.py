@@ -56,7 +56,9 @@ class Screen:
             task = bar.add_task(name, total=total, note="")
 
             def advance(done: int = 1, note: str = "") -> None:
-                bar.update(task, advance=done, **({"note": note} if note else {}))
+                bar.update(task, advance=done)
+                if note:
+                    bar.update(task, note=note)
 
             yield advance
 

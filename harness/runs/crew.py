@@ -61,8 +61,7 @@ class Crew:
     def chunks(self, todo: Sequence[str], size: int) -> Iterator[list[str]]:
         """This process's share of ``todo``: lists of at most ``size``, taken one at a time."""
         if self._store is None:
-            if todo:
-                yield list(todo)
+            yield list(todo)
             return
         key = self._key("chunk")
         while (start := (self._store.add(key, 1) - 1) * size) < len(todo):

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class RunOptions:
     endpoint: str | None = None
     output: Path | None = None
     settings: Settings = Settings()
+    max_new_tokens: int | None = None
     judging: Judging = Judging()
     scorers: tuple[str, ...] = ()
     command: str = ""
@@ -82,9 +84,7 @@ def _prepare(
     own = bool(options.adapters or options.models or options.endpoint)
     adapters = options.adapters if own else (str(asset("adapters", STARTER)),)
     benchmark = options.selection.load(default=DEFAULT_BENCHMARK if own else STARTER)
-    settings = options.settings
-    if not settings.max_new_tokens:
-        settings = settings.replace(max_new_tokens=benchmark.max_new_tokens)
+    settings = options.settings.replace(max_new_tokens=options.max_new_tokens or benchmark.max_new_tokens)
     if options.endpoint:
         if options.adapters:
             raise UsageError(
@@ -193,11 +193,11 @@ def _generate_pair(
     advance: Callable[..., None],
 ) -> None:
     longest_first = sorted(todo, key=lambda id_: -len(examples[id_].context) - len(examples[id_].question))
-    for chunk in crew.chunks(longest_first if crew.size > 1 else todo, _CHUNK):
-        for completion in generator.generate(pair, [examples[id_] for id_ in chunk]):
-            book.append(completion)
-            if completion.sample == settings.samples - 1:
-                advance(1, note=generator.cost(pair).rate())
+    mine = chain.from_iterable(crew.chunks(longest_first, _CHUNK))
+    for completion in generator.generate(pair, (examples[id_] for id_ in mine)):
+        book.append(completion)
+        if completion.sample == settings.samples - 1:
+            advance(1, note=generator.cost(pair).rate())
 
 
 def _complete(folder: RunFolder, settings: Settings) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,241 @@
+"""The command line: its reference, its errors, its exit codes."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import __main__ as entry
+from harness.cli import app
+
+ROOT = Path(__file__).resolve().parents[1]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run a command in an empty folder: exit code, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["harness", *map(str, arguments)])
+        code = entry._main()
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def data_file(folder: Path, rows: int = 3) -> Path:
+    path = folder / "data.jsonl"
+    path.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "question": f"How many heads are older than {number} ?",
+                    "context": "CREATE TABLE head (age INTEGER, name VARCHAR)",
+                    "answer": f"SELECT COUNT(*) FROM head WHERE age > {number}",
+                }
+            )
+            + "\n"
+            for number in range(50, 50 + rows)
+        )
+    )
+    return path
+
+
+def test_the_reference_is_what_the_commands_say() -> None:
+    module = runpy.run_path(str(ROOT / "scripts" / "cli_reference.py"))
+    assert (ROOT / "docs" / "cli.md").read_text("utf-8") == module["render"](), "run scripts/cli_reference.py"
+
+
+def test_every_command_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    names = [
+        command.name or command.callback.__name__ for command in app.registered_commands if command.callback
+    ]
+    assert names
+    assert [name for name in names if not re.search(rf"harness {name}\b", readme)] == []
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys; from harness.__main__ import _main; sys.argv = ['harness', 'run', '--help']; _main(); "
+    )
+    code += "sys.exit(any(name in sys.modules for name in ('torch', 'transformers', 'datasets', 'scipy')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
+
+
+def bad_row(folder: Path) -> list[str | Path]:
+    path = data_file(folder)
+    path.write_text(path.read_text() + '{"question": "no gold", "context": "CREATE TABLE t (a INTEGER)"}\n')
+    return ["run", "--data", path]
+
+
+def not_json(folder: Path) -> list[str | Path]:
+    path = data_file(folder)
+    path.write_text(path.read_text() + "{question: unquoted}\n")
+    return ["score", "--data", path, "--predictions", path]
+
+
+def other_architecture(folder: Path) -> list[str | Path]:
+    adapter = folder / "gpt2-adapter"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(
+        json.dumps(
+            {
+                "peft_type": "LORA",
+                "base_model_name_or_path": str(ROOT / "adapters" / "starter-base"),
+                "target_modules": ["c_attn"],
+                "r": 8,
+                "lora_alpha": 8,
+                "task_type": "CAUSAL_LM",
+            }
+        )
+    )
+    from safetensors.numpy import save_file
+
+    numpy = pytest.importorskip("numpy")
+    prefix = "base_model.model.transformer.h.0.attn.c_attn"
+    save_file(
+        {f"{prefix}.lora_{side}.weight": numpy.ones((8, 8), "float32") for side in "AB"},
+        adapter / "adapter_model.safetensors",
+    )
+    return ["run", "--adapter", adapter, "--data", data_file(folder)]
+
+
+def vanished_base(folder: Path) -> list[str | Path]:
+    adapter = folder / "adapter"
+    adapter.mkdir()
+    config = {"peft_type": "LORA", "base_model_name_or_path": "/home/somebody/models/qwen", "r": 8}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    (adapter / "adapter_model.safetensors").write_bytes(b"")
+    return ["run", "--adapter", adapter, "--data", data_file(folder)]
+
+
+def unwritable(folder: Path) -> list[str | Path]:
+    (folder / "file").write_text("")
+    return ["run", "--data", data_file(folder), "--output", folder / "file" / "run"]
+
+
+def foreign_folder(folder: Path) -> list[str | Path]:
+    path = data_file(folder)
+    predictions = folder / "p.jsonl"
+    predictions.write_text('{"id": "0", "sql": "SELECT 1"}\n')
+    return ["score", "--data", path, "--predictions", predictions, "--output", ROOT / "tests"]
+
+
+BAD: list[tuple[str, Callable[[Path], list[str | Path]], str]] = [
+    ("missing adapter", lambda f: ["run", "--adapter", f / "nowhere", "--data", data_file(f)], "nowhere"),
+    ("other architecture", other_architecture, "c_attn"),
+    ("vanished base", vanished_base, "--model"),
+    ("unknown benchmark", lambda f: ["run", "--benchmark", "spidre"], "spidre"),
+    ("malformed row", bad_row, "line 4"),
+    ("not JSON", not_json, "line 4"),
+    ("unwritable output", unwritable, "--output"),
+    ("folder of something else", foreign_folder, "--output"),
+    ("unknown option", lambda f: ["run", "--adaptor", "x"], "--adaptor"),
+    ("unknown command", lambda f: ["evaluate"], "evaluate"),
+    ("bad choice", lambda f: ["run", "--quantization", "nf8"], "nf8"),
+    ("bad number", lambda f: ["run", "--limit", "0"], "--limit"),
+    ("missing data file", lambda f: ["run", "--data", f / "gone.jsonl"], "gone.jsonl"),
+    ("nothing to score", lambda f: ["score", "--data", data_file(f)], "--predictions"),
+    ("nothing to score against", lambda f: ["score", "--predictions", data_file(f)], "--benchmark"),
+    ("missing predictions", lambda f: ["score", "--data", data_file(f), "--predictions", f / "p"], "p"),
+    ("no such run", lambda f: ["check", f / "run", "--baseline", f / "b.json"], "run"),
+    ("no run to show", lambda f: ["show", "1"], "--run"),
+    ("unknown id", lambda f: ["run", "--data", data_file(f), "--ids", "99"], "99"),
+    ("missing recipe", lambda f: ["train", f / "recipe.yaml"], "recipe.yaml"),
+    ("no results", lambda f: ["leaderboard", f], "results"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), [pytest.param(a, n, id=i) for i, a, n in BAD])
+def test_bad_input_is_one_line_with_a_remedy(
+    harness: Run, tmp_path: Path, arguments: Callable[[Path], list[str | Path]], named: str
+) -> None:
+    code, out, err = harness(*arguments(tmp_path))
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert code == 2, err
+    assert lines[-1].startswith("error: ")
+    assert named in lines[-1]
+    assert "; " in lines[-1], "an error names its remedy"
+    assert "Traceback" not in err + out
+    assert "unexpected" not in lines[-1]
+
+
+def test_score_prints_its_results_as_the_last_line(harness: Run, tmp_path: Path) -> None:
+    data = data_file(tmp_path)
+    predictions = tmp_path / "mine.v2.jsonl"
+    predictions.write_text(
+        '{"id": "0", "sql": "select count(*) from head where age > 50"}\n'
+        '{"id": "1", "completion": "```sql\\nSELECT COUNT(*) FROM head WHERE age >= 51\\n```"}\n'
+        '{"id": "2", "sql": "SELECT COUNT(*) FROM head WHERE agee > 52"}\n'
+    )
+    code, out, err = harness(
+        "score", "--data", data, "--predictions", predictions, "--workers", "1", "--json"
+    )
+    assert code == 0, err
+    document = json.loads(out.splitlines()[-1])
+    metrics = document["results"]["data"]["mine"]
+    assert metrics["execution_accuracy"]["n"] == 3
+    assert metrics["execution_accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
+    assert metrics["exact_match"]["value"] == pytest.approx(1 / 3, abs=1e-6)
+    assert metrics["schema_adherence"]["value"] == pytest.approx(2 / 3, abs=1e-6)
+    folder = tmp_path / document["run"]
+    rows = [json.loads(line) for line in next(folder.glob("samples_*.jsonl")).read_text().splitlines()]
+    assert [row["outcome"] for row in rows] == ["exact", "wrong", "schema_error"]
+    assert rows[1]["witness"]["gold_rows"] != rows[1]["witness"]["prediction_rows"]
+    for name in ("report.md", "page.html", "results.db", "run.json"):
+        assert (folder / name).stat().st_size > 0
+    assert "mine" in (tmp_path / "reports" / "runs" / "LEADERBOARD.md").read_text()
+
+    code, out, _ = harness("show", "1")
+    assert code == 0
+    assert "smallest database" in out
+    target = tmp_path / "witness.sqlite"
+    assert harness("export", "1", "--output", target)[0] == 0
+    import sqlite3
+
+    connection = sqlite3.connect(target)
+    gold = connection.execute("SELECT COUNT(*) FROM head WHERE age > 51").fetchall()
+    mine = connection.execute("SELECT COUNT(*) FROM head WHERE age >= 51").fetchall()
+    connection.close()
+    assert gold != mine
+
+
+def test_the_gate_has_three_exit_codes(harness: Run, tmp_path: Path) -> None:
+    data = data_file(tmp_path, rows=40)
+    good, bad = tmp_path / "model.jsonl", tmp_path / "worse" / "model.jsonl"
+    golds = [json.loads(line)["answer"] for line in data.read_text().splitlines()]
+    bad.parent.mkdir()
+    good.write_text("".join(json.dumps({"id": str(i), "sql": sql}) + "\n" for i, sql in enumerate(golds)))
+    bad.write_text("".join(json.dumps({"id": str(i), "sql": "SELECT 1"}) + "\n" for i in range(len(golds))))
+    for name, path in (("good", good), ("bad", bad)):
+        code, _, err = harness(
+            "score",
+            "--data",
+            data,
+            "--predictions",
+            path,
+            "--output",
+            tmp_path / name,
+            "--workers",
+            "1",
+            "--no-policy",
+        )
+        assert code == 0, err
+    baseline = tmp_path / "baseline.json"
+    assert harness("check", tmp_path / "good", "--baseline", baseline, "--update")[0] == 0
+    assert harness("check", tmp_path / "good", "--baseline", baseline)[0] == 0
+    assert harness("check", tmp_path / "bad", "--baseline", baseline)[0] == 1
+    assert harness("check", tmp_path / "bad", "--baseline", tmp_path / "none.json")[0] == 2
