@@ -8,6 +8,7 @@ from typing import Any
 from harness.errors import RunError
 from harness.records import Metric
 
+_PHRASES = {"execution_accuracy_all": "execution accuracy, flagged golds too"}
 _NAMES = {"sql": "SQL", "ex": "EX", "f1": "F1", "bird": "BIRD", "spider": "Spider", "wikisql": "WikiSQL"}
 
 
@@ -74,7 +75,7 @@ def label(name: str) -> str:
     >>> label("spider_exact_set_match"), label("syntax_error")
     ('Spider exact set match', 'syntax error')
     """
-    return " ".join(_NAMES.get(word, word) for word in name.split("_"))
+    return _PHRASES.get(name) or " ".join(_NAMES.get(word, word) for word in name.split("_"))
 
 
 def cell(value: object, limit: int = 0) -> str:

@@ -1,0 +1,134 @@
+"""check: stops what is worse, lets through what is not, refuses what cannot be compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from reports_run import write_run
+
+from harness.errors import DataError, HarnessError, RunError, UsageError
+from harness.records import Outcome, Rules
+from harness.reports import check, write_baseline
+
+RIGHT, WRONG = Outcome.EXACT, Outcome.WRONG
+BEFORE = [RIGHT] * 150 + [WRONG] * 50
+
+
+@pytest.fixture
+def baseline(tmp_path: Path) -> Path:
+    run = write_run(tmp_path / "before", {"base": [WRONG] * 200, "starter": BEFORE})
+    return write_baseline(run, tmp_path / "baselines" / "starter.json")
+
+
+def after(tmp_path: Path, broken: int, fixed: int = 0, pair: str = "starter", **options: object) -> Path:
+    ended = [WRONG] * broken + [RIGHT] * (150 - broken) + [RIGHT] * fixed + [WRONG] * (50 - fixed)
+    answers = {"base": [WRONG] * 200, pair: ended}
+    return write_run(tmp_path / f"after-{broken}-{fixed}-{pair}", answers, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("broken", "fixed", "passed", "why"),
+    [
+        (0, 0, True, "the same"),
+        (4, 0, True, "four answers of 200 may be chance: p is 1/16"),
+        (5, 0, False, "five may not: p is 1/32"),
+        (12, 8, True, "two points lower, with changes either way"),
+        (0, 30, True, "better"),
+        (35, 24, False, "over the tolerance though p is 0.1"),
+        (30, 0, False, "much worse"),
+    ],
+)
+def test_a_paired_gate(
+    tmp_path: Path, baseline: Path, broken: int, fixed: int, passed: bool, why: str
+) -> None:
+    gate = check(after(tmp_path, broken, fixed), baseline)
+    assert gate.passed is passed, why
+    (found,) = gate.findings
+    assert (found.pair, found.paired, found.regression) == ("starter", True, not passed)
+    assert found.value - found.baseline == pytest.approx((fixed - broken) / 200)
+    assert gate.lines[0].startswith("ok: " if passed else "REGRESSION: ")
+    assert json.loads(json.dumps(gate.to_json()))["passed"] is passed
+
+
+def test_few_examples_fail_by_the_tolerance(tmp_path: Path) -> None:
+    old = write_run(tmp_path / "a", {"p": [RIGHT] * 10})
+    new = write_run(tmp_path / "b", {"p": [RIGHT] * 9 + [WRONG]})
+    assert not check(new, old).passed
+    assert check(new, old, tolerance=0.2).passed
+    assert "more than the tolerance of 5.0 %" in check(new, old).lines[0]
+
+
+def test_a_bare_results_file_is_compared_unpaired(tmp_path: Path) -> None:
+    old = write_run(tmp_path / "a", {"p": BEFORE})
+    bare = tmp_path / "results.json"
+    bare.write_bytes(next(old.glob("results_*.json")).read_bytes())
+    gate = check(write_run(tmp_path / "b", {"p": [WRONG] * 6 + BEFORE[6:]}), bare)
+    assert gate.passed, "six of 200 are not settled without knowing which"
+    assert "Fisher, unpaired" in gate.lines[0]
+    assert not check(write_run(tmp_path / "c", {"p": [WRONG] * 20 + BEFORE[20:]}), bare).passed
+
+
+def test_flagged_golds_do_not_count(tmp_path: Path, baseline: Path) -> None:
+    gate = check(after(tmp_path, 30, flagged={str(number): "broken" for number in range(30)}), baseline)
+    assert gate.passed
+    assert gate.findings[0].value == pytest.approx(120 / 170)
+
+
+def test_an_adapter_may_bear_another_name(tmp_path: Path, baseline: Path) -> None:
+    gate = check(after(tmp_path, 30, pair="starter-v2"), baseline)
+    assert not gate.passed
+    assert "starter-v2 (the baseline's starter)" in gate.lines[0]
+
+
+def test_other_metrics_and_pairs(tmp_path: Path, baseline: Path) -> None:
+    gate = check(after(tmp_path, 20), baseline, metrics=("execution_accuracy", "exact_match", "valid_sql"))
+    assert [(found.metric, found.regression) for found in gate.findings] == [
+        ("execution_accuracy", True),
+        ("exact_match", True),
+        ("valid_sql", False),
+    ]
+    assert check(after(tmp_path, 21), baseline, pair="base").passed
+
+
+def test_the_baseline_is_small_and_a_results_file(baseline: Path) -> None:
+    assert baseline.stat().st_size < 12_000
+    marks = json.loads(baseline.read_text("utf-8"))["marks"]["starter"]
+    assert marks["starter"]["execution_accuracy"] == "1" * 150 + "0" * 50
+    assert marks["ids"][:3] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"data_hash": "e" * 64}, RunError, "has other examples of starter"),
+        ({"rules": Rules(case="exact")}, RunError, "has other rules of the verdict"),
+        ({"name": "another"}, RunError, "has no benchmark 'starter'"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    tmp_path: Path, baseline: Path, options: dict[str, object], error: type[HarnessError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        check(after(tmp_path, 0, **options), baseline)
+
+
+def test_bad_options(tmp_path: Path, baseline: Path) -> None:
+    run = after(tmp_path, 0)
+    with pytest.raises(UsageError, match="out of range"):
+        check(run, baseline, tolerance=5)
+    with pytest.raises(UsageError, match="the metric 'beauty'; they have: execution_accuracy"):
+        check(run, baseline, metrics=("beauty",))
+    with pytest.raises(UsageError, match="no pair 'x'"):
+        check(run, baseline, pair="x")
+
+
+def test_a_malformed_baseline_is_named(tmp_path: Path, baseline: Path) -> None:
+    data = json.loads(baseline.read_text("utf-8"))
+    data["marks"]["starter"]["starter"]["execution_accuracy"] = "101"
+    baseline.write_text(json.dumps(data), "utf-8")
+    with pytest.raises(DataError, match=r"marks in .*starter\.json are malformed"):
+        check(after(tmp_path, 0), baseline)
+    with pytest.raises(DataError, match=r"absent\.json cannot be read"):
+        check(after(tmp_path, 0), tmp_path / "absent.json")

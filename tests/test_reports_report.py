@@ -1,0 +1,248 @@
+"""report.md: what it says, that it renders, and that nothing in the data can break it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from reports_run import KINDS, WITNESS, outcomes, write_run
+
+from harness.errors import DataError, RunError
+from harness.records import Outcome, Sample
+from harness.reports import write_report
+from harness.reports.failures import diff_block, differing_rows, failures, telling
+from harness.reports.results import Counterexample, read_results
+
+N = 80
+ANSWERS = {"base": outcomes(N, 0.3, 1), "starter": outcomes(N, 0.7, 2)}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run") / "run"
+    write_run(folder, ANSWERS, flagged={"5": "broken", "7": "uninformative"})
+    write_report(folder)
+    return folder
+
+
+def tables(text: str) -> Iterator[list[list[str]]]:
+    """The Markdown tables of a text, as cells."""
+    for block in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
+        yield [re.split(r"(?<!\\)\|", line)[1:-1] for line in block.splitlines()]
+
+
+def test_headline_counts_what_the_samples_say(run: Path) -> None:
+    text = (run / "report.md").read_text("utf-8")
+    counted = [one for place, one in enumerate(ANSWERS["starter"]) if place not in (5, 7)]
+    right = sum(one.right for one in counted)
+    assert f"**starter** answers **{100 * right / len(counted):.1f} %** of {len(counted)} questions" in text
+    head, _, *rows = next(tables(text))
+    assert [cell.strip() for cell in head[:3]] == ["pair", "execution accuracy", "exact match"]
+    assert [row[0].strip() for row in rows] == ["**base**", "**starter**"]
+    assert rows[1][-2:] == [f" {len(counted)} ", " 2 "]
+
+
+def test_sections_in_their_order(run: Path) -> None:
+    titles = re.findall(r"^## (.*)$", (run / "report.md").read_text("utf-8"), flags=re.M)
+    assert titles == [
+        "Scores",
+        "Against base",
+        "How the answers ended",
+        "Why the wrong ones are wrong",
+        "Execution accuracy by kind",
+        "The most telling failures",
+        "The rules behind the number",
+        "How strong the test is",
+        "What it cost",
+        "How to reproduce it",
+    ]
+
+
+def test_every_table_is_rectangular(run: Path) -> None:
+    found = list(tables((run / "report.md").read_text("utf-8")))
+    assert len(found) >= 8
+    for table in found:
+        assert len({len(row) for row in table}) == 1, table
+        assert all(re.fullmatch(r" :?--+:? ", cell) for cell in table[1])
+
+
+def test_flagged_golds_stand_by_name(run: Path) -> None:
+    text = (run / "report.md").read_text("utf-8")
+    assert re.search(r"\| `5` \| broken \|", text)
+    assert re.search(r"\| `7` \| uninformative \|", text)
+    assert "the weakest: `3` (90 %)" in text
+
+
+def test_twenty_failures_those_that_the_base_had_right_first(run: Path) -> None:
+    text = (run / "report.md").read_text("utf-8")
+    titles = re.findall(r"^### \d+\. (.*)$", text, flags=re.M)
+    broken = sum(
+        a.right and not b.right
+        for place, (a, b) in enumerate(zip(*ANSWERS.values(), strict=True))
+        if place not in (5, 7)
+    )
+    wrong = sum(not one.right for place, one in enumerate(ANSWERS["starter"]) if place not in (5, 7))
+    assert len(titles) == min(20, wrong)
+    lead = min(broken, 10)
+    assert all(title.endswith("base right") for title in titles[:lead])
+    assert len({title.split(" · ")[0] for title in titles}) == len(KINDS)
+    assert len({title.split(" · ")[1] for title in titles}) >= 4
+
+
+def test_charts_are_there_and_the_same_each_time(run: Path) -> None:
+    text = (run / "report.md").read_text("utf-8")
+    linked = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert len(linked) == 4
+    before = {name: (run / name).read_bytes() for name in linked}
+    write_report(run)
+    assert {name: (run / name).read_bytes() for name in linked} == before
+    assert (run / "report.md").read_text("utf-8") == text
+    for drawn in before.values():
+        assert drawn.startswith(b"<?xml")
+        assert b"http" not in drawn.replace(b"http://www.w3.org", b"").replace(
+            b"http://purl.org", b""
+        ).replace(b"http://creativecommons.org", b"")
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    def hostile(made: Sample) -> Sample:
+        sql = "SELECT '```' FROM t | <script>alert(1)</script>\n## not a title"
+        example = replace(made.example, question="# a | b\n<img src=x> *c* `d`", kind="a|b $x$ <i>")
+        return replace(made, example=example, prediction=replace(made.prediction, sql=sql))
+
+    folder = write_run(tmp_path / "run", {"a|b": outcomes(12, 0.2, 3)}, change=hostile)
+    text = write_report(folder).read_text("utf-8")
+    outside = re.sub(r"^(`{3,})\w*\n.*?^\1$", "", text, flags=re.M | re.S)
+    assert "<script>" not in outside
+    assert "<img" not in outside
+    assert "## not a title" not in outside
+    for table in tables(text):
+        assert len({len(row) for row in table}) == 1, table
+
+
+def test_scored_files_have_neither_base_nor_cost(tmp_path: Path) -> None:
+    folder = write_run(
+        tmp_path / "run",
+        {"system-1": outcomes(40, 0.4, 1), "system-2": outcomes(40, 0.6, 2)},
+        pairs={"system-1": {"predictions": "p.txt"}, "system-2": {"predictions": "q.txt"}},
+        cost={},
+        config={},
+    )
+    text = write_report(folder).read_text("utf-8")
+    assert "## Against system-1" in text
+    assert "What it cost" not in text
+
+
+def test_official_scorers_beside_the_verdict(tmp_path: Path) -> None:
+    def scored(made: Sample) -> Sample:
+        value = 1.0 if made.example.id == "3" else float(made.verdict.execution_match)
+        verdict = replace(made.verdict, official={"spider_exact_set_match": value}, detail="values ignored")
+        return replace(made, verdict=verdict)
+
+    folder = write_run(tmp_path / "run", {"p": [Outcome.WRONG] * 5 + [Outcome.EXACT] * 3}, change=scored)
+    text = write_report(folder).read_text("utf-8")
+    assert (
+        "of 8 answers 1 are judged otherwise; the harness accepts 0 that it rejects, and\nrejects 1" in text
+    )
+    assert re.search(r"\| `3` \| p \| wrong: literal \| 1 \|.*values ignored", text)
+
+
+@pytest.mark.parametrize("flagged", [{}, {str(number): "broken" for number in range(6)}])
+def test_small_runs(tmp_path: Path, flagged: dict[str, str]) -> None:
+    folder = write_run(tmp_path / "run", {"base": [Outcome.EXACT] * 6}, flagged=flagged)
+    text = write_report(folder).read_text("utf-8")
+    assert "telling failures" not in text
+    for table in tables(text):
+        assert len({len(row) for row in table}) == 1
+
+
+def test_only_the_first_sample_is_compared(tmp_path: Path) -> None:
+    """Of several samples an example, the later ones must not stand for the first."""
+    folder = write_run(tmp_path / "run", {"base": [Outcome.WRONG] * 4, "starter": [Outcome.EXACT] * 4})
+    path = next(folder.glob("samples_*"))
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    more = [{**row, "sample": 1, "execution_match": not row["execution_match"]} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows + more), "utf-8")
+    assert "| starter − base | 4 | **+100.0** |" in write_report(folder).read_text("utf-8")
+
+
+def test_a_folder_without_results_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no results"):
+        write_report(tmp_path)
+
+
+def test_a_malformed_sample_names_its_line(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", {"base": [Outcome.EXACT] * 3})
+    path = next(folder.glob("samples_*"))
+    lines = path.read_text("utf-8").splitlines()
+    lines[1] = json.dumps({**json.loads(lines[1]), "outcome": "splendid"})
+    path.write_text("\n".join(lines), "utf-8")
+    with pytest.raises(DataError, match=r"line 2 is no sample: outcome"):
+        write_report(folder)
+
+
+def test_missing_samples_are_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", {"base": [Outcome.EXACT] * 3})
+    next(folder.glob("samples_*")).unlink()
+    with pytest.raises(RunError, match=r"samples_starter_.* is not there"):
+        write_report(folder)
+
+
+CASES = [
+    # gold, prediction, fold → common, gold's alone, prediction's alone
+    ([("A",), ("b",)], [("a",), ("c",)], True, 1, 1, 1),
+    ([("A",), ("b",)], [("a",), ("c",)], False, 0, 2, 2),
+    ([(1,), (1,), (2,)], [(1,), (2,)], True, 2, 1, 0),
+    ([(0.1 + 0.2,)], [(0.3,), (None,)], True, 1, 0, 1),
+    ([(1, 2)], [(1,)], True, 0, 1, 1),
+    ([(1,), (2,)], [(2,), (1,)], True, 0, 2, 2),
+    ([], [(1,)], True, 0, 0, 1),
+    ([(1,)], [], True, 0, 1, 0),
+]
+
+
+@pytest.mark.parametrize(("gold", "prediction", "fold", "common", "left", "right"), CASES)
+def test_rows_that_differ(
+    gold: list[tuple[object, ...]],
+    prediction: list[tuple[object, ...]],
+    fold: bool,
+    common: int,
+    left: int,
+    right: int,
+) -> None:
+    witness = Counterexample(
+        script="",
+        gold_columns=("x",),
+        gold_rows=tuple(gold),
+        prediction_columns=("y",),
+        prediction_rows=tuple(prediction),
+    )
+    found = differing_rows(witness, fold)
+    assert (len(found.common), len(found.gold), len(found.prediction)) == (common, left, right)
+    drawn = diff_block(witness, fold)
+    assert sum(line.startswith("- ") for line in drawn.splitlines()) == 1 + max(left, not gold)
+    assert sum(line.startswith("+ ") for line in drawn.splitlines()) == 1 + max(right, not prediction)
+
+
+def test_a_failed_prediction_shows_the_golds_rows() -> None:
+    witness = Counterexample(
+        script="", gold_columns=("n",), gold_rows=((None,), ("x" * 90,)), prediction_error="no"
+    )
+    drawn = diff_block(witness)
+    assert "- NULL" in drawn
+    assert "…" in drawn
+    assert "+" not in drawn.replace("─┼─", "")
+
+
+def test_the_choice_of_failures_is_varied(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", {"base": outcomes(200, 0.4, 5), "starter": [Outcome.WRONG] * 200})
+    found = failures(read_results(folder).samples("starter"), "base")
+    chosen = telling(found, 20)
+    assert len(found) == 200
+    assert len({(one.sample.cause, one.sample.kind) for one in chosen}) == 20
+    assert [bool(one.reference_right) for one in chosen[:10]] == [True] * 10
+    assert WITNESS.script == chosen[0].sample.witness.script if chosen[0].sample.witness else False
