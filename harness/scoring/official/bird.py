@@ -65,8 +65,12 @@ def scored(
             databases = databases_of(benchmark, example, options, siblings=False)
             if not databases:
                 return Score(0.0, "no database could be populated from the schema")
-            scores = [_score(runner, database, sql, example.gold) for database in databases]
-            return min(scores)
+            worst = Score(1.0)
+            for database in databases:
+                worst = min(worst, _score(runner, database, sql, example.gold))
+                if not worst.value:
+                    break
+            return worst
 
         def _score(runner: Runner, database: Any, sql: str, gold: str) -> Score:
             end = time.monotonic() + options.timeout
