@@ -6,7 +6,7 @@ from harness.databases.results import Failure, Result, same
 from harness.databases.sandbox import Sandbox
 from harness.databases.schema import Column, ForeignKey, Schema, Table, parse_schema
 from harness.databases.sqltext import Untranspilable, to_sqlite
-from harness.databases.suite import Database, Suite, build_suite
+from harness.databases.suite import Database, Suite, attack, build_suite
 
 __all__ = [
     "MODES",
@@ -21,6 +21,7 @@ __all__ = [
     "Suite",
     "Table",
     "Untranspilable",
+    "attack",
     "build_suite",
     "parse_schema",
     "populate",

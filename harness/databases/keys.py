@@ -30,7 +30,9 @@ def keys_of(schema: Schema, links: Iterable[tuple[Ref, Ref]], rules: Rules) -> K
     """
     if rules.keys == "loose":
         return KeyMap({}, ())
-    primary = {t.name.lower(): tuple(c.lower() for c in t.primary_key) for t in schema.tables if t.primary_key}
+    primary = {
+        t.name.lower(): tuple(c.lower() for c in t.primary_key) for t in schema.tables if t.primary_key
+    }
     foreign: dict[Ref, Ref] = {}
     for table in schema.tables:
         for key in table.foreign_keys:
@@ -71,7 +73,15 @@ def _own(table: Table, column: str) -> int:
         return 100
     if low in (singular + "id", plural + "id"):
         return 95
-    if low in (singular + "code", plural + "code", singular + "no", singular + "number", singular + "key", "code", "uid"):
+    if low in (
+        singular + "code",
+        plural + "code",
+        singular + "no",
+        singular + "number",
+        singular + "key",
+        "code",
+        "uid",
+    ):
         return 85
     base = _SUFFIX.sub("", low)
     if base and base != low and len(base) > 2 and (singular.endswith(base) or singular.startswith(base)):
@@ -89,7 +99,11 @@ def _guess_primary(schema: Schema, primary: dict[str, tuple[str, ...]]) -> None:
             score = _own(table, column.name) - 2 * place
             if place == 0 and score <= 0:
                 name = _norm(column.name)
-                other = any(_own(t, column.name) >= 75 and _norm(column.name) != "id" for t in schema.tables if t is not table)
+                other = any(
+                    _own(t, column.name) >= 75 and _norm(column.name) != "id"
+                    for t in schema.tables
+                    if t is not table
+                )
                 if _SUFFIX.search(name) and not other:
                     score = 40
             if score > best_score:
@@ -99,7 +113,10 @@ def _guess_primary(schema: Schema, primary: dict[str, tuple[str, ...]]) -> None:
 
 
 def _from_links(
-    schema: Schema, links: Iterable[tuple[Ref, Ref]], primary: dict[str, tuple[str, ...]], foreign: dict[Ref, Ref]
+    schema: Schema,
+    links: Iterable[tuple[Ref, Ref]],
+    primary: dict[str, tuple[str, ...]],
+    foreign: dict[Ref, Ref],
 ) -> None:
     for a, b in links:
         if a[0] == b[0] or a in foreign or b in foreign:
@@ -146,7 +163,12 @@ def _guess_foreign(schema: Schema, primary: dict[str, tuple[str, ...]], foreign:
         for column in table.columns:
             ref = (table.name.lower(), column.name.lower())
             name = _norm(column.name)
-            if ref in foreign or primary.get(ref[0]) == (ref[1],) and name == "id" or not _SUFFIX.search(name):
+            if (
+                ref in foreign
+                or primary.get(ref[0]) == (ref[1],)
+                and name == "id"
+                or not _SUFFIX.search(name)
+            ):
                 continue
             for parent in parents:
                 if parent[0] != ref[0] and _refers(name, parent) and not _reaches(foreign, parent, ref):

@@ -59,7 +59,12 @@ class _Column:
 
 
 def populate(
-    schema: Schema, profiles: Sequence[Profile], *, mode: str = "mixed", seed: int | str = 0, rules: Rules | None = None
+    schema: Schema,
+    profiles: Sequence[Profile],
+    *,
+    mode: str = "mixed",
+    seed: int | str = 0,
+    rules: Rules | None = None,
 ) -> bytes:
     """The image of one SQLite database for the queries with these profiles; the same for the same arguments."""
     return Plan(schema, profiles, rules or Rules()).image(mode, seed)
@@ -74,13 +79,10 @@ class Plan:
         self.rules = rules
         links = [link for p in profiles for link in p.links]
         peers = [link for p in profiles for link in p.peers]
-        self.keys: KeyMap = keys_of(schema, links, rules)
+        self.keys: KeyMap = keys_of(schema, profiles[0].links, rules)
         self.used = {t for p in profiles for t in p.tables}
         self.thresholds = sorted({n for p in profiles for n in p.thresholds if 0 < n <= 40})
-        numeric: dict[Ref, bool] = {}
-        for p in profiles:
-            for ref, decimals in p.numeric.items():
-                numeric[ref] = numeric.get(ref, False) or decimals
+        numeric = dict(profiles[0].numeric)  # the gold says what is a number, and which keys there are
         self._groups = _Union()
         for a, b in [*links, *peers, *self.keys.foreign]:
             self._groups.join(a, b)
@@ -141,7 +143,13 @@ class Plan:
         nullable = any(ref in p.nullable for p in profiles)
         keyed = ref in dict(self.keys.foreign) or ref[1] in self.keys.primary.get(ref[0], ())
         self.columns[ref] = _Column(
-            column, ref, kind, base, pool, ordered=extreme, nullable=nullable and not keyed and not column.not_null
+            column,
+            ref,
+            kind,
+            base,
+            pool,
+            ordered=extreme,
+            nullable=nullable and not keyed and not column.not_null,
         )
 
     def _share_groups(self) -> None:
@@ -152,7 +160,15 @@ class Plan:
                 continue
             kinds = {c.kind for c in columns}
             lead = next((c for c in columns if c.pool), columns[0])
-            kind: Kind = lead.kind if len(kinds) == 1 else "text" if "text" in kinds and any(c.pool for c in columns if c.kind == "text") else "integer" if kinds & {"integer", "real"} else "text"
+            kind: Kind = (
+                lead.kind
+                if len(kinds) == 1
+                else "text"
+                if "text" in kinds and any(c.pool for c in columns if c.kind == "text")
+                else "integer"
+                if kinds & {"integer", "real"}
+                else "text"
+            )
             pool = list(dict.fromkeys(v for c in columns for v in c.pool))
             for column in columns:
                 column.kind, column.pool, column.group = kind, pool, number
@@ -172,6 +188,17 @@ class Plan:
         image = connection.serialize()
         connection.close()
         return image, inserts
+
+    def kinds(self) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
+        """What each column holds: "integer", "real", "text", or "" where that is mixed; all names in lower case."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for (table, name), column in self.columns.items():
+            kind: str = column.kind if column.kind in ("integer", "real") else "text"
+            types = {type(v) for v in column.pool}
+            if (kind == "integer" and types - {int}) or (kind == "real" and types - {int, float}):
+                kind = ""
+            found.setdefault(table, []).append((name, kind))
+        return tuple((table, tuple(columns)) for table, columns in found.items())
 
     def create(self, table: Table) -> str:
         """The CREATE statement of a table as its databases have it: types as used, NOCASE where case is ignored."""
@@ -318,7 +345,11 @@ class _Filler:
             keep = max(1, len(values) * (55 + chance.below(35)) // 100)
             start = chance.below(len(values))
             subset = [values[(start + i) % len(values)] for i in range(keep)]
-            return planned, "unique" if key == (planned.ref[1],) else "skewed", values if key == (planned.ref[1],) else subset
+            return (
+                planned,
+                "unique" if key == (planned.ref[1],) else "skewed",
+                values if key == (planned.ref[1],) else subset,
+            )
         base = planned.base
         if key == (planned.ref[1],):
             keys = [*planned.pool[: count // 2], *(base(i) for i in range(count + 4))]  # type: ignore[operator]

@@ -193,7 +193,9 @@ class _Reader:
                 scope.sources[alias] = table
                 self.profile.tables.add(table.name.lower())
         elif isinstance(node, exp.Subquery):
-            scope.sources[alias or f"_{len(scope.sources)}"] = _mapping(self.query(node.this, scope.outer and scope or scope), [])
+            scope.sources[alias or f"_{len(scope.sources)}"] = _mapping(
+                self.query(node.this, scope.outer and scope or scope), []
+            )
 
     def _outer_join(self, join: exp.Join, scope: Scope) -> None:
         """An outer join makes NULLs of its own; nothing to record but that its sides may miss each other."""
@@ -256,7 +258,9 @@ class _Reader:
         if isinstance(node, (exp.Select, exp.SetOperation)):
             self.query(node, scope)
             return
-        if isinstance(node, (exp.Sum, exp.Avg)) or isinstance(node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg)):
+        if isinstance(node, (exp.Sum, exp.Avg)) or isinstance(
+            node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg)
+        ):
             self._numeric(node, scope)
         elif isinstance(node, (exp.Max, exp.Min)) and isinstance(node.this, exp.Column):
             found = scope.resolve(node.this)
@@ -285,13 +289,21 @@ class _Reader:
                 sides = [comparison.this, comparison.args["low"], comparison.args["high"]]
             values = [v[0] for s in sides if s is not None and (v := constant(s))]
             if any(s is not None and s.find(exp.Count) for s in sides):
-                self.profile.thresholds.update(int(v) for v in values if isinstance(v, (int, float)) and v < 30)
+                self.profile.thresholds.update(
+                    int(v) for v in values if isinstance(v, (int, float)) and v < 30
+                )
         found: list[tuple[str, Atom]] = []
         self._condition(node, scope, found, joining=False)
         self.profile.atoms.extend(a for _, a in found)
 
     def _condition(
-        self, node: exp.Expr | None, scope: Scope, atoms: list[tuple[str, Atom]], *, joining: bool, negated: bool = False
+        self,
+        node: exp.Expr | None,
+        scope: Scope,
+        atoms: list[tuple[str, Atom]],
+        *,
+        joining: bool,
+        negated: bool = False,
     ) -> None:
         if node is None:
             return
@@ -361,7 +373,13 @@ class _Reader:
         for side, other in ((left, a), (right, b)):
             inner = side.find(exp.Select) if side is not None else None
             if inner is not None:
-                mine = [f[1] for s in (left, right) if s is not side and s for c in _columns(s) if (f := scope.resolve(c))]
+                mine = [
+                    f[1]
+                    for s in (left, right)
+                    if s is not side and s
+                    for c in _columns(s)
+                    if (f := scope.resolve(c))
+                ]
                 outputs = self.query(inner, scope)
                 aggregate = inner.expressions[0].find(exp.AggFunc) if inner.expressions else None
                 if isinstance(aggregate, (exp.Avg, exp.Sum)):

@@ -31,6 +31,39 @@ class Failure(NamedTuple):
     message: str
 
 
+class Expected:
+    """A gold's answer, made ready to be compared with many results."""
+
+    __slots__ = ("_bag", "_normal", "ordered", "result", "rules")
+
+    def __init__(self, result: Result, *, ordered: bool, rules: Rules) -> None:
+        self.result, self.ordered, self.rules = result, ordered, rules
+        self._normal: list[Row] | None = None
+        self._bag: Counter[Row] | None = None
+
+    def same(self, other: Result) -> bool:
+        """Whether a result is the same as this answer under the rules."""
+        left, right = self.result.rows, other.rows
+        if len(left) != len(right) or len(self.result.columns) != len(other.columns):
+            return False
+        if left == right:
+            return True
+        ignore = self.rules.case == "ignore"
+        if self._normal is None:
+            self._normal = _normal(left, ignore)
+            self._bag = Counter(self._normal)
+        left, right = self._normal, _normal(right, ignore)
+        if (
+            left == right
+            or (not self.ordered and self._bag == Counter(right))
+            or _near(left, right, self.ordered)
+        ):
+            return True
+        if self.rules.columns == "exact" or len(self.result.columns) < 2:
+            return False
+        return any(_equal(left, moved, self.ordered) for moved in _permuted(left, right, self.ordered))
+
+
 def same(gold: Result, prediction: Result, *, ordered: bool, rules: Rules) -> bool:
     """Whether the two results are the same under the rules.
 
@@ -39,18 +72,7 @@ def same(gold: Result, prediction: Result, *, ordered: bool, rules: Rules) -> bo
     >>> same(a, b, ordered=False, rules=Rules()), same(a, b, ordered=True, rules=Rules())
     (True, False)
     """
-    left, right = gold.rows, prediction.rows
-    if len(left) != len(right) or len(gold.columns) != len(prediction.columns):
-        return False
-    if left == right:
-        return True
-    ignore = rules.case == "ignore"
-    left, right = _normal(left, ignore), _normal(right, ignore)
-    if _equal(left, right, ordered):
-        return True
-    if rules.columns == "exact" or len(gold.columns) < 2:
-        return False
-    return any(_equal(left, moved, ordered) for moved in _permuted(left, right, ordered))
+    return Expected(gold, ordered=ordered, rules=rules).same(prediction)
 
 
 def _normal(rows: Sequence[Row], ignore: bool) -> list[Row]:
@@ -61,13 +83,18 @@ def _normal(rows: Sequence[Row], ignore: bool) -> list[Row]:
 
 
 def _equal(left: list[Row], right: list[Row], ordered: bool) -> bool:
-    if ordered:
-        return left == right or all(map(_close_rows, left, right))
-    if Counter(left) == Counter(right):
-        return True
-    if not any(type(v) is float for row in left for v in row):
+    return left == right or (not ordered and Counter(left) == Counter(right)) or _near(left, right, ordered)
+
+
+def _near(left: list[Row], right: list[Row], ordered: bool) -> bool:
+    """Equality up to the rounding of reals."""
+    if not any(type(v) is float for row in right for v in row) and not any(
+        type(v) is float for row in left for v in row
+    ):
         return False
-    return all(map(_close_rows, sorted(left, key=_sort_key), sorted(right, key=_sort_key)))
+    if not ordered:
+        left, right = sorted(left, key=_sort_key), sorted(right, key=_sort_key)
+    return all(map(_close_rows, left, right))
 
 
 def _close_rows(left: Row, right: Row) -> bool:
@@ -77,7 +104,9 @@ def _close_rows(left: Row, right: Row) -> bool:
 def _close(a: Any, b: Any) -> bool:
     if a == b:
         return True
-    reals = isinstance(a, (int, float)) and isinstance(b, (int, float)) and (type(a) is float or type(b) is float)
+    reals = (
+        isinstance(a, (int, float)) and isinstance(b, (int, float)) and (type(a) is float or type(b) is float)
+    )
     return reals and isclose(a, b, rel_tol=1e-9)
 
 

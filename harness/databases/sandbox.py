@@ -110,8 +110,17 @@ class Sandbox:
         self._file.text_factory = _text  # real files hold what is not UTF-8; images never do
         self._connection = self._file
 
-    def query(self, sql: str) -> Result | Failure:
-        """The result of one SELECT on what is loaded; whatever goes wrong is a Failure."""
+    def query(self, sql: str, *, backwards: bool = False) -> Result | Failure:
+        """The result of one SELECT on what is loaded; whatever goes wrong is a Failure.
+
+        ``backwards`` has SQLite read rows in reverse where the query leaves their order open.
+        """
+        if backwards:
+            self._reverse("ON")
+            try:
+                return self.query(sql)
+            finally:
+                self._reverse("OFF")
         self._left = self._budget
         try:
             cursor = self._connection.execute(sql)
@@ -129,6 +138,11 @@ class Sandbox:
             return Failure("denied", f"{_first_word(sql)} is not a query")
         return Result(tuple(d[0] for d in cursor.description), rows)
 
+    def _reverse(self, state: str) -> None:
+        self._loading, self._left = True, self._budget
+        self._connection.execute(f"PRAGMA reverse_unordered_selects = {state}")
+        self._loading = False
+
     def run(self, database: bytes | Path, sql: str) -> Result | Failure:
         """``load`` and ``query``."""
         self.load(database)
@@ -143,7 +157,9 @@ class Sandbox:
     def __enter__(self) -> Sandbox:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -158,7 +174,11 @@ def _first_word(sql: str) -> str:
 
 def _refused(sql: str) -> Failure:
     word = _first_word(sql)
-    return Failure("denied", f"{word} is not a query") if word else Failure("syntax_error", "there is no statement")
+    return (
+        Failure("denied", f"{word} is not a query")
+        if word
+        else Failure("syntax_error", "there is no statement")
+    )
 
 
 def _failure(sql: str, message: str) -> Failure:
@@ -166,8 +186,14 @@ def _failure(sql: str, message: str) -> Failure:
         return Failure("schema_error", message)
     if "interrupted" in message:
         return Failure("timeout", "more steps than the budget allows")
-    if any(word in message for word in ("not authorized", "prohibited", "one statement")) or _first_word(sql) in _DENIED:
+    if (
+        any(word in message for word in ("not authorized", "prohibited", "one statement"))
+        or _first_word(sql) in _DENIED
+    ):
         return Failure("denied", message)
-    if any(word in message for word in ("syntax error", "incomplete input", "unrecognized token", "null char", "utf-8")):
+    if any(
+        word in message
+        for word in ("syntax error", "incomplete input", "unrecognized token", "null char", "utf-8")
+    ):
         return Failure("syntax_error", message)
     return Failure("execution_error", message)

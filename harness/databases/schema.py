@@ -23,7 +23,9 @@ Affinity = Literal["INTEGER", "REAL", "TEXT", "NUMERIC", "BLOB"]
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # "falling back to Command" is dealt with here
 
-_DIGIT_NAME = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\])|(?<![\w$.])(\d+[A-Za-z_]\w*)""")
+_DIGIT_NAME = re.compile(
+    r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\])|(?<![\w$.])(\d+[A-Za-z_]\w*)"""
+)
 _MYSQL = re.compile(r"\bAUTO_INCREMENT\b|\)\s*ENGINE\s*=|\bUNSIGNED\b|[(,]\s*KEY\s+`?\w+`?\s*\(", re.I)
 _FALLBACKS = ("sqlite", "mysql", "postgres", "tsql", "")
 
@@ -126,7 +128,9 @@ def parse_schema(context: str, *, dialect: str = "sqlite") -> Schema:
         elif isinstance(statement, exp.Alter):
             _alter(statement, tables)
     if not tables:
-        raise SchemaError("the context has no CREATE TABLE statement", "give the tables as CREATE TABLE name (…)")
+        raise SchemaError(
+            "the context has no CREATE TABLE statement", "give the tables as CREATE TABLE name (…)"
+        )
     return Schema(tuple(tables.values()), tuple(dict.fromkeys(namespaces.values())))
 
 
@@ -148,7 +152,9 @@ def _statements(context: str, dialect: str) -> list[exp.Expr | None]:
         if not failed and all(_readable(s) for s in found):
             return list(found)
         reason = reason or "a CREATE TABLE statement is not in a form that can be read"
-    raise SchemaError(f"the context cannot be parsed: {reason}", "give the tables as CREATE TABLE name (column TYPE, …)")
+    raise SchemaError(
+        f"the context cannot be parsed: {reason}", "give the tables as CREATE TABLE name (column TYPE, …)"
+    )
 
 
 def _readable(statement: exp.Expr | None) -> bool:
@@ -160,7 +166,9 @@ def _readable(statement: exp.Expr | None) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    return re.sub(r"\x1b\[\d+m", "", str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
+    return re.sub(
+        r"\x1b\[\d+m", "", str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    )
 
 
 def _table(create: exp.Create) -> tuple[Table, str]:
@@ -197,7 +205,9 @@ class _Keys:
                 self.primary = _names(part.expressions)
             elif isinstance(part, (exp.UniqueColumnConstraint, exp.UniqueKeyProperty)):
                 this = part.this
-                self.unique.append(_names(this.expressions if isinstance(this, exp.Schema) else part.expressions))
+                self.unique.append(
+                    _names(this.expressions if isinstance(this, exp.Schema) else part.expressions)
+                )
             elif isinstance(part, exp.ForeignKey):
                 self.refer(_names(part.expressions), part.args.get("reference"))
             elif isinstance(part, (exp.CheckColumnConstraint, exp.Check)):

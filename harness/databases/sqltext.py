@@ -31,11 +31,19 @@ class Untranspilable(ValueError):
     """A query in another dialect that cannot be said in SQLite's; the message says why."""
 
 
-def to_sqlite(sql: str, *, dialect: str = "sqlite", namespaces: Sequence[str] = (), fold: bool = False) -> str:
+def to_sqlite(
+    sql: str,
+    *,
+    dialect: str = "sqlite",
+    namespaces: Sequence[str] = (),
+    fold: bool = False,
+    columns: frozenset[str] = frozenset(),
+) -> str:
     """The query as SQLite is to run it.
 
     ``namespaces`` are qualifiers that are dropped (``public.users``); ``fold`` lower-cases letters beyond
-    ASCII, which SQLite's NOCASE leaves alone. Raises Untranspilable for another dialect's constructs.
+    ASCII, which SQLite's NOCASE leaves alone; ``columns`` (lower case) stay identifiers even on the right side
+    of a comparison. Raises Untranspilable for another dialect's constructs.
 
     >>> to_sqlite('SELECT "name" FROM t WHERE "city" = "Rome" AND n IN ("a", "b");')
     "SELECT `name` FROM t WHERE `city` = 'Rome' AND n IN ('a', 'b')"
@@ -46,7 +54,7 @@ def to_sqlite(sql: str, *, dialect: str = "sqlite", namespaces: Sequence[str] = 
     if fold and not sql.isascii():
         sql = fold_text(sql)
     if '"' in sql or (namespaces and "." in sql) or _FROZEN.search(sql):
-        return _rewritten(sql, frozenset(n.lower() for n in namespaces))
+        return _rewritten(sql, frozenset(n.lower() for n in namespaces), columns)
     return sql
 
 
@@ -71,7 +79,23 @@ def _transpiled(sql: str, dialect: str) -> str:
         raise Untranspilable(" ".join(str(error).split())[:200]) from None
 
 
-def _rewritten(sql: str, namespaces: frozenset[str]) -> str:
+def strip_distinct(sql: str) -> str:
+    """The query without any DISTINCT.
+
+    >>> strip_distinct("SELECT DISTINCT a, COUNT(DISTINCT b) FROM t WHERE c = 'distinct'")
+    "SELECT a, COUNT(b) FROM t WHERE c = 'distinct'"
+    """
+    tokens = [(m.lastgroup, m.group()) for m in _TOKEN.finditer(sql)]
+    kept = [i for i, (kind, text) in enumerate(tokens) if not (kind == "word" and text.upper() == "DISTINCT")]
+    gone = set(range(len(tokens))) - set(kept)
+    return "".join(
+        text
+        for i, (kind, text) in enumerate(tokens)
+        if i not in gone and not (kind == "space" and i - 1 in gone)
+    )
+
+
+def _rewritten(sql: str, namespaces: frozenset[str], columns: frozenset[str]) -> str:
     tokens = [(m.lastgroup or "op", m.group()) for m in _TOKEN.finditer(sql)]
     places = [i for i, (kind, _) in enumerate(tokens) if kind != "space"]
     out = [text for _, text in tokens]
@@ -84,7 +108,7 @@ def _rewritten(sql: str, namespaces: frozenset[str]) -> str:
         following = tokens[places[at + 1]][1] if at + 1 < len(places) else ""
         word = text.upper() if kind in ("word", "op") else ""
         if kind == "double":
-            if right and following != "." and previous != ".":
+            if right and following != "." and previous != "." and text[1:-1].lower() not in columns:
                 out[i] = "'" + text[1:-1].replace('""', '"').replace("'", "''") + "'"
             else:
                 out[i] = "`" + text[1:-1].replace('""', '"').replace("`", "``") + "`"

@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import sqlglot
-from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
+from harness.databases.canonical import Canonicaliser
+from harness.databases.fairness import Fairness
+from harness.databases.mutants import BUILDING, Mutant, mutants_of
 from harness.databases.populate import Plan
-from harness.databases.profile import Profile, profile_of
-from harness.databases.results import Failure, Result, same
+from harness.databases.profile import Profile, Ref, profile_of
+from harness.databases.readings import degenerate, parsed, readings_of
+from harness.databases.render import Text
+from harness.databases.results import Expected, Failure, Result
 from harness.databases.sandbox import Sandbox
 from harness.databases.schema import Schema, parse_schema
 from harness.databases.sqltext import Untranspilable, to_sqlite
 from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
 
-CYCLE = ("mixed", "near", "narrow", "twins", "wide", "full", "mixed", "tiny")
+CYCLE = (
+    "mixed",
+    "near",
+    "narrow",
+    "twins",
+    "wide",
+    "full",
+    "near",
+    "tiny",
+    "mixed",
+    "near",
+    "twins",
+    "narrow",
+)
 DatabaseKind = Literal["fair", "nulls", "ties"]
+Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+ENOUGH = 3  # databases that tell a near miss before it is looked at no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +58,11 @@ class Database:
 class Suite:
     """What an example is judged by; picklable, and the same for the same arguments everywhere.
 
-    ``readings`` are the gold as SQLite runs it, the literal reading first. ``strength`` is the share of
-    the ``mutants`` (near misses that are not equivalent) that some fair database tells from the gold.
-    ``schema`` is None where the context cannot be read; ``reason`` then says why.
+    ``readings`` are the gold as SQLite runs it, the literal reading first. ``strength`` is the share of the
+    ``mutants`` (near misses that are not equivalent) that some fair database tells from the gold. ``kinds``
+    are what columns hold ("integer", "real", "text", "" for mixed), ``links`` the foreign keys that hold as
+    (child, parent) columns; both in lower case. ``schema`` is None where the context cannot be read;
+    ``reason`` says why a gold is not "ok".
     """
 
     schema: Schema | None
@@ -55,6 +74,8 @@ class Suite:
     mutants: int = 0
     gold_status: GoldStatus = "ok"
     reason: str = ""
+    kinds: Kinds = ()
+    links: tuple[tuple[Ref, Ref], ...] = ()
     rules: Rules = field(default_factory=Rules)
     dialect: str = "sqlite"
     seed: int = 0
@@ -62,12 +83,8 @@ class Suite:
 
     def sqlite(self, sql: str) -> str:
         """A prediction as it is to be run on these databases; raises Untranspilable."""
-        return to_sqlite(
-            sql,
-            dialect=self.dialect,
-            namespaces=self.schema.namespaces if self.schema else (),
-            fold=self.rules.case == "ignore",
-        )
+        spaces = self.schema.namespaces if self.schema else ()
+        return to_sqlite(sql, dialect=self.dialect, namespaces=spaces, fold=self.rules.case == "ignore")
 
 
 def build_suite(
@@ -79,16 +96,24 @@ def build_suite(
     size: int = 8,
     seed: int = 0,
     database: Path | None = None,
-    operators: Sequence[Any] | None = None,
+    operators: Sequence[str] | None = None,
 ) -> Suite:
-    """Build the suite of one example. Never raises on data: what cannot be built is a "broken" suite with a reason."""
+    """Build the suite of one example: at most ``size`` fair databases, and a probe each for NULLs and ties.
+
+    ``operators`` names the mutation operators (default: all BUILDING ones). ``database`` is a real SQLite file
+    on which the gold and predictions run beside the made ones. Never raises on data: what cannot be built
+    is a "broken" suite with a reason.
+    """
     rules = rules or Rules()
+    bare = Suite(schema=None, gold=gold, rules=rules, dialect=dialect, seed=seed, database=database)
     try:
         schema = parse_schema(context, dialect=dialect)
+        readings = readings_of(gold, schema, rules, dialect)
     except SchemaError as error:
-        return Suite(schema=None, gold=gold, gold_status="broken", reason=error.problem, rules=rules, dialect=dialect)
-    bare = Suite(schema=schema, gold=gold, rules=rules, dialect=dialect, seed=seed, database=database)
-    return _Builder(bare, size).build()
+        return replace(bare, gold_status="broken", reason=error.problem)
+    except Untranspilable as error:
+        return replace(bare, gold_status="broken", reason=f"the gold cannot be said in SQLite: {error}")
+    return Builder(replace(bare, schema=schema, readings=readings), schema, size, operators).build()
 
 
 @cache
@@ -96,50 +121,238 @@ def _box() -> Sandbox:
     return Sandbox()
 
 
-class _Builder:
-    def __init__(self, bare: Suite, size: int) -> None:
-        self.bare, self.size = bare, size
+@dataclass(slots=True)
+class _Candidate:
+    database: Database
+    expected: Expected
+    kills: int = 0  # a bit for each mutant
+
+
+class Builder:
+    """Builds one suite; also what `attack` makes further databases with."""
+
+    def __init__(self, bare: Suite, schema: Schema, size: int, operators: Sequence[str] | None) -> None:
+        self.suite, self.schema, self.size = bare, schema, size
+        self.operators = BUILDING if operators is None else operators
         self.box = _box()
+        self.trees = [parsed(r) for r in bare.readings]
+        self.profiles = [profile_of(t, schema) for t in self.trees if t is not None] or [Profile()]
+        self.ordered = any(t is not None and t.args.get("order") is not None for t in self.trees)
+        self.primary = 0
+        self._texts = [Text(t) if t is not None else None for t in self.trees]
+        self.fairness = Fairness(self._texts[0])
 
     def build(self) -> Suite:
-        from dataclasses import replace
-
-        bare = self.bare
-        try:
-            text = bare.sqlite(bare.gold)
-        except Untranspilable as error:
-            return replace(bare, gold_status="broken", reason=f"the gold cannot be said in SQLite: {error}")
-        try:
-            tree = sqlglot.parse_one(text, read="sqlite")
-        except (SqlglotError, RecursionError):
-            tree = None
-        profile = profile_of(tree, bare.schema) if tree is not None and bare.schema else Profile()
-        plan = Plan(bare.schema, [profile], bare.rules)  # type: ignore[arg-type]
-        ordered = isinstance(tree, exp.Query) and tree.args.get("order") is not None
-        found: list[Database] = []
-        failure: Failure | None = None
-        for number, mode in enumerate(self._modes()):
-            image = plan.image(mode, f"{bare.seed}/{number}/{bare.gold}")
-            answer = self.box.run(image, text)
-            if isinstance(answer, Failure):
-                failure = answer
-                break
-            found.append(Database(image, "fair", (answer,)))
-            if len(found) == self.size:
-                break
-        status: GoldStatus = "ok"
-        reason = ""
-        if failure:
-            status, reason = "broken", failure.message
-        elif len({repr(d.answers[0].rows) for d in found if isinstance(d.answers[0], Result)}) < 2:
-            status, reason = "uninformative", "the gold's answer is the same on every database"
+        """The finished suite."""
+        plan = Plan(self.schema, self.profiles, self.suite.rules)
+        base = replace(self.suite, ordered=self.ordered, kinds=plan.kinds(), links=plan.keys.foreign)
+        form = degenerate(self.trees[0])
+        found = self._candidates(plan, 4 if form else self.size + 2)
+        if isinstance(found, Failure):
+            return replace(base, gold_status="broken", reason=found.message)
+        candidates, ties = found
+        if form:
+            return replace(
+                base,
+                gold_status="broken",
+                reason=form,
+                databases=tuple(c.database for c in candidates[: self.size]),
+            )
+        if not self._informative(candidates):
+            constant = tuple(c.database for c in candidates[: self.size])
+            return replace(
+                base,
+                gold_status="uninformative",
+                reason="its answer is the same on every database",
+                databases=constant,
+            )
+        mutants = self._mutants()
+        mutants = self._runnable(mutants, candidates[0])
+        for candidate in candidates:
+            self._kill(mutants, candidate, candidates)
+        survivors = self._survivors(mutants, candidates)
+        equivalent = self._pursue(mutants, survivors, candidates)
+        chosen = self._chosen(candidates, len(mutants))
+        killed = 0
+        for candidate in chosen:
+            killed |= candidate.kills
+        total = len(mutants) - len(equivalent)
         return replace(
-            bare, readings=(text,), ordered=ordered, databases=tuple(found), gold_status=status, reason=reason
+            base,
+            databases=(*(c.database for c in chosen), *self._probes(plan, ties)),
+            strength=killed.bit_count() / total if total else None,
+            mutants=total,
         )
 
-    def _modes(self) -> Iterator[str]:
-        for number in range(4 * self.size):
-            yield CYCLE[number % len(CYCLE)]
+    # ---- candidates ----
+
+    def _candidates(self, plan: Plan, wanted: int) -> tuple[list[_Candidate], list[Database]] | Failure:
+        fair: list[_Candidate] = []
+        ties: list[Database] = []
+        unstable: list[_Candidate] = []
+        for number in range(4 * wanted):
+            candidate = self.candidate(plan, CYCLE[number % len(CYCLE)], number)
+            if isinstance(candidate, Failure):
+                return candidate
+            kind, made = candidate
+            if kind == "fair":
+                fair.append(made)
+                if len(fair) == wanted:
+                    break
+            elif kind == "ties":
+                ties.append(replace(made.database, kind="ties"))
+            else:
+                unstable.append(made)
+        while len(fair) < min(3, wanted) and unstable:  # an answer that is never its own: better than no test
+            fair.append(unstable.pop(0))
+        while len(fair) < min(3, wanted) and ties:
+            database = replace(ties.pop(0), kind="fair")
+            answer = database.answers[self.primary]
+            if isinstance(answer, Result):
+                fair.append(_Candidate(database, self._expect(answer)))
+        return fair, ties
+
+    def candidate(self, plan: Plan, mode: str, number: int) -> tuple[str, _Candidate] | Failure:
+        """A database of a plan with the gold's answers, and what it is to the gold; it stays loaded."""
+        image = plan.image(mode, f"{self.suite.seed}/{number}/{self.suite.gold}")
+        self.box.load(image)
+        answers = tuple(self.box.query(r) for r in self.suite.readings)
+        answer = answers[self.primary]
+        if isinstance(answer, Failure):
+            return answer
+        expected = self._expect(answer)
+        kind = self.fairness.check(self.box, self.suite.readings[self.primary], expected)
+        return kind, _Candidate(Database(image, "fair", answers), expected)
+
+    def _expect(self, answer: Result) -> Expected:
+        return Expected(answer, ordered=self.ordered, rules=self.suite.rules)
+
+    def _informative(self, candidates: list[_Candidate]) -> bool:
+        """Does some reading have different answers; it becomes the one that near misses are made of."""
+        for number in range(len(self.suite.readings)):
+            answers = [c.database.answers[number] for c in candidates]
+            results = [a for a in answers if isinstance(a, Result)]
+            if len(results) == len(answers) and any(r.rows != results[0].rows for r in results[1:]):
+                if number != self.primary:
+                    self.primary = number
+                    for candidate, result in zip(candidates, results, strict=True):
+                        candidate.expected = self._expect(result)
+                return True
+        return False
+
+    # ---- near misses ----
+
+    def _mutants(self) -> list[Mutant]:
+        text = self._texts[self.primary]
+        return mutants_of(text, self.schema, self.operators) if text is not None else []
+
+    def _runnable(self, mutants: list[Mutant], candidate: _Candidate) -> list[Mutant]:
+        self.box.load(candidate.database.image)
+        return [m for m in mutants if isinstance(self.box.query(m.sql), Result)]
+
+    def _kill(self, mutants: list[Mutant], candidate: _Candidate, among: list[_Candidate]) -> None:
+        self.box.load(candidate.database.image)
+        counts = [0] * len(mutants)
+        for other in among:
+            bits = other.kills
+            while bits:
+                low = bits & -bits
+                counts[low.bit_length() - 1] += 1
+                bits ^= low
+        for number, mutant in enumerate(mutants):
+            if counts[number] < ENOUGH:
+                result = self.box.query(mutant.sql)
+                if isinstance(result, Failure) or not candidate.expected.same(result):
+                    candidate.kills |= 1 << number
+
+    def _survivors(self, mutants: list[Mutant], candidates: list[_Candidate]) -> list[int]:
+        killed = 0
+        for candidate in candidates:
+            killed |= candidate.kills
+        return [i for i in range(len(mutants)) if not killed >> i & 1]
+
+    def _pursue(self, mutants: list[Mutant], survivors: list[int], candidates: list[_Candidate]) -> set[int]:
+        """Make databases for near misses that no candidate tells from the gold; those that are equivalent."""
+        equivalent: set[int] = set()
+        if not survivors:
+            return equivalent
+        canon = Canonicaliser(
+            {t: dict(c) for t, c in self.suite.kinds}, case=self.suite.rules.case, strong=True
+        )
+        gold = canon.text(self.suite.readings[self.primary])
+        killed = 0
+        for number in survivors:
+            if killed >> number & 1:
+                continue
+            sql = mutants[number].sql
+            if canon.text(sql) == gold:
+                equivalent.add(number)
+                continue
+            for made in self.against(sql, 6):
+                result = self.box.query(sql)
+                if isinstance(result, Failure) or not made.expected.same(result):
+                    self._kill_all(mutants, made)
+                    killed |= made.kills
+                    candidates.append(made)
+                    break
+        return equivalent
+
+    def _kill_all(self, mutants: list[Mutant], candidate: _Candidate) -> None:
+        for number, mutant in enumerate(mutants):
+            result = self.box.query(mutant.sql)
+            if isinstance(result, Failure) or not candidate.expected.same(result):
+                candidate.kills |= 1 << number
+
+    def against(self, sql: str, count: int) -> Iterator[_Candidate]:
+        """Fair databases made from the gold and another query together, each loaded when it is given."""
+        tree = parsed(sql)
+        if tree is None:
+            return
+        plan = Plan(self.schema, [*self.profiles, profile_of(tree, self.schema)], self.suite.rules)
+        given = 0
+        for number in range(3 * count):
+            candidate = self.candidate(plan, CYCLE[number % len(CYCLE)], 1000 + number)
+            if not isinstance(candidate, Failure) and candidate[0] == "fair":
+                given += 1
+                yield candidate[1]
+                if given == count:
+                    return
+
+    # ---- the choice ----
+
+    def _chosen(self, candidates: list[_Candidate], mutants: int) -> list[_Candidate]:
+        """Greedy multicover: a near miss that is told once more counts a quarter of the time before."""
+        left = list(candidates)
+        chosen: list[_Candidate] = []
+        weights = [1.0] * mutants
+        while left and len(chosen) < self.size:
+            best = max(left, key=lambda c: sum(weights[i] for i in _bits(c.kills)))
+            left.remove(best)
+            chosen.append(best)
+            for i in _bits(best.kills):
+                weights[i] /= 4
+        return chosen
+
+    def _probes(self, plan: Plan, ties: list[Database]) -> Iterator[Database]:
+        yield from ties[:1]
+        image = plan.image("nulls", f"{self.suite.seed}/nulls/{self.suite.gold}")
+        self.box.load(image)
+        yield Database(image, "nulls", tuple(self.box.query(r) for r in self.suite.readings))
 
 
-__all__ = ["Database", "Suite", "build_suite", "same"]
+def _bits(number: int) -> Iterator[int]:
+    while number:
+        low = number & -number
+        yield low.bit_length() - 1
+        number ^= low
+
+
+def attack(suite: Suite, sql: str, *, count: int = 12) -> Iterator[Database]:
+    """Fair databases made from the gold and a prediction together (SQLite text), with the gold's answers."""
+    if suite.schema is not None and suite.readings:
+        builder = Builder(suite, suite.schema, count, ())
+        for candidate in builder.against(sql, count):
+            yield candidate.database
+
+
+__all__ = ["Database", "Suite", "attack", "build_suite"]

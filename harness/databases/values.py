@@ -39,12 +39,24 @@ class Chance:
 
 _FIRST = "Anna Boris Clara Daniel Elena Farid Grace Hugo Ines Jonas Keiko Liam Maria Nadia Oscar Priya Quentin Rosa Samuel Tara".split()
 _LAST = "Novak Okafor Silva Tanaka Meyer Rossi Haddad Larsen Dubois Kowalski Nguyen Costa Ivanov Brown Garcia Singh Weber Ali Moreau Lind".split()
-_CITIES = "Rome,Oslo,Lima,Cairo,Kyoto,Porto,Quito,Dakar,Hanoi,Perth,Turin,Bergen,Ghent,Malaga,Austin,Leeds".split(",")
-_COUNTRIES = "Norway,Peru,Egypt,Japan,Portugal,Ecuador,Senegal,Vietnam,Australia,Italy,Belgium,Spain,Kenya,Brazil,Canada,France".split(",")
+_CITIES = (
+    "Rome,Oslo,Lima,Cairo,Kyoto,Porto,Quito,Dakar,Hanoi,Perth,Turin,Bergen,Ghent,Malaga,Austin,Leeds".split(
+        ","
+    )
+)
+_COUNTRIES = "Norway,Peru,Egypt,Japan,Portugal,Ecuador,Senegal,Vietnam,Australia,Italy,Belgium,Spain,Kenya,Brazil,Canada,France".split(
+    ","
+)
 _STATES = "Texas,Ohio,Bavaria,Tuscany,Ontario,Victoria,Kerala,Oregon,Jalisco,Utah,Nevada,Saxony".split(",")
-_TEAMS = "River Hawks,North Stars,City Lions,Iron Bears,Red Foxes,Harbor Kings,Blue Wolves,Green Rovers,Royal Eagles,Sun Devils,Union FC,Athletic Club".split(",")
-_ORGS = "Acme Corp,Globex,Initech,Umbra Labs,Northwind,Contoso,Stark Media,Blue Ocean,Redwood Bank,Summit Air,Vertex,Orion Press".split(",")
-_TITLES = "Silent River,Golden Hour,The Last Train,Winter Light,Paper Moon,Second Sun,Open Water,Distant Fires,Blue Garden,Night Market,Long Road,First Snow".split(",")
+_TEAMS = "River Hawks,North Stars,City Lions,Iron Bears,Red Foxes,Harbor Kings,Blue Wolves,Green Rovers,Royal Eagles,Sun Devils,Union FC,Athletic Club".split(
+    ","
+)
+_ORGS = "Acme Corp,Globex,Initech,Umbra Labs,Northwind,Contoso,Stark Media,Blue Ocean,Redwood Bank,Summit Air,Vertex,Orion Press".split(
+    ","
+)
+_TITLES = "Silent River,Golden Hour,The Last Train,Winter Light,Paper Moon,Second Sun,Open Water,Distant Fires,Blue Garden,Night Market,Long Road,First Snow".split(
+    ","
+)
 _COLORS = "red blue green black white yellow silver orange purple brown".split()
 _STATUS = "active,closed,pending,open,approved,cancelled,draft,completed".split(",")
 _WORDS = "alpha bravo cedar delta ember falcon garnet harbor indigo juniper karma lotus maple nectar opal pearl quartz raven sierra topaz".split()
@@ -84,9 +96,13 @@ _QUANTITY = re.compile(
     r"|money|fee|earnings|value|gdp|worth|tours|killed|injured|bonus|assists|rebounds|tackles|yards|carries|avg|average|episode_number|viewers"
     r")(?:$|_)|(?:_id|id|count|number|year|age)$"
 )  # fmt: skip
-_DECIMAL = re.compile(r"price|cost|amount|rate|rating|percent|average|avg|gpa|salary|latitude|longitude|balance|share|acceler|speed|fee|bonus")
+_DECIMAL = re.compile(
+    r"price|cost|amount|rate|rating|percent|average|avg|gpa|salary|latitude|longitude|balance|share|acceler|speed|fee|bonus"
+)
 _DATETIME = re.compile(r"datetime|timestamp|_at$")
-_DATE = re.compile(r"(?:^|_)(?:date|dob|birthday|day_of|aired|released)(?:$|_)|date$|^date|(?:^|_)date_|birth_?date")
+_DATE = re.compile(
+    r"(?:^|_)(?:date|dob|birthday|day_of|aired|released)(?:$|_)|date$|^date|(?:^|_)date_|birth_?date"
+)
 _TIME = re.compile(r"(?:^|_)(?:time|duration)(?:$|_)")
 
 
@@ -194,7 +210,9 @@ def _moved_date(value: str) -> list[str]:
         day = dt.date(int(found[1]), int(found[2]), int(found[3]))
     except ValueError:
         return []
-    return [(day + dt.timedelta(days=d)).isoformat() + found[4] for d in (1, -1, 40, -400) if 2 < day.year < 9990]
+    return [
+        (day + dt.timedelta(days=d)).isoformat() + found[4] for d in (1, -1, 40, -400) if 2 < day.year < 9990
+    ]
 
 
 def like_samples(pattern: str) -> tuple[list[str], list[str]]:
@@ -212,7 +230,13 @@ def like_samples(pattern: str) -> tuple[list[str], list[str]]:
         hits.append(middle + " delta")
     if pattern.startswith("%") and pattern.endswith("%"):
         hits.append("in " + middle + " hall")
-    misses = ["opal" + middle, middle + "delta", middle[:-1] + "#" if middle else "x", middle[1:] or "y", "lotus"]
+    misses = [
+        "opal" + middle,
+        middle + "delta",
+        middle[:-1] + "#" if middle else "x",
+        middle[1:] or "y",
+        "lotus",
+    ]
     return hits, misses
 
 
