@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -22,29 +23,32 @@ SPLITS = ("train", "validation", "test")
 
 
 class Dealt(NamedTuple):
-    """The whole set with its split, and what was used to find origins."""
+    """The whole set with its split, the index of origins, facts, and the file or folder that was read."""
 
     records: list[Record]
     split: splits.Split
     origins: Origins
     about: dict[str, str]
-    folder: Path | None
+    folder: Path
 
 
 def deal(spec: BenchmarkSpec, data: Path | None = None) -> Dealt:
     """Load every row, find its origin and split the set. 78,577 rows take some 5 s and 0.3 GiB."""
-    path, commit = sources.local(spec, data), "local file"
-    if path is None:
-        path, commit = sources.fetch(spec, spec.source.file or "", spec.source.sha256)
-        index = find_origins(None)
-    else:
-        index = find_origins(path)
+    path = sources.local(spec, data)
+    if path is not None:
+        return _deal(path, None)
+    return _deal(*sources.fetch(spec, spec.source.file or "", spec.source.sha256))
+
+
+@lru_cache(maxsize=1)
+def _deal(path: Path, commit: str | None) -> Dealt:
+    index = find_origins(path if commit is None else None)
     records = read_records(path, sources.rows(path), index)
     if not records:
         raise DataError(f"{path}: no rows", "fetch it again")
-    return Dealt(
-        records, splits.split(records), index, {"revision": commit, "rows": str(len(records))}, path.parent
-    )
+    about = {"rows": f"{len(records):,}"}
+    about |= {"data": str(path)} if commit is None else {"revision": f"commit {commit}"}
+    return Dealt(records, splits.split(records), index, about, path if path.is_dir() else path.parent)
 
 
 def read_records(path: Path, rows: Iterable[Row], index: Origins) -> list[Record]:
@@ -62,7 +66,6 @@ def read_records(path: Path, rows: Iterable[Row], index: Origins) -> list[Record
             raise DataError(f"{path}, {where}: id '{identity}' occurs twice", "make ids unique")
         seen.add(identity)
         tables = forms.tables(values["context"])
-        found = index.find(values["question"], tables)
         full = values.get("full_context")
         records.append(
             Record(
@@ -71,7 +74,8 @@ def read_records(path: Path, rows: Iterable[Row], index: Origins) -> list[Record
                 values["context"],
                 values["answer"],
                 tables,
-                found,
+                forms.columns(tables),
+                index.find(values["question"], tables),
                 full if isinstance(full, str) else None,
             )
         )
@@ -118,11 +122,11 @@ def load(
             f"benchmark '{spec.name}' has no split '{split}'", f"choose one of {', '.join(SPLITS)}"
         )
     dealt = deal(spec, data)
-    rows = [row for row, side in enumerate(dealt.split.sides) if side == split]
-    about = {**dealt.about, "size": str(len(rows))}
+    rows = own = [row for row, side in enumerate(dealt.split.sides) if side == split]
+    about = dict(dealt.about)
     if spec.source.sample and split == "test":
-        rows = splits.stratified(rows, dealt.records, spec.source.sample)
-        about["sample"] = f"{len(rows)} questions, query forms in their shares"
+        rows = splits.stratified(own, dealt.records, spec.source.sample)
+        about["sample"] = f"{len(rows):,} of {len(own):,} questions, query forms in their shares"
     records = [dealt.records[row] for row in rows]
     if spec.source.variant == "full":
         return list(fuller(records, dealt, seed)), about, dealt.folder
@@ -136,7 +140,7 @@ def _example(record: Record, context: str, gold: str) -> Example:
         context=context,
         gold=gold,
         kind=forms.form(record.gold),
-        meta={"origin": record.origins[0].name, "header": record.origins[0].header} if record.origins else {},
+        meta={"used": sorted(record.used)} | (record.origins[0]._asdict() if record.origins else {}),
     )
 
 
@@ -151,9 +155,9 @@ def fuller(records: Sequence[Record], dealt: Dealt, seed: int) -> Iterable[Examp
     known: dict[str, dict[str, tuple[str, str]]] = {}
     for record in dealt.records:
         if len(record.origins) == 1 and len(record.tables) == 1:
-            columns = known.setdefault(record.origins[0].name, {})
+            columns = known.setdefault(record.origins[0].origin, {})
             listed: tuple[forms.Table, ...] = record.tables
-            if record.full_context and record.origins[0].name not in dealt.origins.columns:
+            if record.full_context and record.origins[0].origin not in dealt.origins.columns:
                 listed = forms.tables(record.full_context)
             for table in listed:
                 for name, _ in table.columns:
@@ -168,7 +172,7 @@ def fuller(records: Sequence[Record], dealt: Dealt, seed: int) -> Iterable[Examp
 def _fuller(
     record: Record, known: dict[str, dict[str, tuple[str, str]]], index: Origins, random: Random
 ) -> Example:
-    origin = record.origins[0].name if record.origins else ""
+    origin = record.origins[0].origin if record.origins else ""
     if origin.startswith("spider:") and index.spider is not None:
         schema = index.spider.schemas[origin.removeprefix("spider:")]
         wide = [

@@ -7,6 +7,7 @@ parser takes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -76,6 +77,11 @@ def tables(context: str) -> tuple[Table, ...]:
                 columns.append((column["name"], (column["type"] or "").upper()))
         found.setdefault(match["name"], Table(match["name"], tuple(columns)))
     return tuple(found.values())
+
+
+def columns(tables: Iterable[Table]) -> frozenset[str]:
+    """The columns of some tables, as headers are compared."""
+    return frozenset(bare(name) for table in tables for name, _ in table.columns)
 
 
 def masked(question: str, gold: str) -> str:

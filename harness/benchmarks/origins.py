@@ -36,9 +36,9 @@ _WIKISQL_NAME = re.compile(r"table_(\d+)_(\d+)")
 
 
 class Origin(NamedTuple):
-    """A table or database: its name ("1-1000181-1" or "spider:pets_1") and the hash of its full header."""
+    """A table or database ("1-1000181-1", "spider:pets_1") and the hash of its full header."""
 
-    name: str
+    origin: str
     header: str
 
 

@@ -56,17 +56,23 @@ BIRD = {
 MINI = {"dev": Layout((("mini_dev_sqlite.json",),), _BIRD_TABLES, _BIRD_DATABASES, "SQL")}
 
 
+def layouts(spec: BenchmarkSpec) -> Mapping[str, Layout]:
+    """The layout of each split of this benchmark."""
+    if spec.source.kind == "spider":
+        return SPIDER
+    return MINI if spec.source.variant == "mini" else BIRD
+
+
 def load(
     spec: BenchmarkSpec, split: str, data: Path | None, seed: int
 ) -> tuple[list[Example], dict[str, str], Path | None]:
     """The questions of a split in the download's order."""
     del seed
-    layouts = SPIDER if spec.source.kind == "spider" else MINI if spec.source.variant == "mini" else BIRD
-    if split not in layouts:
+    if split not in layouts(spec):
         raise BenchmarkError(
-            f"benchmark '{spec.name}' has no split '{split}'", f"choose one of {', '.join(layouts)}"
+            f"benchmark '{spec.name}' has no split '{split}'", f"choose one of {', '.join(layouts(spec))}"
         )
-    layout, folder = layouts[split], sources.local(spec, data)
+    layout, folder = layouts(spec)[split], sources.local(spec, data)
     if folder is None:
         raise sources.absent(spec)
     if folder.is_file():
@@ -94,7 +100,7 @@ def load(
         about["databases"] = f"populated from the schema: {len(lacking)} databases are not in the folder"
     else:
         about["databases"] = f"real, in {databases.name}" if databases else ""
-    return examples, {**about, "size": str(len(examples))}, folder
+    return examples, about, folder
 
 
 def _example(

@@ -28,20 +28,19 @@ SEED_ROWS = 1000
 
 
 class Record(NamedTuple):
-    """A row with what splitting and exposure need to know of it."""
+    """A row with what splitting and exposure need to know of it.
+
+    ``used`` are the columns that its gold uses (those of the published context), as headers are compared.
+    """
 
     id: str
     question: str
     context: str
     gold: str
     tables: tuple[forms.Table, ...]
+    used: frozenset[str]
     origins: tuple[Origin, ...]
     full_context: str | None = None
-
-    @property
-    def used(self) -> frozenset[str]:
-        """The columns that the context names, as headers are compared."""
-        return frozenset(forms.bare(name) for table in self.tables for name, _ in table.columns)
 
 
 @dataclass(frozen=True)
@@ -107,14 +106,14 @@ def group(origins: Sequence[tuple[Origin, ...]]) -> tuple[list[tuple[int, ...]],
         return node
 
     for origin in {origin for own in origins for origin in own}:
-        parents[root(f"header {origin.header}")] = root(origin.name)
+        parents[root(f"header {origin.header}")] = root(origin.origin)
     smallest: dict[str, str] = {}
     for node in parents:
         if not node.startswith("header "):
             top = root(node)
             smallest[top] = min(smallest.get(top, node), node)
     numbers = {top: number for number, top in enumerate(sorted(smallest, key=smallest.__getitem__))}
-    own_groups = [tuple(sorted({numbers[root(origin.name)] for origin in own})) for own in origins]
+    own_groups = [tuple(sorted({numbers[root(origin.origin)] for origin in own})) for own in origins]
     return own_groups, {number: smallest[top] for top, number in numbers.items()}
 
 

@@ -8,8 +8,6 @@ Where the tables are not there, columns are ``col0`` … in contexts too, which 
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +24,6 @@ SPLITS = ("train", "dev", "test")
 AGGREGATES = ("", "MAX", "MIN", "COUNT", "SUM", "AVG")
 OPERATORS = ("=", ">", "<")
 _TYPES = {"text": "TEXT", "real": "REAL"}
-_NUMBER = re.compile(r"[-+]?\d*\.?\d+")
 
 
 class Table(NamedTuple):
@@ -76,7 +73,7 @@ def load(
         to_example(str(number), entry, used_only=spec.source.variant == "used")
         for number, entry in enumerate(entries(spec, folder, split))
     ]
-    about = {"size": str(len(examples)), "folder": str(folder or spec.source.hub)}
+    about = {"folder": str(folder or spec.source.hub)}
     if folder and not _file(folder, f"{split}.tables.jsonl"):
         about["note"] = f"{split}.tables.jsonl is not there: columns are col0, col1, …"
     return examples, about, folder
@@ -138,8 +135,8 @@ def to_example(identity: str, entry: Entry, *, used_only: bool = False) -> Examp
 def to_sql(sketch: Mapping[str, Any], table: Table) -> str | None:
     """SQL text of a sketch over the table's real names, or None where it is none.
 
-    A condition on a "real" column is put as the number that the release's engine reads in it
-    (thousands separators dropped, else the first number in the text).
+    Values stay as the release has them, a number bare and a string in quotes, so that a sketch can be read
+    back from the text as it was.
     """
     columns = table.columns()
     try:
@@ -147,7 +144,7 @@ def to_sql(sketch: Mapping[str, Any], table: Table) -> str | None:
         aggregate = AGGREGATES[_place(sketch["agg"], AGGREGATES)]
         conditions = [
             f"{quote(columns[_place(column, columns)])} {OPERATORS[_place(operator, OPERATORS)]} "
-            f"{_literal(value, table.types[column])}"
+            f"{_literal(value)}"
             for column, operator, value in sketch["conds"]
         ]
     except (KeyError, IndexError, TypeError, ValueError):
@@ -170,15 +167,9 @@ def _place(value: Any, among: Sequence[str]) -> int:
     return value
 
 
-def _literal(value: Any, kind: str) -> str:
-    if kind == "real":
-        if not isinstance(value, int | float):
-            text = str(value).replace(",", "").strip()
-            found = _NUMBER.search(text)
-            if found is None:
-                return "'" + str(value).replace("'", "''") + "'"
-            value = float(found[0])
-        return str(int(value)) if float(value).is_integer() else repr(float(value))
+def _literal(value: Any) -> str:
+    if isinstance(value, int | float):
+        return repr(value)
     return "'" + str(value).replace("'", "''") + "'"
 
 
@@ -281,8 +272,3 @@ def _from_parquet(path: Path, row: Row) -> Entry:
         return Entry(row.where, str(values["question"]), table, sketch)
     except (KeyError, TypeError, ValueError):
         raise DataError(f"{path}, {row.where}: not WikiSQL's Parquet form", "fetch it again") from None
-
-
-def dump(value: Mapping[str, Any]) -> str:
-    """A sketch as one line of a prediction file in the official form."""
-    return json.dumps({"query": dict(value)}, ensure_ascii=False)
