@@ -17,9 +17,9 @@ from harness.records import Completion, Example
 class Cost:
     """What one pair has cost so far.
 
-    Tokens are real ones, without padding; ``computed_tokens`` counts every position that went through the
-    model, so that ``padding_share`` is what was computed in vain. ``seconds`` is wall time by stage:
-    load, tokenise, prefill, decode, finish (text and order). ``peak_memory_bytes`` is the device's on a
+    ``prompt_tokens`` and ``new_tokens`` are real ones; ``shared_tokens`` of the prompts were copied from another
+    prompt's slot. ``computed_tokens`` went through the model, ``padding_tokens`` of them in vain. ``seconds``
+    is wall time by stage: load, tokenise, prefill, decode, finish (tokens to text). ``peak_memory_bytes`` is the device's on a
     GPU, the process's on CPU.
     """
 
@@ -27,6 +27,7 @@ class Cost:
     new_tokens: int = 0
     shared_tokens: int = 0
     computed_tokens: int = 0
+    padding_tokens: int = 0
     examples: int = 0
     batch_rows: int = 0
     peak_memory_bytes: int = 0
@@ -35,8 +36,7 @@ class Cost:
     @property
     def padding_share(self) -> float:
         """The share of computed positions that were padding, 0 to 1."""
-        real = self.prompt_tokens - self.shared_tokens + self.new_tokens
-        return max(0.0, 1 - real / self.computed_tokens) if self.computed_tokens else 0.0
+        return self.padding_tokens / self.computed_tokens if self.computed_tokens else 0.0
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

@@ -36,18 +36,15 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         """Write the new columns and give back all that the queries may look at."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        window = self.window
+        window, width = self.window, key_states.shape[2]
         first, end, extent = window.first, window.first + key_states.shape[0], window.extent
-        if window.at is not None:
-            self.keys[window.index, :, window.at] = key_states[:, :, 0]
-            self.values[window.index, :, window.at] = value_states[:, :, 0]
-        else:
-            start = extent - key_states.shape[2]
-            self.keys[first:end, :, start:extent] = key_states
-            self.values[first:end, :, start:extent] = value_states
-            if start == 0:
-                return key_states, value_states
-        return self.keys[first:end, :, :extent], self.values[first:end, :, :extent]
+        if window.columns_at is not None:
+            self.keys[window.index, :, window.columns_at] = key_states.transpose(1, 2)
+            self.values[window.index, :, window.columns_at] = value_states.transpose(1, 2)
+            return self.keys[first:end, :, :extent], self.values[first:end, :, :extent]
+        self.keys[first:end, :, :width] = key_states
+        self.values[first:end, :, :width] = value_states
+        return key_states, value_states
 
     def get_seq_length(self) -> int:
         """Columns before those of the forward pass under way."""
@@ -65,17 +62,17 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
 class Window:
     """The part of the slab that a forward pass reads and writes, shared by all layers.
 
-    A prefill writes ``extent - past`` columns of the rows from ``first`` on; a decode step (``at`` given)
-    writes one column a row, ``at[i]`` for the i-th, and reads the columns below ``extent``.
+    Row ``first + i`` gets its new columns at ``columns_at[i]`` (None: from column 0 on) and its queries look
+    at columns below ``extent``.
     """
 
-    __slots__ = ("at", "columns", "extent", "first", "index", "past", "rows")
+    __slots__ = ("columns", "columns_at", "extent", "first", "index", "past", "rows")
 
     def __init__(self, rows: int, columns: int) -> None:
         self.rows, self.columns = rows, columns
         self.first = self.past = self.extent = 0
-        self.at: torch.Tensor | None = None
         self.index: torch.Tensor | None = None
+        self.columns_at: torch.Tensor | None = None
 
 
 class SlotCache(Cache):  # type: ignore[misc]
@@ -95,15 +92,19 @@ class SlotCache(Cache):  # type: ignore[misc]
         """Tokens that a slot holds."""
         return self.window.columns
 
-    def prefill(self, first: int, past: int, extent: int) -> None:
-        """Aim at the rows from ``first`` on, columns ``past`` to ``extent``."""
-        window = self.window
-        window.first, window.past, window.extent, window.at, window.index = first, past, extent, None, None
+    def aim(self, first: int, rows: int, width: int, extent: int, at: torch.Tensor | None) -> None:
+        """Point the next forward pass at ``rows`` rows from ``first`` on, ``width`` new columns each.
 
-    def decode(self, at: torch.Tensor, index: torch.Tensor, extent: int) -> None:
-        """Aim at one column of each of the first rows."""
+        The i-th row's begin at ``at[i]``; None means at 0 for all. What would lie beyond the slab is padding
+        and lands in its last column, which is written again before it is read.
+        """
         window = self.window
-        window.first, window.past, window.extent, window.at, window.index = 0, extent - 1, extent, at, index
+        window.first, window.past, window.extent = first, extent - width, extent
+        window.index = window.columns_at = None
+        if at is not None:
+            window.index = torch.arange(first, first + rows, device=at.device)[:, None]
+            columns = at[:, None] + torch.arange(width, device=at.device)
+            window.columns_at = columns.clamp_(max=window.columns - 1)
 
     def move(self, source: torch.Tensor, target: torch.Tensor, extent: int) -> None:
         """Copy rows over others, the first ``extent`` columns of them."""

@@ -1,0 +1,367 @@
+"""Prefill and decode over the slots of one loaded base: one loop over the model's own forward pass.
+
+Each prompt gets a slot of the key/value slab (``slots``), a batched prefill without its last token, and then
+every step feeds one token a row. A row that ends leaves at once, and when enough slots are free the next
+prompts are let in, so that the batch stays full to the end. What a prompt begins with in common with another
+(the system turn, the schema) is copied from that one's slot instead of computed again. Out of memory halves
+the slots and goes on.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from harness.errors import ModelError
+from harness.models.cost import Cost, process_memory
+from harness.models.pair import LoadedBase, Notify
+from harness.models.plan import Settings
+from harness.models.slots import SlotCache
+
+_CPU_ROWS, _GPU_ROWS = 128, 4096  # rows decoded together at most
+_CPU_PASS, _GPU_PASS = 4096, 65536  # tokens of one prefill pass at most
+_WORTH_SHARING = 8  # tokens
+
+
+@dataclass(slots=True)
+class Row:
+    """A prompt on its way: its tokens, which sample it is, what it may share, and its random numbers."""
+
+    example: str
+    sample: int
+    ids: np.ndarray
+    group: str
+    dice: random.Random | None = None
+
+
+class Finished(NamedTuple):
+    """A row that ended, its new tokens without the end mark, and whether there was one."""
+
+    row: Row
+    tokens: list[int]
+    stopped: bool
+
+
+class Decoder:
+    """Rows in, finished rows out. ``context`` is the number of tokens that the model can look at."""
+
+    def __init__(self, base: LoadedBase, settings: Settings, notify: Notify) -> None:
+        self._model, self._settings, self._notify = base.model, settings, notify
+        self._device = torch.device(base.device)
+        self._gpu = self._device.type == "cuda"
+        config = base.model.config.get_text_config(decoder=True)
+        self.context = int(getattr(config, "max_position_embeddings", None) or 1 << 20)
+        self._layers, self._token_bytes = _measure(base.model, self._device)
+        kinds = set(getattr(config, "layer_types", None) or ())
+        sliding = (
+            getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
+        )
+        self._sliding = int(sliding) if sliding and (not kinds or "sliding_attention" in kinds) else None
+        self._both = self._sliding is not None and "full_attention" in kinds
+        self._float_mask = base.model.config._attn_implementation == "eager"
+        self._limit = settings.batch_size or (_GPU_ROWS if self._gpu else _CPU_ROWS)
+        self._queue: deque[Row] = deque()
+        self._cache: SlotCache | None = None
+        self.begin(Cost(), np.zeros(0, dtype=np.int64))
+
+    @property
+    def window(self) -> int:
+        """How many examples are worth looking at together."""
+        return max(1024, 2 * self._limit)
+
+    def begin(self, cost: Cost, stops: np.ndarray) -> None:
+        """Start with nothing in the slots, for a pair that stops at these tokens."""
+        self._queue.clear()
+        self._clear()
+        self._head: tuple[np.ndarray, list[torch.Tensor], list[torch.Tensor]] | None = None
+        self._cost, self._stops = cost, stops
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Queue prompts: the group with the longest first, the longest first within it."""
+        longest: dict[str, int] = {}
+        for row in rows:
+            longest[row.group] = max(longest.get(row.group, 0), len(row.ids))
+        self._queue.extend(
+            sorted(rows, key=lambda r: (-longest[r.group], r.group, -len(r.ids), r.example, r.sample))
+        )
+
+    def run(self, *, drain: bool) -> Iterator[Finished]:
+        """Rows as they finish, until the queue (``drain``: the slots too) is empty.
+
+        Raises:
+            ModelError: out of memory with a single row.
+        """
+        while self._queue or (drain and self._rows):
+            try:
+                finished: list[Finished] = []
+                if self._queue and self._has_room():
+                    with self._cost.stage("prefill"), torch.inference_mode():
+                        self._admit()
+                if self._rows:
+                    with self._cost.stage("decode"), torch.inference_mode():
+                        finished = self._step()
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                    raise
+                self._shrink(error)
+            yield from finished
+        peak = torch.cuda.max_memory_allocated(self._device) if self._gpu else process_memory()
+        self._cost.peak_memory_bytes = max(self._cost.peak_memory_bytes, peak)
+
+    def _clear(self) -> None:
+        self._rows: list[Row] = []
+        self._at = np.zeros(0, dtype=np.int64)  # tokens in the slot
+        self._made = np.zeros(0, dtype=np.int64)  # new tokens so far
+        self._last = np.zeros(0, dtype=np.int64)  # the token to feed next
+        self._tokens = np.zeros((0, self._settings.max_new_tokens), dtype=np.int32)
+
+    def _shrink(self, error: Exception) -> None:
+        self._queue.extendleft(reversed(self._rows))
+        self._clear()
+        self._cache = None
+        if self._gpu:
+            torch.cuda.empty_cache()
+        if self._limit == 1:
+            raise ModelError(
+                f"out of memory on {self._device} with a single prompt",
+                "use --dequantize no, --quantization nf4, fewer --max-new-tokens, or --device cpu",
+            ) from error
+        self._limit = max(1, self._limit // 2)
+        self._notify(f"Out of memory: going on with at most {self._limit} prompts at a time.")
+
+    def _need(self, row: Row) -> int:
+        return len(row.ids) + self._settings.max_new_tokens
+
+    def _budget(self, columns: int) -> int:
+        if not self._gpu or self._settings.batch_size:
+            return self._limit
+        held = 0 if self._cache is None else self._cache.rows * self._cache.columns * self._token_bytes
+        free = torch.cuda.mem_get_info(self._device)[0] + held
+        free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        return max(1, min(self._limit, int(free / 2) // (columns * self._token_bytes)))
+
+    def _has_room(self) -> bool:
+        """Whether it is time to let prompts in; the slab is made, widened or narrowed for them here."""
+        need, active, cache = self._need(self._queue[0]), len(self._rows), self._cache
+        if (
+            cache is not None
+            and need <= cache.columns
+            and (need * 2 > cache.columns or cache.rows >= self._limit)
+        ):
+            return cache.rows - active >= min(len(self._queue), max(1, cache.rows // 4))
+        widest = int(self._at.max(initial=0))
+        columns = -(-max(need, widest + self._settings.max_new_tokens) // 16) * 16
+        rows = self._budget(columns)
+        if rows <= active:
+            return False
+        if cache is None or not active:
+            self._cache = None
+            self._cache = SlotCache(self._layers, rows, columns)
+        else:
+            cache.resize(rows, columns, active, widest)
+        return True
+
+    def _admit(self) -> None:
+        """Let prompts in: copy what another slot holds of them, prefill the rest but their last token."""
+        cache, first = self._cache, len(self._rows)
+        assert cache is not None
+        self._make_head(cache)
+        slots = {row.group: slot for slot, row in enumerate(self._rows)}
+        leaders: list[Row] = []
+        members: list[Row] = []
+        while self._queue and first + len(leaders) + len(members) < cache.rows:
+            if self._need(self._queue[0]) > cache.columns:
+                break
+            row = self._queue.popleft()
+            if row.group in slots:
+                members.append(row)
+            else:
+                slots[row.group] = first + len(leaders)
+                leaders.append(row)
+        batch = [*leaders, *members]
+        starts = np.zeros(len(batch), dtype=np.int64)
+        if self._head is not None:
+            head, keys, values = self._head
+            starts[: len(leaders)] = [_common(head, row.ids) for row in leaders]
+            cache.spread(keys, values, first, len(leaders))
+        self._rows += batch
+        self._join(batch)
+        self._extend(first, leaders, starts[: len(leaders)])
+        sources = np.array([slots[row.group] for row in members], dtype=np.int64)
+        starts[len(leaders) :] = [
+            _common(self._rows[source].ids, row.ids) for source, row in zip(sources, members, strict=True)
+        ]
+        if members:
+            targets = np.arange(first + len(leaders), first + len(batch))
+            cache.move(self._put(sources), self._put(targets), int(starts.max()))
+            self._extend(first + len(leaders), members, starts[len(leaders) :])
+        self._cost.shared_tokens += int(starts.sum())
+
+    def _make_head(self, cache: SlotCache) -> None:
+        """Compute once what all prompts of the window begin with (the system turn)."""
+        if self._head is not None or len(self._queue) < 2 * _WORTH_SHARING or len(self._rows) >= cache.rows:
+            return
+        longest = self._queue[0].ids
+        length = min(_common(longest, row.ids) for row in self._queue)
+        if length < _WORTH_SHARING:
+            length = 0
+        ids = longest[:length]
+        keys: list[torch.Tensor] = []
+        values: list[torch.Tensor] = []
+        if length:
+            slot = len(self._rows)
+            head = Row("", 0, longest[: length + 1], "")
+            self._extend(slot, [head], np.zeros(1, dtype=np.int64))
+            keys = [layer.keys[slot : slot + 1, :, :length].clone() for layer in cache.layers]
+            values = [layer.values[slot : slot + 1, :, :length].clone() for layer in cache.layers]
+        self._head = (ids, keys, values)
+
+    def _extend(self, first: int, rows: Sequence[Row], starts: np.ndarray) -> None:
+        """Prefill rows in the slots from ``first`` on, from column ``starts[i]`` to before their last token."""
+        cache = self._cache
+        assert cache is not None
+        done = 0
+        while done < len(rows):
+            lengths = np.array([len(row.ids) - 1 for row in rows[done:]]) - starts[done:]
+            widths = np.maximum.accumulate(lengths)
+            count = max(1, int((widths * np.arange(1, len(widths) + 1) <= self._pass_tokens).sum()))
+            width, begin = int(widths[count - 1]), starts[done : done + count]
+            if width > 0:
+                ids = np.zeros((count, width), dtype=np.int64)
+                for line, row, start in zip(ids, rows[done:], begin, strict=False):
+                    line[: len(row.ids) - 1 - start] = row.ids[start:-1]
+                mask = None
+                if begin.any():
+                    extent = min(cache.columns, int(begin.max()) + width)
+                    at = self._put(begin)
+                    cache.aim(first + done, count, width, extent, at)
+                    mask = self._mask(at, width, extent)
+                    positions = at[:, None] + torch.arange(width, device=self._device)
+                else:
+                    cache.aim(first + done, count, width, width, None)
+                    positions = torch.arange(width, device=self._device)[None]
+                self._model(
+                    input_ids=self._put(ids),
+                    attention_mask=mask,
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+                self._cost.computed_tokens += ids.size
+                self._cost.padding_tokens += ids.size - int(lengths[:count].sum())
+            done += count
+        if self._gpu:
+            torch.cuda.synchronize(self._device)  # so that the stages' times are their own
+
+    @property
+    def _pass_tokens(self) -> int:
+        return _GPU_PASS if self._gpu else _CPU_PASS
+
+    def _put(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self._device)
+
+    def _join(self, batch: Sequence[Row]) -> None:
+        count = len(batch)
+        self._at = np.concatenate([self._at, [len(row.ids) - 1 for row in batch]]).astype(np.int64)
+        self._made = np.concatenate([self._made, np.zeros(count, dtype=np.int64)])
+        self._last = np.concatenate([self._last, [row.ids[-1] for row in batch]]).astype(np.int64)
+        room = np.zeros((count, self._settings.max_new_tokens), dtype=np.int32)
+        self._tokens = np.concatenate([self._tokens, room])
+
+    def _step(self) -> list[Finished]:
+        """One token for every row; those that end leave."""
+        cache, count = self._cache, len(self._rows)
+        assert cache is not None
+        extent = int(self._at.max()) + 1
+        at = self._put(self._at)
+        cache.aim(0, count, 1, extent, at)
+        logits = self._model(
+            input_ids=self._put(self._last)[:, None],
+            attention_mask=self._mask(at, 1, extent),
+            position_ids=at[:, None],
+            past_key_values=cache,
+            use_cache=True,
+        ).logits[:, -1]
+        chosen = self._choose(logits).cpu().numpy()
+        self._cost.computed_tokens += count
+        self._cost.batch_rows = max(self._cost.batch_rows, count)
+        stopped = np.isin(chosen, self._stops)
+        self._tokens[np.arange(count), self._made] = chosen
+        self._at = self._at + 1
+        self._made = self._made + 1
+        self._last = chosen
+        ended = stopped | (self._made >= self._settings.max_new_tokens)
+        return self._leave(ended, stopped, extent) if ended.any() else []
+
+    def _mask(self, at: torch.Tensor, width: int, extent: int) -> Any:
+        """Who may look at what: ``[rows, 1, width, extent]``, a row's queries being at ``at`` and after it."""
+        columns = torch.arange(extent, device=self._device)
+        positions = (at[:, None] + torch.arange(width, device=self._device))[:, None, :, None]
+        full = columns <= positions
+        if self._sliding is None or extent <= self._sliding:
+            return self._as_float(full)
+        near = self._as_float(full & (columns > positions - self._sliding))
+        return {"full_attention": self._as_float(full), "sliding_attention": near} if self._both else near
+
+    def _as_float(self, mask: torch.Tensor) -> torch.Tensor:
+        if not self._float_mask:
+            return mask
+        dtype = self._model.dtype
+        return torch.where(mask, 0.0, torch.finfo(dtype).min).to(dtype)
+
+    def _choose(self, logits: torch.Tensor) -> torch.Tensor:
+        if not self._settings.temperature:
+            return logits.argmax(-1)
+        shares = torch.softmax(logits.float() / self._settings.temperature, -1)
+        shares, order = shares.sort(-1, descending=True)
+        totals = shares.cumsum(-1)
+        kept = torch.where(totals - shares < self._settings.top_p, totals, 0.0).amax(-1, keepdim=True)
+        drawn = [row.dice.random() for row in self._rows if row.dice is not None]
+        point = torch.tensor(drawn, device=logits.device, dtype=totals.dtype)[:, None] * kept
+        place = torch.searchsorted(totals, point, right=True).clamp(max=logits.shape[-1] - 1)
+        return order.gather(-1, place)[:, 0]
+
+    def _leave(self, ended: np.ndarray, stopped: np.ndarray, extent: int) -> list[Finished]:
+        finished = [
+            Finished(self._rows[i], self._tokens[i, : self._made[i] - stopped[i]].tolist(), bool(stopped[i]))
+            for i in np.flatnonzero(ended)
+        ]
+        stay = int((~ended).sum())
+        holes = np.flatnonzero(ended[:stay])
+        movers = stay + np.flatnonzero(~ended[stay:])
+        if len(holes) and self._cache is not None:
+            self._cache.move(self._put(movers), self._put(holes), extent)
+            for array in (self._at, self._made, self._last, self._tokens):
+                array[holes] = array[movers]
+            for hole, mover in zip(holes, movers, strict=True):
+                self._rows[hole] = self._rows[mover]
+        del self._rows[stay:]
+        self._at, self._made = self._at[:stay], self._made[:stay]
+        self._last, self._tokens = self._last[:stay], self._tokens[:stay]
+        return finished
+
+
+def _common(one: np.ndarray, other: np.ndarray) -> int:
+    """Tokens that both begin with, the last of ``other`` left out (it is fed by the first step)."""
+    length = min(len(one), len(other) - 1)
+    differ = np.flatnonzero(one[:length] != other[:length])
+    return int(differ[0]) if len(differ) else length
+
+
+def _measure(model: Any, device: torch.device) -> tuple[int, int]:
+    """Layers that keep a cache, and the bytes that one token takes in all of them."""
+    from transformers import DynamicCache
+
+    cache = DynamicCache()
+    ids = torch.ones(1, 1, dtype=torch.long, device=device)
+    with torch.inference_mode():
+        model(input_ids=ids, past_key_values=cache, use_cache=True)
+    sizes = [layer.keys.nbytes + layer.values.nbytes for layer in cache.layers]
+    return len(sizes), sum(sizes)
