@@ -192,6 +192,20 @@ class Expressions:
             return conjunction([low, high], "or" if negated else "and")
         if isinstance(node, exp.In):
             return self._membership(node, scope, negated)
+        if isinstance(node, exp.Is) and isinstance(bare(node.expression), exp.Null):
+            tested = self.value(node.this, scope)
+            null = Atom(f"{tested} is null", tested, "is null", None, self.kind(tested))
+            return Not(null) if negated else null
+        if self.strong and self.fold and type(node) is exp.Like and not node.args.get("negate"):
+            pattern = self._constant(node.expression)
+            plain_text = isinstance(pattern, str) and not any(sign in pattern for sign in "%_")
+            if plain_text and self.kind(self.value(node.this, scope)) == "text":
+                return self._comparison(node.this, "<>" if negated else "=", node.expression, scope)
+        if self.strong and type(node) is exp.Like:
+            pattern = self._constant(node.expression)
+            if isinstance(pattern, str):
+                like = Atom(f"{self.value(node.this, scope)} like {written(pattern.lower())}")
+                return Not(like) if negated != bool(node.args.get("negate")) else like
         if isinstance(node, (exp.Like, exp.Glob)) and node.args.get("negate"):
             plain = node.copy()
             plain.set("negate", None)

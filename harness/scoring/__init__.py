@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.databases import build_suite
-    from harness.scoring.verdict import judge
     from harness.scoring.policy import policy_table
     from harness.scoring.several import judge_all, witnesses
+    from harness.scoring.verdict import judge
     from harness.scoring.witness import Explanation, explain
 
 __all__ = ["Explanation", "build_suite", "explain", "judge", "judge_all", "policy_table", "witnesses"]

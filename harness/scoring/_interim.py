@@ -36,13 +36,3 @@ def suites(
     """Built on the way."""
     for e in examples:
         yield e.id, build_suite(e.context, e.gold, rules=rules, dialect=dialect, size=size, seed=seed)
-
-
-def attack(*_: Any) -> Iterator[Any]:
-    """None."""
-    return iter(())
-
-
-def fair(*_: Any) -> bool:
-    """Always."""
-    return True

@@ -7,28 +7,24 @@ is; the others get their cause from the parsed queries.
 
 from __future__ import annotations
 
-import re
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from harness.databases import Database, Failure, Result, Sandbox, Suite, Untranspilable, same
+from harness.databases import Database, Failure, Result, Sandbox, Suite, Untranspilable, attack
 from harness.databases.canonical import Canonicaliser
+from harness.databases.results import Expected
+from harness.databases.sqltext import strip_distinct
 from harness.records import Outcome, Verdict
-from harness.scoring._interim import attack
 from harness.scoring.cause import BY_OUTCOME, causes, summary
 from harness.scoring.proof import proof
 
 ATTACKS = 6
 """Databases made from gold and prediction together for a prediction that was not proved."""
 
-_COLUMNS = """
-    SELECT t.name, c.name, c.type FROM sqlite_master AS t, pragma_table_info(t.name) AS c WHERE t.type = 'table'
-"""
 _NAMES = ("no such table", "no such column")
-_DISTINCT = re.compile(r"('(?:[^']|'')*'|`[^`]*`|\[[^\]]*\])|\bdistinct\b", re.I)
+_PREPARED = {"execution_error", "schema_error"}
 
 
 @dataclass(slots=True)
@@ -46,7 +42,8 @@ class Trial:
     nulls: bool = False
     ties: bool = False
     ran: bool = False
-    results: list[object] = field(default_factory=list)
+    result: Result | None = None
+    results: list[Result | None] = field(default_factory=list)
 
     @property
     def accepted(self) -> bool:
@@ -64,20 +61,10 @@ class Readers:
 
 
 def kinds(suite: Suite) -> Mapping[str, Mapping[str, str]]:
-    """Each table's columns with the kind of value that its databases hold: "integer", "real" or "text"."""
-    if not suite.databases:
-        tables = suite.schema.tables if suite.schema else ()
-        return {table.name: dict.fromkeys((column.name for column in table.columns), "") for table in tables}
-    connection = sqlite3.connect(":memory:")
-    try:
-        connection.deserialize(suite.databases[0].image)
-        columns = connection.execute(_COLUMNS).fetchall()
-    finally:
-        connection.close()
-    found: dict[str, dict[str, str]] = {}
-    for table, column, kind in columns:
-        found.setdefault(table, {})[column] = kind.lower() if kind in {"INTEGER", "REAL", "TEXT"} else ""
-    return found
+    """Each table's columns with the kind of value that its databases hold: "integer", "real", "text" or ""."""
+    if suite.kinds or suite.schema is None:
+        return {table: dict(columns) for table, columns in suite.kinds}
+    return {table.name: {column.name: "" for column in table.columns} for table in suite.schema.tables}
 
 
 def judge(
@@ -117,7 +104,7 @@ def judge(
 def translate(suite: Suite, sql: str) -> str:
     """The prediction as SQLite is to run it under the suite's rules; raises Untranspilable."""
     text = suite.sqlite(sql)
-    return _DISTINCT.sub(r"\1", text) if suite.rules.distinct == "strip" else text
+    return strip_distinct(text) if suite.rules.distinct == "strip" else text
 
 
 def _trial(suite: Suite, sql: str) -> Trial | str:
@@ -144,32 +131,37 @@ def execute(
         todo = [t for t in open_ if everything or t.text not in own]
         if todo:
             box.load(database.image)
+        answers = expected(suite, database)
         for trial in todo:
-            attempt(suite, trial, database, box, keep=everything)
+            attempt(trial, database, answers, box)
+            if everything and trial.failure is None:
+                trial.results.append(trial.result)
     for trial in trials:
-        if not trial.ran and trial.failure is None:
+        if not trial.ran or not suite.databases:
             trial.readings &= {n for n, text in enumerate(suite.readings) if text == trial.text}
     if real is not None and trials:
         _execute_real(suite, trials, box, real)
 
 
-def attempt(suite: Suite, trial: Trial, database: Database, box: Sandbox, *, keep: bool = False) -> None:
+def expected(suite: Suite, database: Database) -> list[Expected | None]:
+    """The gold's answers on a database, ready to be compared with; None for a reading that failed there."""
+    return [
+        Expected(answer, ordered=suite.ordered, rules=suite.rules) if isinstance(answer, Result) else None
+        for answer in database.answers
+    ]
+
+
+def attempt(trial: Trial, database: Database, answers: Sequence[Expected | None], box: Sandbox) -> None:
     """Run one trial on the database that is loaded."""
     result = box.query(trial.text)
     trial.ran = True
     if isinstance(result, Failure):
         trial.failure, trial.lost = result, database
         return
-    if keep:
-        trial.results.append(_signed(result, suite))
+    trial.result = result
     if not trial.readings:
         return
-    agreed = {
-        n
-        for n in trial.readings
-        if isinstance(answer := database.answers[n], Result)
-        and same(answer, result, ordered=suite.ordered, rules=suite.rules)
-    }
+    agreed = {n for n in trial.readings if (answer := answers[n]) is not None and answer.same(result)}
     if agreed:
         trial.readings = agreed
     elif database.kind == "nulls":
@@ -186,9 +178,10 @@ def _execute_real(suite: Suite, trials: Sequence[Trial], box: Sandbox, real: byt
     database = Database(b"", "fair", answers)
     if not answers or any(isinstance(answer, Failure) for answer in answers):
         return
+    ready = expected(suite, database)
     for trial in trials:
         if trial.accepted and trial.text not in suite.readings:
-            attempt(suite, trial, database, box)
+            attempt(trial, database, ready, box)
 
 
 def _signed(result: Result, suite: Suite) -> object:
@@ -218,23 +211,22 @@ def _verdict(
     suite: Suite, sql: str, trial: Trial, readers: Readers, box: Sandbox, attacks: int, signatures: bool
 ) -> Verdict:
     outcome, cause, detail = _outcome(suite, trial, readers, box, attacks)
-    names = trial.failure is not None and trial.failure.message.startswith(_NAMES)
-    runs = trial.failure is None or trial.failure.kind == "timeout"
+    valid, adheres = _runs(trial, readers)
     return Verdict(
         id="",
         pair="",
         outcome=outcome,
         exact_match=outcome is Outcome.EXACT,
         raw_match=_raw(sql) == _raw(suite.gold),
-        valid_sql=runs or names,
-        schema_adherence=runs or (trial.failure is not None and _adheres(trial.failure)),
+        valid_sql=valid,
+        schema_adherence=adheres,
         gold_status=suite.gold_status,
         gold_reason=suite.reason,
         suite_strength=suite.strength,
         cause=cause,
         detail=detail,
         reading=min(trial.readings, default=0),
-        signature=_signature(trial) if signatures else "",
+        signature=_signature(trial, suite) if signatures else "",
     )
 
 
@@ -245,32 +237,32 @@ def _outcome(
     if trial.failure is not None:
         outcome = Outcome(trial.failure.kind)
         return outcome, BY_OUTCOME[outcome], trial.failure.message
-    if trial.accepted:
-        basic = readers.basic.text(trial.text)
-        for n in sorted(trial.readings):
-            if basic == readers.basic.text(suite.readings[n]):
-                return Outcome.EXACT, None, "canonical form"
-        if trial.nulls and suite.rules.nulls == "forgive":
+    basic = readers.basic.text(trial.text)
+    for number, reading in enumerate(suite.readings):
+        # also where results differed: then the gold's answer hangs on the order of its rows
+        if basic == readers.basic.text(reading):
+            trial.readings = {number}
+            return Outcome.EXACT, None, "canonical form"
+    if trial.accepted and not trial.nulls and not trial.ties:
+        if shown := _shown(suite, trial, readers):
+            return Outcome.EQUIVALENT, None, shown
+        count = _attacked(suite, trial, box, attacks)
+        if trial.failure is not None:
+            return _outcome(suite, trial, readers, box, 0)
+        if trial.accepted and not trial.nulls and not trial.ties:
+            return Outcome.INDISTINGUISHABLE, None, f"on {count} databases"
+    nulls, ties = (trial.accepted and flag for flag in (trial.nulls, trial.ties))
+    if (nulls or ties) and (suite.rules.nulls, suite.rules.ties) != ("count", "count"):
+        if nulls and suite.rules.nulls == "forgive" and not (ties and suite.rules.ties == "count"):
             return Outcome.NULL_ONLY, None, "differs only where values are NULL"
-        if trial.ties and suite.rules.ties == "forgive":
+        if ties and suite.rules.ties == "forgive" and not (nulls and suite.rules.nulls == "count"):
             return Outcome.TIE_ONLY, None, "differs only where the superlative is tied"
-        if not trial.nulls and not trial.ties:
-            shown = _shown(suite, trial, readers)
-            if shown:
-                return Outcome.EQUIVALENT, None, shown
-            count = _attacked(suite, trial, box, attacks)
-            if trial.accepted and not trial.nulls and not trial.ties:
-                return Outcome.INDISTINGUISHABLE, None, f"on {count} databases"
-            if trial.accepted:
-                return _outcome(suite, trial, readers, box, 0)
-        trial.readings = set()
-    gold, other = (
-        readers.strong.form(suite.readings[0] if suite.readings else ""),
-        readers.strong.form(trial.text),
-    )
+    trial.readings = set()
+    gold = readers.strong.form(suite.readings[0]) if suite.readings else None
+    other = readers.strong.form(trial.text)
     found = causes(gold, other)
-    if trial.nulls or trial.ties:
-        return Outcome.WRONG, found[0], "differs where values are NULL" if trial.nulls else "differs on ties"
+    if nulls or ties:
+        return Outcome.WRONG, found[0], "differs where values are NULL" if nulls else "differs on ties"
     return Outcome.WRONG, found[0], summary(found, gold, other)
 
 
@@ -285,24 +277,33 @@ def _shown(suite: Suite, trial: Trial, readers: Readers) -> str | None:
 def _attacked(suite: Suite, trial: Trial, box: Sandbox, attacks: int) -> int:
     """Attack an accepted prediction; the number of databases it was judged on altogether."""
     count = sum(database.kind == "fair" for database in suite.databases)
-    for database in attack(suite, trial.text, attacks) if attacks else ():
+    for database in attack(suite, trial.text, count=attacks) if attacks else ():
         box.load(database.image)
-        attempt(suite, trial, database, box)
+        attempt(trial, database, expected(suite, database), box)
         count += database.kind == "fair"
         if not trial.accepted:
             break
     return count
 
 
-def _adheres(failure: Failure) -> bool:
-    return failure.kind in {"execution_error", "schema_error"} and not failure.message.startswith(_NAMES)
+def _runs(trial: Trial, readers: Readers) -> tuple[bool, bool]:
+    """Whether it is valid SQL apart from unknown names, and whether it names only what exists."""
+    if trial.failure is not None:
+        names = trial.failure.message.startswith(_NAMES)
+        late = trial.failure.kind == "timeout"
+        return names or late, late or (trial.failure.kind in _PREPARED and not names)
+    if trial.ran:
+        return True, True
+    form = readers.basic.form(trial.text)  # it is the gold itself, or there is no database
+    return form is not None, form is not None and "?." not in readers.basic.text(trial.text)
 
 
 def _raw(sql: str) -> str:
     return sql.strip().rstrip("; \n\t")
 
 
-def _signature(trial: Trial) -> str:
+def _signature(trial: Trial, suite: Suite) -> str:
     if trial.failure is not None:
         return ""
-    return blake2b(repr(trial.results).encode(), digest_size=8).hexdigest()
+    shown = repr([_signed(result, suite) for result in trial.results if result is not None])
+    return blake2b(shown.encode(), digest_size=8).hexdigest()

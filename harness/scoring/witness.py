@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.databases import Failure, Result, Sandbox, Suite, same
+from harness.databases import Failure, Result, Sandbox, Suite, attack, same
+from harness.databases.fairness import Fairness
+from harness.databases.readings import parsed
+from harness.databases.render import Text
+from harness.databases.results import Expected
 from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
-from harness.scoring._interim import attack, fair
 from harness.scoring.cause import causes
 from harness.scoring.verdict import ATTACKS, Readers, judge, translate
 
@@ -73,13 +76,13 @@ def find_witness(suite: Suite, sql: str, box: Sandbox) -> Witness | None:
     counted = {"fair"} | {kind for kind in ("nulls", "ties") if getattr(suite.rules, kind) == "count"}
     differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image)]
     if not differing:
-        differing = [d for d in attack(suite, text, ATTACKS) if d.kind in counted and duel.differs(d.image)][
-            :1
-        ]
+        differing = [
+            d for d in attack(suite, text, count=ATTACKS) if d.kind in counted and duel.differs(d.image)
+        ][:1]
     if not differing:
         return None
     with _Editor() as editor:
-        start = min(differing, key=lambda d: editor.rows(d.image))
+        start = min(differing, key=lambda d: (-duel.differs(d.image), editor.rows(d.image)))
         image = _shrunk(start.image, duel, editor, suite)
         image, script = editor.finish(image, f"{suite.readings[0]} {text}".lower())
     gold, other = duel.results(image)
@@ -101,24 +104,42 @@ class _Duel:
 
     def __init__(self, suite: Suite, text: str, box: Sandbox) -> None:
         self.suite, self.text, self.box = suite, text, box
+        tree = parsed(suite.readings[0])
+        self.fairness = Fairness(Text(tree) if tree is not None else None)
 
     def results(self, image: bytes) -> tuple[Result | Failure, Result | Failure]:
         """What the gold's literal reading and the prediction give."""
         self.box.load(image)
         return self.box.query(self.suite.readings[0]), self.box.query(self.text)
 
-    def differs(self, image: bytes) -> bool:
-        """Whether the prediction fails, or differs from every reading."""
+    def differs(self, image: bytes) -> int:
+        """0 where they agree; else how well the difference shows.
+
+        3: the gold's answer has a value other than 0; 2: only the prediction's has one; 1: there is
+        nothing to see but how many rows and columns there are.
+        """
         self.box.load(image)
         result = self.box.query(self.text)
-        if isinstance(result, Failure):
-            return True
-        answers = (self.box.query(reading) for reading in self.suite.readings)
-        return not any(
+        answers = [self.box.query(reading) for reading in self.suite.readings]
+        if isinstance(result, Result) and any(
             isinstance(answer, Result)
             and same(answer, result, ordered=self.suite.ordered, rules=self.suite.rules)
             for answer in answers
-        )
+        ):
+            return 0
+        return 3 if _tells(answers[0]) else 2 if _tells(result) else 1
+
+    def fair(self) -> bool:
+        """Whether the gold's answer on the database last asked for is a matter of its rows alone."""
+        gold = self.box.query(self.suite.readings[0])
+        if isinstance(gold, Failure):
+            return False
+        ready = Expected(gold, ordered=self.suite.ordered, rules=self.suite.rules)
+        return self.fairness.check(self.box, self.suite.readings[0], ready) == "fair"
+
+
+def _tells(found: Result | Failure) -> bool:
+    return isinstance(found, Result) and any(value for row in found.rows for value in row)
 
 
 class _Rows(NamedTuple):
@@ -157,16 +178,12 @@ class _Editor:
         self.connection.deserialize(image)
         marks = ",".join(map(str, ids))
         self.connection.execute(f"DELETE FROM {_name(table)} WHERE rowid IN ({marks})")
-        for _ in getattr(suite, "links", ()):
+        for _ in suite.links:
             before = self.connection.total_changes
-            for child, columns, parent, targets in getattr(suite, "links", ()):
-                own = " AND ".join(
-                    f"p.{_name(b)} = c.{_name(a)}" for a, b in zip(columns, targets, strict=True)
-                )
-                known = " AND ".join(f"{_name(a)} IS NOT NULL" for a in columns)
+            for (child, column), (parent, target) in suite.links:
                 self.connection.execute(
-                    f"DELETE FROM {_name(child)} AS c WHERE {known}"
-                    f" AND NOT EXISTS (SELECT 1 FROM {_name(parent)} AS p WHERE {own})"
+                    f"DELETE FROM {_name(child)} WHERE {_name(column)} IS NOT NULL"
+                    f" AND {_name(column)} NOT IN (SELECT {_name(target)} FROM {_name(parent)})"
                 )
             if self.connection.total_changes == before:
                 break
@@ -193,10 +210,12 @@ class _Editor:
 
 
 def _shrunk(image: bytes, duel: _Duel, editor: _Editor, suite: Suite) -> bytes:
+    tells, strict = duel.differs(image), duel.fair()
+
     def smaller(table: str, ids: tuple[int, ...]) -> bool:
         nonlocal image
         left = editor.without(image, table, ids, suite)
-        if duel.differs(left) and fair(suite, left, duel.box):
+        if duel.differs(left) >= tells and (not strict or duel.fair()):
             image = left
             return True
         return False

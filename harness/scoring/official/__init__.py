@@ -18,6 +18,7 @@ __all__ = [
     "explain_official",
     "flagged_golds",
     "hardness",
+    "levels",
     "remarks",
     "score_official",
 ]
@@ -31,10 +32,10 @@ SCORERS: Mapping[str, Scorer] = {
     for scorer in (
         Scorer("wikisql_logical_form", _WIKISQL, wikisql.logical_form),
         Scorer("wikisql_execution", _WIKISQL, wikisql.execution),
-        Scorer("spider_exact_set_match", _SPIDER, spider.exact_set_match, spider.remark),
-        Scorer("spider_execution", _SPIDER, spider_execution.execution, runner.remark),
-        Scorer("bird_ex", _BIRD, bird.scored(bird.execution_accuracy), runner.remark),
-        Scorer("bird_soft_f1", _BIRD, bird.scored(bird.soft_f1), runner.remark),
+        Scorer("spider_exact_set_match", _SPIDER, spider.exact_set_match, spider.remark, spider.levels),
+        Scorer("spider_execution", _SPIDER, spider_execution.execution, runner.remark, spider.levels),
+        Scorer("bird_ex", _BIRD, bird.scored(bird.execution_accuracy), runner.remark, bird.levels),
+        Scorer("bird_soft_f1", _BIRD, bird.scored(bird.soft_f1), runner.remark, bird.levels),
     )
 }
 
@@ -88,6 +89,11 @@ def remarks(name: str, benchmark: Benchmark, *, options: Options | None = None) 
     """Lines that belong beside a metric's figure: what was not as the published evaluator has it."""
     remark = _scorer(name).remark(benchmark, options or Options())
     return (f"{name}: {remark}",) if remark else ()
+
+
+def levels(name: str, benchmark: Benchmark, *, options: Options | None = None) -> dict[str, str]:
+    """The official difficulty of the examples by id: Spider's hardness, BIRD's difficulty; or {}."""
+    return _scorer(name).levels(benchmark, options or Options())
 
 
 def _scorer(name: str) -> Scorer:

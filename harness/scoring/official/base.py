@@ -55,13 +55,15 @@ class Scorer(NamedTuple):
 
     ``open`` prepares a benchmark (schemas read, databases found) and gives the function that scores one
     example's prediction; it raises BenchmarkError where what it needs is not there. ``remark`` is the
-    line that belongs beside the figure, "" where all is as published.
+    line that belongs beside the figure, "" where all is as published; ``levels`` the official
+    difficulty of the examples that have one, by id.
     """
 
     name: str
     source: str
     open: Callable[[Benchmark, Options], AbstractContextManager[Judge]]
     remark: Callable[[Benchmark, Options], str] = lambda benchmark, options: ""
+    levels: Callable[[Benchmark, Options], dict[str, str]] = lambda benchmark, options: {}
 
 
 def read_json(path: Path) -> Any:

@@ -52,6 +52,11 @@ def soft_f1(predicted: Sequence[Row], gold: Sequence[Row]) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
+def levels(benchmark: Benchmark, options: Options) -> dict[str, str]:
+    """BIRD's own difficulty of each example, which is its kind."""
+    return {example.id: example.kind for example in benchmark.examples if example.kind}
+
+
 def scored(
     compare: Callable[[Sequence[Row], Sequence[Row]], float],
 ) -> Callable[[Benchmark, Options], Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from harness.scoring.official.base import RIGHT, Judge, Options, Score, read_jso
 from harness.scoring.official.spider_match import Hardness, difference, hardness_of
 from harness.scoring.official.spider_parse import Query, Schema, Unreadable, parse, schema_of
 
-TABLES = ("tables.json", "tables.json.gz")
+TABLES = ("tables.json", "tables.json.gz", "test_tables.json", "test_tables.json.gz")
 
 
 @contextmanager
@@ -46,8 +46,18 @@ def exact_set_match(benchmark: Benchmark, options: Options) -> Iterator[Judge]:
 
 def remark(benchmark: Benchmark, options: Options) -> str:
     """What belongs beside the figure: whether the official foreign keys were there."""
-    known = tables_file(benchmark, options) is not None
+    known = tables_files(benchmark, options)
     return "" if known else "no tables.json: foreign keys are those that the contexts declare"
+
+
+def levels(benchmark: Benchmark, options: Options) -> dict[str, str]:
+    """The official hardness of every gold that can be read, by id."""
+    schemas = _Schemas(benchmark, options)
+    found: dict[str, str] = {}
+    for example in benchmark.examples:
+        with suppress(Unreadable):
+            found[example.id] = hardness_of(parse(example.gold, schemas.kept[schemas.number(example)]))
+    return found
 
 
 def hardness(gold: str, entry: Mapping[str, Any]) -> Hardness:
@@ -63,26 +73,23 @@ def official_text(sql: str, options: Options) -> str:
     return sql.replace("value", "1") if options.edition == "test-suite" else sql
 
 
-def tables_file(benchmark: Benchmark, options: Options) -> Path | None:
-    """Where tables.json is: at the option's path, else in the benchmark's folder; None where it is not."""
+def tables_files(benchmark: Benchmark, options: Options) -> list[Path]:
+    """Where tables.json is: at the option's path, else in the benchmark's folder; [] where it is not."""
     given = options.tables
     if given is not None and given.is_file():
-        return given
-    for folder in (given, benchmark.folder):
-        for name in TABLES if folder is not None else ():
-            if (path := Path(folder or "", name)).is_file():
-                return path
-    if given is not None:
+        return [given]
+    folder = given or benchmark.folder
+    found = [path for name in TABLES if folder is not None and (path := folder / name).is_file()]
+    if given is not None and not found:
         raise BenchmarkError(f"there is no tables.json at {given}", "give the file that came with Spider")
-    return None
+    return found
 
 
 class _Schemas:
     """Schemas by database, or by context where an example's database is not in tables.json."""
 
     def __init__(self, benchmark: Benchmark, options: Options) -> None:
-        path = tables_file(benchmark, options)
-        self._entries = {e["db_id"]: e for e in read_json(path)} if path else {}
+        self._entries = {e["db_id"]: e for path in tables_files(benchmark, options) for e in read_json(path)}
         self._numbers: dict[str, int] = {}
         self.kept: list[Schema] = []
 

@@ -132,7 +132,7 @@ class Engine:
                 column = _at(list(types), place, "column")
                 if isinstance(value, str):
                     value = value.lower()
-                    value = number(value) if types[column] == "real" else value
+                    value = number(value) if types[column].lower() == "real" else value
                 conditions.append(f"{column} {_at(OPERATORS, operator, 'operator')} :{column}")
                 bound[column] = value
             where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
