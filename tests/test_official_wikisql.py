@@ -1,0 +1,197 @@
+"""WikiSQL's logical form and execution: an official-form fixture, and the release's own predictions."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+from harness.benchmarks import load_benchmark
+from harness.errors import BenchmarkError
+from harness.records import Benchmark, Example, Prediction
+from harness.scoring.official import Options, explain_official, flagged_golds, score_official
+from harness.scoring.official.wikisql import Engine, sketch_of, sql_to_sketch
+
+CASES = Path(__file__).parent / "cases"
+FIXTURE = json.loads((CASES / "official_wikisql.json").read_text())
+TABLE = FIXTURE["table"]
+SKETCHES = [json.loads(line) for line in (CASES / "official_sketches.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the release's form, whose questions are the fixture's cases that have an answer."""
+    folder = tmp_path_factory.mktemp("wikisql") / "data"
+    folder.mkdir()
+    (folder / "dev.tables.jsonl").write_text(json.dumps(TABLE) + "\n")
+    questions = [
+        {"phase": 1, "table_id": TABLE["id"], "question": case["reason"], "sql": case["sketch"]}
+        for case in FIXTURE["cases"]
+        if case["answer"] is not None
+    ]
+    (folder / "dev.jsonl").write_text("".join(json.dumps(question) + "\n" for question in questions))
+    database = sqlite3.connect(folder / "dev.db")
+    columns = ", ".join(f"col{i} {kind}" for i, kind in enumerate(TABLE["types"]))
+    database.execute(f"CREATE TABLE table_1_7_2 ({columns})")
+    rows = [[v.lower() if isinstance(v, str) else v for v in row] for row in TABLE["rows"]]
+    database.executemany("INSERT INTO table_1_7_2 VALUES (?, ?, ?, ?, ?)", rows)
+    database.commit()
+    database.close()
+    return folder
+
+
+def example(gold: str = "", **meta: Any) -> Example:
+    facts = {"table_id": TABLE["id"], "header": TABLE["header"], "types": TABLE["types"], **meta}
+    context = 'CREATE TABLE t ("Player" TEXT, "No." REAL, Year TEXT)'
+    return Example(
+        id="0", question="", context=context, gold=gold, meta={k: v for k, v in facts.items() if v}
+    )
+
+
+def scored(name: str, data: Benchmark, sql: str, options: Options | None = None) -> tuple[float, str]:
+    return explain_official(name, data, {"0": Prediction(id="0", pair="p", sql=sql)}, options=options)["0"]
+
+
+@pytest.mark.parametrize("case", FIXTURE["cases"], ids=[case["reason"] for case in FIXTURE["cases"]])
+def test_engine(release: Path, case: dict[str, Any]) -> None:
+    engine = Engine(release / "dev.db")
+    try:
+        if case["answer"] is None:
+            with pytest.raises(ValueError):
+                engine.run(TABLE["id"], sketch_of(case["sketch"]))
+        else:
+            answer = engine.run(TABLE["id"], sketch_of(case["sketch"]))
+            assert answer == case["answer"]
+            assert [type(value) for value in answer] == [type(value) for value in case["answer"]]
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize("case", SKETCHES, ids=[case["reason"] for case in SKETCHES])
+def test_sql_to_sketch(case: dict[str, Any]) -> None:
+    expected = None if case["sketch"] is None else sketch_of(case["sketch"])
+    found = sql_to_sketch(case["sql"], TABLE["header"])
+    assert found == expected
+    if found and expected:
+        assert [type(v) for *_, v in found.conds] == [type(v) for *_, v in expected.conds]
+
+
+def test_the_official_folder_loads_and_its_golds_score_one(release: Path) -> None:
+    data = load_benchmark("wikisql", split="dev", data=release)
+    assert len(data.examples) == sum(case["answer"] is not None for case in FIXTURE["cases"])
+    assert flagged_golds("wikisql_logical_form", data) == {}
+    assert flagged_golds("wikisql_execution", data) == {}
+
+
+@pytest.mark.parametrize(
+    ("gold", "prediction", "unordered", "ordered"),
+    [
+        ([[1, 0, "3"], [0, 0, "Bo"]], "\"No.\" = 3 AND Player = 'bo'", 1, 1),
+        ([[1, 0, "3"], [0, 0, "Bo"]], "Player = 'BO' AND \"No.\" = '3'", 1, 0),
+        ([[0, 0, "Bo"]], "Player = 'Bo' AND Player = 'bO'", 1, 0),
+        ([[1, 0, "3"]], '"No." = 3.0', 0, 0),
+        ([[1, 0, 3.0]], '"No." = 3.0', 1, 1),
+        ([[1, 0, "3"]], '"No." > 3', 0, 0),
+    ],
+)
+def test_logical_form(gold: list[Any], prediction: str, unordered: int, ordered: int) -> None:
+    data = Benchmark(name="w", split="dev", examples=(example(sketch={"sel": 0, "agg": 0, "conds": gold}),))
+    sql = f"SELECT Player FROM t WHERE {prediction}"
+    values = [scored("wikisql_logical_form", data, sql, Options(ordered=flag))[0] for flag in (False, True)]
+    assert values == [unordered, ordered]
+
+
+@pytest.mark.parametrize(
+    ("sql", "note"),
+    [
+        ('SELECT "No." FROM t', "another column"),
+        ("SELECT COUNT(Player) FROM t", "another aggregate"),
+        ("SELECT Player FROM t WHERE Year = 3", "other conditions"),
+        ("SELECT COUNT(*) FROM t", "not of WikiSQL's form"),
+        ("SELECT Player FROM t", ""),
+    ],
+)
+def test_without_the_official_form_the_gold_is_read_from_its_sql(sql: str, note: str) -> None:
+    bare = example("SELECT Player FROM table_name_1", header=None, types=None, table_id=None)
+    score, reason = scored("wikisql_logical_form", Benchmark(name="w", split="dev", examples=(bare,)), sql)
+    assert (score, reason[: len(note)]) == (float(not note), note)
+
+
+def test_a_gold_that_is_no_sketch_is_flagged() -> None:
+    bare = example("SELECT 1949 FROM t WHERE 1945 = 'a'", header=None, types=None, table_id=None)
+    data = Benchmark(name="w", split="dev", examples=(bare,))
+    assert "the gold is not of WikiSQL's form" in flagged_golds("wikisql_logical_form", data)["0"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("SELECT Player FROM t WHERE \"No.\" = '3.0'", 1),
+        ('SELECT Player FROM t WHERE "Weight (kg)" < 62', 1),
+        ("SELECT MAX(Player) FROM t WHERE \"No.\" = '3'", 1),
+        ("SELECT Player FROM t WHERE \"No.\" > '3'", 0),
+        ("SELECT Player FROM t WHERE \"No.\" = 'n/a'", 0),
+        ('SELECT Player FROM t WHERE "No." >= 3', 0),
+        ('SELECT "No." FROM t WHERE "No." = 3', 0),
+    ],
+)
+def test_execution(release: Path, sql: str, value: int) -> None:
+    gold = {"sel": 0, "agg": 0, "conds": [[1, 0, "3"]]}
+    data = Benchmark(name="w", split="dev", examples=(example(sketch=gold),), folder=release)
+    assert scored("wikisql_execution", data, sql)[0] == value
+
+
+def test_order_of_the_answer_counts(release: Path) -> None:
+    database = release.parent / "other.db"
+    database.write_bytes((release / "dev.db").read_bytes())
+    sql = 'SELECT "School/Club Team" FROM t WHERE "No." > 10'
+    data = Benchmark(
+        name="w",
+        split="dev",
+        examples=(example(sketch={"sel": 3, "agg": 0, "conds": [[3, 0, "Ohio State"]]}),),
+    )
+    assert scored("wikisql_execution", data, sql, Options(databases=database)) == (1.0, "")
+    connection = sqlite3.connect(database)
+    connection.execute("INSERT INTO table_1_7_2 VALUES ('ed', 30, 1, 'lsu', '')")
+    connection.commit()
+    connection.close()
+    assert scored("wikisql_execution", data, sql, Options(databases=database)) == (0.0, "another answer")
+
+
+def test_databases_are_opened_read_only(release: Path) -> None:
+    engine = Engine(release / "dev.db")
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        engine._connection.execute("DELETE FROM table_1_7_2")
+    engine.close()
+
+
+def test_bad_input(release: Path, tmp_path: Path) -> None:
+    gold = {"sel": 0, "agg": 0, "conds": []}
+    data = Benchmark(name="w", split="dev", examples=(example(sketch=gold),))
+    with pytest.raises(BenchmarkError, match=r"found no dev\.db; point --data at"):
+        scored("wikisql_execution", data, "SELECT Player FROM t")
+    bare = Benchmark(name="w", split="dev", examples=(example(table_id=None),), folder=release)
+    with pytest.raises(BenchmarkError, match="example 0 has no table_id"):
+        scored("wikisql_execution", bare, "SELECT Player FROM t")
+    with pytest.raises(BenchmarkError, match="is not there"):
+        Engine(tmp_path / "absent.db")
+    other = Benchmark(name="w", split="dev", examples=(example(sketch=gold, table_id="9-9"),), folder=release)
+    assert scored("wikisql_execution", other, "SELECT Player FROM t")[1].startswith("the gold does not run")
+
+
+def test_the_release_replays(shared_data: Path) -> None:
+    from harness.runs.predictions import read_predictions
+
+    data = load_benchmark("wikisql", split="dev", data=shared_data / "wikisql")
+    file = shared_data / "wikisql" / "example.pred.dev.jsonl.gz"
+    predictions = {p.id: p for p in read_predictions(file, data, pair="p").predictions}
+    for ordered, published in ((False, 0.4521), (True, 0.4412)):
+        scores = score_official("wikisql_logical_form", data, predictions, options=Options(ordered=ordered))
+        assert len(scores) == 8421
+        assert round(fmean(scores.values()), 4) == published
+    assert flagged_golds("wikisql_logical_form", data) == {}
+    assert sum(p.sql is None for p in predictions.values()) >= 606  # of them 606 null queries
