@@ -151,6 +151,26 @@ def test_official_scorers_beside_the_verdict(tmp_path: Path) -> None:
     assert re.search(r"\| `3` \| p \| wrong: literal \| 1 \|.*values ignored", text)
 
 
+def test_accuracy_by_exposure(tmp_path: Path) -> None:
+    seen = [["table", "header"], ["table"], ["none"], ["none"], ["none"], ["header"]]
+
+    def exposed(made: Sample) -> Sample:
+        return replace(made, example=replace(made.example, meta={"exposure": seen[int(made.example.id)]}))
+
+    ended = [Outcome.EXACT, Outcome.WRONG, Outcome.WRONG, Outcome.EXACT, Outcome.WRONG, Outcome.EXACT]
+    text = write_report(write_run(tmp_path / "run", {"p": ended}, change=exposed)).read_text("utf-8")
+    section = text.split("## Execution accuracy by exposure")[1].split("##")[0]
+    values = {
+        cells[0].strip(): (cells[1].strip(), cells[2][:9].strip()) for cells in next(tables(section))[2:]
+    }
+    assert values == {"table": ("2", "**50.0**"), "header": ("2", "**100.0*"), "none": ("3", "**33.3**")}
+    assert "Exposure unknown" not in text
+
+
+def test_exposure_that_nobody_knows_is_called_so(run: Path) -> None:
+    assert "Exposure unknown: no training data is declared" in (run / "report.md").read_text("utf-8")
+
+
 @pytest.mark.parametrize("flagged", [{}, {str(number): "broken" for number in range(6)}])
 def test_small_runs(tmp_path: Path, flagged: dict[str, str]) -> None:
     folder = write_run(tmp_path / "run", {"base": [Outcome.EXACT] * 6}, flagged=flagged)

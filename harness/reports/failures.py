@@ -45,8 +45,11 @@ def telling(found: Sequence[Failure], limit: int = 20) -> list[Failure]:
     """The failures that say most, at most ``limit``: what the adapter broke first, then variety.
 
     Half of the places go to answers that the reference had right. Each next one is of the cause, kind
-    and pair shown least so far; among equals the one with a witness and the shortest texts.
+    and pair shown least so far; among equals the one with the shortest texts. Those without a witness
+    come only where the others do not fill the places.
     """
+    if sum(failure.sample.witness is not None for failure in found) >= limit:
+        found = [failure for failure in found if failure.sample.witness]
     seen: Counter[tuple[str, object]] = Counter()
     broken = [failure for failure in found if failure.reference_right]
     chosen = _diverse(broken, limit // 2, seen)
@@ -80,7 +83,11 @@ def diff_block(witness: Counterexample, fold: bool = True, limit: int = 6) -> st
         heads.pop()
     elif witness.gold_columns == witness.prediction_columns:
         heads = [(" ", witness.gold_columns)]
-    groups = (("-", difference.gold), ("+", difference.prediction), (" ", difference.common))
+    groups = [("-", difference.gold), ("+", difference.prediction), (" ", difference.common)]
+    if not witness.gold_rows:
+        groups[0] = ("-", (("(no rows)",),))
+    if witness.prediction_rows == ():
+        groups[1] = ("+", (("(no rows)",),))
     body = [(mark, [_value(value) for value in row]) for mark, rows in groups for row in rows[:limit]]
     table = [*heads, *body]
     width = max((len(row) for _, row in table), default=0)
@@ -91,10 +98,6 @@ def diff_block(witness: Counterexample, fold: bool = True, limit: int = 6) -> st
         for mark, row in table
     ]
     lines.insert(len(heads), "  " + "─┼─".join("─" * wide for wide in widths))
-    if not witness.gold_rows:
-        lines.append("- (gold: no rows)")
-    if witness.prediction_rows == ():
-        lines.append("+ (prediction: no rows)")
     hidden = sum(max(len(rows) - limit, 0) for _, rows in groups)
     return "\n".join(lines + ([f"  … {hidden} more rows"] if hidden else []))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.records import Metric, Outcome
+from harness.scoring.metrics import share
 
 from .charts import write_charts
 from .comparison import Comparison, compare_samples
@@ -29,6 +30,7 @@ MEANINGS = {
     Outcome.UNTRANSPILABLE: "has no counterpart in SQLite's dialect",
     Outcome.MISSING: "no SQL was given",
 }
+EXPOSURE = "Execution accuracy by exposure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,10 @@ class Section:
 
     @property
     def breakdowns(self) -> dict[str, dict[str, dict[str, Metric]]]:
-        """Title of a table, then value of the group, then pair."""
+        """Title of a table, then value of the group, then pair.
+
+        An example can be exposed in several ways, so the rows of that table overlap.
+        """
         tables: dict[str, dict[str, dict[str, Metric]]] = {}
         for pair in self.side.pairs:
             for group, values in pair.breakdown.items():
@@ -85,6 +90,13 @@ class Section:
                 title = f"{label(group)} by kind" if official else f"Execution accuracy by {label(group)}"
                 for value, metric in values.items():
                     tables.setdefault(title, {}).setdefault(value, {})[pair.pair] = metric
+        hits: dict[tuple[str, str], list[float]] = {}
+        for sample in self.samples:
+            if sample.counted and sample.sample == 0:
+                for seen in sample.exposure:
+                    hits.setdefault((seen, sample.pair), []).append(sample.execution_match)
+        for (seen, name), found in hits.items():
+            tables.setdefault(EXPOSURE, {}).setdefault(seen, {})[name] = share(found)
         return tables
 
     @property
@@ -121,6 +133,7 @@ def write_report(folder: Path) -> Path:
         sections=sections(results, folder),
         headline=HEADLINE,
         meanings=MEANINGS,
+        exposure=EXPOSURE,
         telling=telling,
         diff_block=diff_block,
     )

@@ -142,6 +142,12 @@ class Judged:
         """Whether the headline numbers count it: its gold is sound."""
         return self.gold_status == "ok"
 
+    @property
+    def exposure(self) -> list[str]:
+        """What training has seen of it ("table", "skeleton", … or "none"); empty where nobody knows."""
+        seen = self.meta.get("exposure") or []
+        return [seen] if isinstance(seen, str) else list(seen)
+
     def apart(self, scorer: str) -> bool:
         """Whether an official scorer judges otherwise than the harness."""
         return scorer in self.official and (self.official[scorer] >= 0.5) != self.execution_match

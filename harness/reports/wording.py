@@ -43,12 +43,14 @@ def span(low: float, high: float, signed: bool = False) -> str:
 def share(metric: Metric | None) -> str:
     """A metric with its interval, for a cell.
 
-    >>> share(Metric(0.8, 0.75, 0.84, 200))
+    >>> share(Metric(0.8, 0.75, 0.84, 200)).replace(chr(0xA0), " ").replace(chr(0x2060), "")
     '**80.0** <sub>75.0–84.0</sub>'
     """
     if metric is None or metric.n == 0:
         return "–"
-    return f"**{100 * metric.value:.1f}** <sub>{span(metric.low, metric.high)}</sub>"
+    return f"**{100 * metric.value:.1f}**\u00a0<sub>{span(metric.low, metric.high)}</sub>".replace(
+        "–", "–\u2060"
+    )
 
 
 def p_value(p: float) -> str:
