@@ -21,9 +21,9 @@ _WORDS = {
     "first": "Alma Boris Carla Dmitri Elena Felix Greta Hugo Ines Jonas Karin Liam Mona Nils Olga Pablo Rosa "
     "Stefan Tina Ursula Viktor Wanda Yusuf Zoe Amir Bianca Cedric Dora Emil Farah Gustav Hanna Igor Jelena "
     "Kofi Lucia Marek Nadia Oscar Petra Ravi Selma Tomas Una Vera Walter Ximena Yara Anton Birgit",
-    "last": "Abbott Berger Castro Dalton Eklund Fischer Garner Holt Ivanov Jensen Keller Lindgren Moreno Novak "
-    "Okafor Petrov Quinn Romero Sato Tanner Ulrich Vargas Weber Young Zimmer Alvarez Brandt Conway Duarte "
-    "Egger Foster Grimaldi Hansen Iqbal Jovanovic Kowalski Lambert Mancini Norberg Oliveira Paulsen Rossi",
+    "last": "Abbott Berger Castro Dalton Eklund Fischer Garner Holt Ivanov Jensen Keller Lindgren Moreno "
+    "Novak Okafor Petrov Quinn Romero Sato Tanner Ulrich Vargas Weber Young Zimmer Alvarez Brandt Conway "
+    "Duarte Egger Foster Grimaldi Hansen Iqbal Jovanovic Kowalski Lambert Mancini Norberg Oliveira Paulsen Rossi",
     "city": "Ashford Bergen Calder Dunmore Elwood Fairhaven Granada Halden Ipswich Jarrow Kelso Lisbon Malmo "
     "Norwich Oporto Padua Quimper Ravenna Salerno Tromso Utrecht Verona Wexford Ystad Zagreb Arlington "
     "Brighton Cordoba Dresden Exeter Florence Ghent Harwich Innsbruck Kendal Lucerne Marseille Nantes "
@@ -40,8 +40,9 @@ _WORDS = {
     "word": "Arbelo Brinda Calico Dorset Elmira Fennel Galena Hespera Indra Juniper Kestrel Lumen Marengo "
     "Nimbus Orsino Pippin Quillon Rufus Sorrel Tansy Umbra Vesper Wicket Xanthe Yarrow Zephyr Acacia Bramble "
     "Comet Dahlia Egret Ferrum Gorse Heron Ivory Jasper Koala Linnet Myrtle Nettle Opal Poppy Rowan Sable",
-    "firm": "Apex Borealis Cobalt Delta Equinox Fulcrum Gemini Helix Ionic Keystone Lumina Meridian Nova Orbit "
-    "Pinnacle Quantum Radius Solstice Titan Vertex Argon Beacon Cascade Dynamo Element Fusion Granite Horizon",
+    "firm": "Apex Borealis Cobalt Delta Equinox Fulcrum Gemini Helix Ionic Keystone Lumina Meridian Nova "
+    "Orbit Pinnacle Quantum Radius Solstice Titan Vertex Argon Beacon Cascade Dynamo Element Fusion Granite "
+    "Horizon",
     "suffix": "Group Works Motors Labs Partners Lines Trading Systems Brothers Industries Holdings Foods",
 }
 _POOLS = {
@@ -157,6 +158,11 @@ def value(column: Column, split: Split, rng: random.Random) -> str:
     if column.choices:
         return rng.choice(column.choices)
     return " ".join(rng.choice(_part(words, split)) for words in _POOLS[column.pool])
+
+
+def pool_words(split: Split) -> tuple[str, ...]:
+    """Every word of the split's part of the pools."""
+    return tuple(dict.fromkeys(word for name in _WORDS for word in _part(name, split)))
 
 
 @cache
