@@ -473,12 +473,10 @@ def comparison_to_equality(node: exp.Expr, site: Site) -> Iterator[Edit]:
 
 @operator(exp.EQ, exp.GT, exp.LT, exp.GTE, exp.LTE, exp.NEQ, exp.Like, held_out=True)
 def condition_added(node: exp.Expr, site: Site) -> Iterator[Edit]:
-    if (
-        isinstance(node.this, exp.Column)
-        and isinstance(node.expression, exp.Literal)
-        and isinstance(node.parent, (exp.Where, exp.And))
-    ):
-        for other in site.neighbours(node.this)[:2]:
+    if isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Literal) and isinstance(node.parent, (exp.Where, exp.And)):
+        used = {c.name.lower() for c in site.text.tree.find_all(exp.Column)}
+        free = [n for n in site.neighbours(node.this) if n.split(".")[-1].strip("`").lower() not in used]
+        for other in free[:2]:
             yield node, f"{site.of(node)} AND {other} <> {site.of(node.expression)}"
             yield node, f"({site.of(node)} OR {other} = {site.of(node.expression)})"
 
@@ -535,7 +533,8 @@ def aggregate_other(node: exp.Expr, site: Site) -> Iterator[Edit]:
 def count_of_other(node: exp.Expr, site: Site) -> Iterator[Edit]:
     for column in site.columns(node)[-2:]:
         yield node, f"COUNT(DISTINCT {column})"
-    yield node, f"COUNT(*) + {1}"
+    if node.arg_key == "expressions":
+        yield node, f"COUNT(*) + {1}"
 
 
 @operator(exp.Column, held_out=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from harness.databases.keys import KeyMap, keys_of
-from harness.databases.profile import Atom, Profile, Ref, Value, number_of
+from harness.databases.profile import Atom, Conditions, Profile, Ref, Value, number_of
 from harness.databases.schema import Column, Schema, Table, quote
 from harness.databases.sqltext import fold_text
 from harness.databases.values import Chance, Kind, holds, kind_of, like_samples, near, quantity_like, sequence
@@ -20,6 +20,7 @@ class Mode(NamedTuple):
 
     ``rows`` of the tables that the query names; a row satisfies ``all`` conditions, misses ``one``, or draws
     from the pool. ``narrow``: columns that hold few values. ``twins``: rows copied but for one column.
+    ``strange``: values that are constants of another column.
     """
 
     name: str
@@ -29,17 +30,20 @@ class Mode(NamedTuple):
     narrow: int
     twins: int
     nulls: int = 0
+    strange: int = 6
 
 
 MODES: dict[str, Mode] = {
     m.name: m
     for m in (
         Mode("mixed", (12, 20), 35, 40, 40, 15),
-        Mode("near", (12, 20), 15, 80, 25, 15),
+        Mode("near", (12, 20), 15, 80, 25, 15, strange=20),
         Mode("narrow", (12, 20), 45, 30, 85, 30),
         Mode("wide", (10, 18), 35, 40, 0, 0),
         Mode("full", (8, 14), 100, 0, 45, 25),
-        Mode("tiny", (1, 4), 60, 30, 20, 0),
+        Mode("few", (3, 6), 35, 55, 20, 10, strange=12),
+        Mode("tiny", (1, 3), 60, 30, 20, 0),
+        Mode("childless", (0, 3), 60, 30, 20, 0),
         Mode("twins", (10, 16), 50, 30, 40, 70),
         Mode("nulls", (12, 20), 35, 40, 30, 15, 18),
     )
@@ -91,11 +95,14 @@ class Plan:
             for column in table.columns:
                 self._plan_column(table, column, numeric)
         self._share_groups()
-        self.scopes: dict[str, list[tuple[Atom, ...]]] = {}
+        self.scopes: dict[str, list[Conditions]] = {}
         for p in profiles:
-            for name, atoms in p.scopes:
-                self.scopes.setdefault(name, []).append(atoms)
+            for scope in p.scopes:
+                self.scopes.setdefault(scope.table, []).append(scope)
+        self.shared = {r for p in profiles for r in p.shared}
+        self.focus = _differences(profiles)
         self._fits: dict[tuple[tuple[Atom, ...], int], dict[Ref, list[Value]]] = {}
+        self.strangers = self._strangers()
         self.template, self.inserts = self._template()
 
     def _plan_column(self, table: Table, column: Column, numeric: dict[Ref, bool]) -> None:
@@ -226,9 +233,9 @@ class Plan:
         forge.execute("COMMIT")
         return forge.serialize()
 
-    def fits(self, atoms: tuple[Atom, ...], missed: int) -> dict[Ref, list[Value]]:
-        """Values of each column that satisfy all its conditions, but for the one numbered ``missed`` (-1: none)."""
-        found = self._fits.get((atoms, missed))
+    def fits(self, atoms: tuple[Atom, ...], mask: int) -> dict[Ref, list[Value]]:
+        """Values of each column for which just those of its conditions hold whose bit is set in ``mask``."""
+        found = self._fits.get((atoms, mask))
         if found is not None:
             return found
         found = {}
@@ -236,17 +243,26 @@ class Plan:
             column = self.columns.get(ref)
             if column is None:
                 continue
-            mine = [(i, a) for i, a in enumerate(atoms) if a.ref == ref]
+            mine = [(mask >> i & 1 == 1, a) for i, a in enumerate(atoms) if a.ref == ref]
             pool = [*column.pool, None] if column.nullable else column.pool
-            good = [v for v in pool if all(holds(a, v) != (i == missed) for i, a in mine)]
-            if not good and missed < 0:
-                good = [v for v in pool if any(holds(a, v) for _, a in mine)]
-            if not good and missed >= 0 and any(i == missed for i, _ in mine):
-                good = [v for v in pool if not holds(atoms[missed], v)]
+            good = [v for v in pool if all(holds(a, v) == wanted for wanted, a in mine)]
+            if not good:
+                good = [v for v in pool if any(wanted and holds(a, v) for wanted, a in mine)]
+            if not good:
+                good = [v for v in pool if any(not wanted and not holds(a, v) for wanted, a in mine)]
             if good:
                 found[ref] = good
-        self._fits[atoms, missed] = found
+        self._fits[atoms, mask] = found
         return found
+
+    def _strangers(self) -> dict[str, list[Value]]:
+        """Constants that the queries compare some other column with, by the kind of column that could hold them."""
+        constants = [v for p in self.profiles for a in p.atoms for v in a.values if v is not None and a.op != "like"]
+        numbers = [n for v in constants if (n := number_of(v) if isinstance(v, str) else v) is not None]
+        ignore = self.rules.case == "ignore"
+        texts: list[Value] = [fold_text(str(v)) if ignore else str(v) for v in constants]
+        whole: list[Value] = [n for n in numbers if n == int(n)]
+        return {"integer": [_as_number(n, "integer") for n in whole], "real": list(numbers), "text": texts}
 
 
 _FORGE: list[sqlite3.Connection] = []
@@ -265,6 +281,12 @@ def _as_number(value: Value, kind: Kind) -> Value:
     if kind == "integer" and isinstance(value, float) and value == int(value):
         return int(value)
     return value
+
+
+def _differences(profiles: Sequence[Profile]) -> frozenset[Atom]:
+    """Conditions that the gold and the last query do not have in common."""
+    first, last = ({a for a in p.atoms} for p in (profiles[0], profiles[-1]))
+    return frozenset(first ^ last)
 
 
 class _Union:
@@ -298,6 +320,7 @@ class _Filler:
         self.plan, self.mode, self.chance = plan, mode, chance
         self.foreign = dict(plan.keys.foreign)
         self.drawn: dict[Ref, list[Value]] = {}
+        self.good: dict[str, set[int]] = {}  # rows that satisfy all conditions, as do their parents
         self.rows: dict[str, list[list[Value]]] = {}
 
     def fill(self) -> dict[str, list[list[Value]]]:
@@ -311,6 +334,8 @@ class _Filler:
         low, high = self.mode.rows
         if name not in self.plan.used:
             return min(4, high)
+        if low == 0 and not any(child[0] == name for child in self.foreign):
+            low = 1
         count = low + self.chance.below(high - low + 1)
         if self.plan.thresholds and low > 4:
             count = max(count, min(60, 2 * self.plan.thresholds[-1] + 2 + self.chance.below(6)))
@@ -343,6 +368,10 @@ class _Filler:
         if parent is not None and self.drawn.get(parent):
             values = list(dict.fromkeys(v for v in self.drawn[parent] if v is not None))
             keep = max(1, len(values) * (55 + chance.below(35)) // 100)
+            if self.plan.thresholds and chance.hit(70):
+                keep = max(1, min(keep, count // (self.plan.thresholds[-1] + 1)))
+            elif planned.ref in self.plan.shared or parent in self.plan.shared or chance.hit(20):
+                keep = min(keep, 1 + chance.below(4))
             start = chance.below(len(values))
             subset = [values[(start + i) % len(values)] for i in range(keep)]
             return (
@@ -354,12 +383,17 @@ class _Filler:
         if key == (planned.ref[1],):
             keys = [*planned.pool[: count // 2], *(base(i) for i in range(count + 4))]  # type: ignore[operator]
             if planned.kind == "integer" and not planned.pool:
-                keys = list(range(1, count + 5))
+                gap, start = 1 + chance.below(3), 1 + chance.below(9)
+                keys = [start + gap * i + (i > 2) + (i > 5) * 2 for i in range(count + 4)]
+                if chance.hit(50):
+                    keys = [keys[i] for i in _shuffled(len(keys), chance)]
             return planned, "unique", list(dict.fromkeys(keys))
         offset = chance.below(7)
         if planned.group >= 0:
             values = [*planned.pool, *(base(i) for i in range(5))]  # type: ignore[operator]
             return planned, "skewed" if chance.hit(50) else "any", list(dict.fromkeys(values))
+        if planned.ref in self.plan.shared and chance.hit(70):
+            return planned, "skewed", [*planned.pool[:2], *(base(offset + i) for i in range(2 + chance.below(2)))]  # type: ignore[operator]
         if planned.ordered and chance.hit(75):
             values = [base(i + offset) for i in range(count + 3)]  # type: ignore[operator]
             return planned, "distinct", values
@@ -377,23 +411,23 @@ class _Filler:
         scopes = self.plan.scopes.get(name, [])
         rows: list[list[Value]] = []
         seen: set[tuple[Value, ...]] = set()
+        taken: set[Value] = set()
         places = [i for i, (c, _, _) in enumerate(drawers) if c.ref[1] in key]
         order = _shuffled(count + 4, chance)
         for number in range(count):
-            wanted: dict[Ref, list[Value]] = {}
-            if scopes:
-                atoms = scopes[chance.below(len(scopes))]
-                throw = chance.below(100)
-                if throw < mode.all:
-                    wanted = self.plan.fits(atoms, -1)
-                elif throw < mode.all + mode.one:
-                    wanted = self.plan.fits(atoms, chance.below(len(atoms)))
+            wanted, satisfied = self._wanted(scopes)
             row: list[Value] = []
             twin = rows[chance.below(len(rows))] if rows and chance.hit(mode.twins) else None
             change = chance.below(len(drawers) + 1) if twin is not None else -1
             for at, (planned, style, values) in enumerate(drawers):
                 if style == "unique":
-                    row.append(values[number] if number < len(values) else None)
+                    fitting = wanted.get(planned.ref, []) if number == 0 or chance.hit(30) else []
+                    fresh = [v for v in fitting if v not in taken] if fitting else []
+                    value = fresh[chance.below(len(fresh))] if fresh else None
+                    if value is None:
+                        value = next((v for v in values[number:] + values[:number] if v not in taken), None)
+                    taken.add(value)
+                    row.append(value)
                     continue
                 if twin is not None and at != change:
                     row.append(twin[at])
@@ -401,9 +435,15 @@ class _Filler:
                 if self._null(planned, key):
                     row.append(None)
                     continue
-                fitting = wanted.get(planned.ref)
+                fitting = wanted.get(planned.ref, [])
+                if not fitting and satisfied and planned.ref in self.foreign:
+                    fitting = self._good_parents(self.foreign[planned.ref])
                 if fitting:
-                    row.append(fitting[chance.below(len(fitting))])
+                    row.append(fitting[chance.skewed(len(fitting))])
+                elif planned.ref not in self.foreign and planned.group < 0 and name in self.plan.used and chance.hit(mode.strange):
+                    row.append(self._stranger(planned, values))
+                elif planned.ordered and not satisfied and chance.hit(30):
+                    row.append(self._extreme(planned, values, number))
                 elif style == "distinct":
                     row.append(values[order[number] % len(values)])
                 elif style == "skewed":
@@ -415,8 +455,53 @@ class _Filler:
                 if mark in seen or None in mark:
                     continue
                 seen.add(mark)
+            if satisfied and twin is None:
+                self.good.setdefault(name, set()).add(len(rows))
             rows.append(row)
         return rows
+
+    def _wanted(self, scopes: list[Conditions]) -> tuple[dict[Ref, list[Value]], bool]:
+        """What the conditions ask of a row's columns, and whether it is to satisfy them all."""
+        chance, mode = self.chance, self.mode
+        throw = chance.below(100)
+        if not scopes:
+            return {}, throw < mode.all
+        scope = scopes[chance.below(len(scopes))]
+        focus = self.plan.focus
+        if focus and focus.isdisjoint(scope.atoms) and chance.hit(70):
+            scope = next((s for s in scopes if not focus.isdisjoint(s.atoms)), scope)
+        atoms = scope.atoms
+        every = (1 << len(atoms)) - 1
+        if throw < mode.all:
+            return self.plan.fits(atoms, every), True
+        if throw < mode.all + mode.one:
+            place = chance.below(len(atoms))
+            if focus and chance.hit(60):
+                place = next((i for i, a in enumerate(atoms) if a in focus), place)
+            bit = 1 << place
+            if scope.loose and chance.hit(60):
+                return self.plan.fits(atoms, bit if chance.hit(60) else 0), False
+            return self.plan.fits(atoms, every ^ bit), atoms[place] in focus
+        return {}, False
+
+    def _good_parents(self, parent: Ref) -> list[Value]:
+        rows = self.good.get(parent[0])
+        drawn = self.drawn.get(parent)
+        return [drawn[i] for i in rows if i < len(drawn)] if rows and drawn else []
+
+    def _extreme(self, planned: _Column, values: list[Value], number: int) -> Value:
+        """More or less than other rows have, so that a row that should not count shows in MAX, MIN and LIMIT."""
+        if planned.kind not in ("integer", "real"):
+            texts = sorted(v for v in values if isinstance(v, str))
+            return texts[-1 if self.chance.hit(50) else 0] if texts else values[0]
+        numbers = [v for v in values if isinstance(v, (int, float))] or [1]
+        low, high = min(numbers), max(numbers)
+        return high + 1 + number if self.chance.hit(50) or low < 1 else max(0, low - 1 - number)
+
+    def _stranger(self, planned: _Column, values: list[Value]) -> Value:
+        strange = self.plan.strangers.get(planned.kind if planned.kind in ("integer", "real") else "text", [])
+        pool = strange or values
+        return pool[self.chance.below(len(pool))]
 
     def _null(self, planned: _Column, key: tuple[str, ...]) -> bool:
         if planned.nullable:

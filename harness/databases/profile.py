@@ -33,6 +33,14 @@ class Atom(NamedTuple):
     values: tuple[Value, ...]
 
 
+class Conditions(NamedTuple):
+    """The conditions of one SELECT on one of its sources; ``loose`` where an OR or a NOT joins them."""
+
+    table: str
+    atoms: tuple[Atom, ...]
+    loose: bool
+
+
 @dataclass(slots=True)
 class Profile:
     """Everything that a query's databases are built around.
@@ -40,11 +48,12 @@ class Profile:
     ``scopes`` are the conditions of each SELECT by source (alias, table): rows satisfy all or miss one.
     ``links`` are equal columns of joins, ``peers`` columns compared or set against one another otherwise.
     ``thresholds`` are counts (HAVING, LIMIT). ``numeric`` columns are used as numbers (True: with decimals).
+    ``shared`` columns are met again in another part of the query (set operations, IN), so few values serve best.
     ``dependencies`` are (group columns, bare columns) that must hang together for the query to have one answer.
     """
 
     tables: set[str] = field(default_factory=set)
-    scopes: list[tuple[str, tuple[Atom, ...]]] = field(default_factory=list)
+    scopes: list[Conditions] = field(default_factory=list)
     atoms: list[Atom] = field(default_factory=list)
     links: list[tuple[Ref, Ref]] = field(default_factory=list)
     peers: list[tuple[Ref, Ref]] = field(default_factory=list)
@@ -54,6 +63,7 @@ class Profile:
     extremes: set[Ref] = field(default_factory=set)
     grouped: set[Ref] = field(default_factory=set)
     outputs: set[Ref] = field(default_factory=set)
+    shared: set[Ref] = field(default_factory=set)
     nullable: set[Ref] = field(default_factory=set)
     dependencies: list[tuple[tuple[Ref, ...], tuple[Ref, ...]]] = field(default_factory=list)
 
@@ -139,6 +149,7 @@ class _Reader:
             scope.named[cte.alias.lower()] = _mapping(outputs, names)
         if isinstance(node, exp.SetOperation):
             left, right = self.query(node.this, scope), self.query(node.expression, scope)
+            self.profile.shared.update(r for _, r in (*left, *right) if r)
             for (_, a), (_, b) in zip(left, right, strict=False):
                 if a and b and a != b:
                     self.profile.peers.append((a, b))
@@ -168,7 +179,8 @@ class _Reader:
         by_alias: dict[str, list[Atom]] = {}
         for alias, atom in atoms:
             by_alias.setdefault(alias, []).append(atom)
-        profile.scopes.extend((found[0].ref[0], tuple(found)) for found in by_alias.values())
+        loose = where is not None and where.find(exp.Or, exp.Not) is not None
+        profile.scopes.extend(Conditions(found[0].ref[0], tuple(found), loose) for found in by_alias.values())
         profile.atoms.extend(atom for _, atom in atoms)
         having = node.args.get("having")
         if having is not None:
@@ -331,6 +343,7 @@ class _Reader:
             if inner is not None:
                 outputs = self.query(inner.this if isinstance(inner, exp.Subquery) else inner, scope)
                 found = scope.resolve(left) if isinstance(left, exp.Column) else None
+                self.profile.shared.update(r for _, r in outputs if r)
                 if found and outputs and outputs[0][1] and outputs[0][1] != found[1]:
                     self.profile.links.append((found[1], outputs[0][1]))
         elif op == "between":

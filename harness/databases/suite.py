@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -39,6 +40,7 @@ CYCLE = (
 )
 DatabaseKind = Literal["fair", "nulls", "ties"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+_LIMIT = re.compile(r"\blimit\s+\d", re.I)
 ENOUGH = 3  # databases that tell a near miss before it is looked at no more
 
 
@@ -46,7 +48,8 @@ ENOUGH = 3  # databases that tell a near miss before it is looked at no more
 class Database:
     """One database and the gold's answers on it, one for each reading.
 
-    "fair" ones decide; "nulls" and "ties" are probes that only mark an accepted prediction.
+    "fair" ones decide. "ties" (the extreme that the gold asks for is met twice) decide where neither the gold
+    nor the prediction has a LIMIT, else they only mark an accepted prediction, as "nulls" always do.
     """
 
     image: bytes
@@ -59,7 +62,8 @@ class Suite:
     """What an example is judged by; picklable, and the same for the same arguments everywhere.
 
     ``readings`` are the gold as SQLite runs it, the literal reading first. ``strength`` is the share of the
-    ``mutants`` (near misses that are not equivalent) that some fair database tells from the gold. ``kinds``
+    ``mutants`` (near misses that are not equivalent) that some deciding database tells from the gold. ``limited``:
+    the gold has a LIMIT. ``kinds``
     are what columns hold ("integer", "real", "text", "" for mixed), ``links`` the foreign keys that hold as
     (child, parent) columns; both in lower case. ``schema`` is None where the context cannot be read;
     ``reason`` says why a gold is not "ok".
@@ -69,6 +73,7 @@ class Suite:
     gold: str
     readings: tuple[str, ...] = ()
     ordered: bool = False
+    limited: bool = False
     databases: tuple[Database, ...] = ()
     strength: float | None = None
     mutants: int = 0
@@ -138,6 +143,7 @@ class Builder:
         self.trees = [parsed(r) for r in bare.readings]
         self.profiles = [profile_of(t, schema) for t in self.trees if t is not None] or [Profile()]
         self.ordered = any(t is not None and t.args.get("order") is not None for t in self.trees)
+        self.limited = any(has_limit(r) for r in bare.readings)
         self.primary = 0
         self._texts = [Text(t) if t is not None else None for t in self.trees]
         self.fairness = Fairness(self._texts[0])
@@ -145,7 +151,7 @@ class Builder:
     def build(self) -> Suite:
         """The finished suite."""
         plan = Plan(self.schema, self.profiles, self.suite.rules)
-        base = replace(self.suite, ordered=self.ordered, kinds=plan.kinds(), links=plan.keys.foreign)
+        base = replace(self.suite, ordered=self.ordered, limited=self.limited, kinds=plan.kinds(), links=plan.keys.foreign)
         form = degenerate(self.trees[0])
         found = self._candidates(plan, 4 if form else self.size + 2)
         if isinstance(found, Failure):
@@ -166,8 +172,10 @@ class Builder:
                 reason="its answer is the same on every database",
                 databases=constant,
             )
-        mutants = self._mutants()
-        mutants = self._runnable(mutants, candidates[0])
+        mutants = self._runnable(self._mutants(), candidates[0])
+        if not self.limited:
+            candidates += ties[:3]
+            ties = []
         for candidate in candidates:
             self._kill(mutants, candidate, candidates)
         survivors = self._survivors(mutants, candidates)
@@ -179,16 +187,16 @@ class Builder:
         total = len(mutants) - len(equivalent)
         return replace(
             base,
-            databases=(*(c.database for c in chosen), *self._probes(plan, ties)),
+            databases=(*(c.database for c in chosen), *(c.database for c in ties[:1]), self._nulls(plan)),
             strength=killed.bit_count() / total if total else None,
             mutants=total,
         )
 
     # ---- candidates ----
 
-    def _candidates(self, plan: Plan, wanted: int) -> tuple[list[_Candidate], list[Database]] | Failure:
+    def _candidates(self, plan: Plan, wanted: int) -> tuple[list[_Candidate], list[_Candidate]] | Failure:
         fair: list[_Candidate] = []
-        ties: list[Database] = []
+        ties: list[_Candidate] = []
         unstable: list[_Candidate] = []
         for number in range(4 * wanted):
             candidate = self.candidate(plan, CYCLE[number % len(CYCLE)], number)
@@ -200,16 +208,15 @@ class Builder:
                 if len(fair) == wanted:
                     break
             elif kind == "ties":
-                ties.append(replace(made.database, kind="ties"))
+                made.database = replace(made.database, kind="ties")
+                ties.append(made)
             else:
                 unstable.append(made)
         while len(fair) < min(3, wanted) and unstable:  # an answer that is never its own: better than no test
             fair.append(unstable.pop(0))
         while len(fair) < min(3, wanted) and ties:
-            database = replace(ties.pop(0), kind="fair")
-            answer = database.answers[self.primary]
-            if isinstance(answer, Result):
-                fair.append(_Candidate(database, self._expect(answer)))
+            fair.append(ties.pop(0))
+            fair[-1].database = replace(fair[-1].database, kind="fair")
         return fair, ties
 
     def candidate(self, plan: Plan, mode: str, number: int) -> tuple[str, _Candidate] | Failure:
@@ -260,7 +267,7 @@ class Builder:
                 counts[low.bit_length() - 1] += 1
                 bits ^= low
         for number, mutant in enumerate(mutants):
-            if counts[number] < ENOUGH:
+            if counts[number] < ENOUGH and (candidate.database.kind == "fair" or not has_limit(mutant.sql)):
                 result = self.box.query(mutant.sql)
                 if isinstance(result, Failure) or not candidate.expected.same(result):
                     candidate.kills |= 1 << number
@@ -303,7 +310,7 @@ class Builder:
             if isinstance(result, Failure) or not candidate.expected.same(result):
                 candidate.kills |= 1 << number
 
-    def against(self, sql: str, count: int) -> Iterator[_Candidate]:
+    def against(self, sql: str, count: int, start: int = 1000) -> Iterator[_Candidate]:
         """Fair databases made from the gold and another query together, each loaded when it is given."""
         tree = parsed(sql)
         if tree is None:
@@ -311,7 +318,7 @@ class Builder:
         plan = Plan(self.schema, [*self.profiles, profile_of(tree, self.schema)], self.suite.rules)
         given = 0
         for number in range(3 * count):
-            candidate = self.candidate(plan, CYCLE[number % len(CYCLE)], 1000 + number)
+            candidate = self.candidate(plan, CYCLE[number % len(CYCLE)], start + number)
             if not isinstance(candidate, Failure) and candidate[0] == "fair":
                 given += 1
                 yield candidate[1]
@@ -333,11 +340,15 @@ class Builder:
                 weights[i] /= 4
         return chosen
 
-    def _probes(self, plan: Plan, ties: list[Database]) -> Iterator[Database]:
-        yield from ties[:1]
+    def _nulls(self, plan: Plan) -> Database:
         image = plan.image("nulls", f"{self.suite.seed}/nulls/{self.suite.gold}")
         self.box.load(image)
-        yield Database(image, "nulls", tuple(self.box.query(r) for r in self.suite.readings))
+        return Database(image, "nulls", tuple(self.box.query(r) for r in self.suite.readings))
+
+
+def has_limit(sql: str) -> bool:
+    """Whether a query has a LIMIT somewhere."""
+    return _LIMIT.search(sql) is not None
 
 
 def _bits(number: int) -> Iterator[int]:
@@ -347,11 +358,14 @@ def _bits(number: int) -> Iterator[int]:
         number ^= low
 
 
-def attack(suite: Suite, sql: str, *, count: int = 12) -> Iterator[Database]:
-    """Fair databases made from the gold and a prediction together (SQLite text), with the gold's answers."""
+def attack(suite: Suite, sql: str, *, count: int = 16, start: int = 1000) -> Iterator[Database]:
+    """Fair databases made from the gold and a prediction together (SQLite text), with the gold's answers.
+
+    Another ``start`` gives others.
+    """
     if suite.schema is not None and suite.readings:
         builder = Builder(suite, suite.schema, count, ())
-        for candidate in builder.against(sql, count):
+        for candidate in builder.against(sql, count, start):
             yield candidate.database
 
 

@@ -170,7 +170,9 @@ def near(value: Value, kind: Kind, *, exact_case: bool = False) -> Iterator[Valu
             step = 0.5 if value == int(value) else 0.1
             yield round(value + step, 6)
             yield round(value - step, 6)
-        yield value + 7
+        yield value + 2
+        yield value - 2
+        yield value + 5
         yield value - 9
         yield -value if value else 2
         yield value * 10 if value < 10**6 else value // 10
@@ -184,10 +186,18 @@ def _near_text(value: str, exact_case: bool) -> Iterator[Value]:
         yield from moved
     yield f"{value} {_WORDS[len(value) % 20]}"
     yield f"{_WORDS[len(value) % 17]} {value}"
-    found = re.search(r"\d", value)
+    number = number_of(value)
+    if isinstance(number, int):
+        yield str(number + 1)
+        yield str(number - 1)
+        yield str(number + 2)
+    found = re.search(r"[0-9]", value)
     if found:
         at = found.start()
-        yield value[:at] + str((int(value[at]) + 1) % 10 if value[at].isascii() else 1) + value[at + 1 :]
+        yield value[:at] + str((int(value[at]) + 1) % 10) + value[at + 1 :]
+        yield value[:at] + str((int(value[at]) + 9) % 10) + value[at + 1 :]
+    if len(value) > 1 and value[0] != "%":
+        yield ("b" if value[0] in "aA" else "a" if value[0].islower() else "A") + value[1:]
     if len(value) > 3:
         yield value[:-1].rstrip()
         yield value[1:].lstrip()
