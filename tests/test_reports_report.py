@@ -144,11 +144,17 @@ def test_official_scorers_beside_the_verdict(tmp_path: Path) -> None:
         return replace(made, verdict=verdict)
 
     folder = write_run(tmp_path / "run", {"p": [Outcome.WRONG] * 5 + [Outcome.EXACT] * 3}, change=scored)
+    path = next(folder.glob("samples_*"))
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    rows[3]["official_notes"] = {"spider_exact_set_match": "distinct ignored"}
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
     text = write_report(folder).read_text("utf-8")
+    assert "**Spider exact set match** judges 1 of 8 answers otherwise." in text
     assert (
-        "of 8 answers 1 are judged otherwise; the harness accepts 0 that it rejects, and\nrejects 1" in text
+        "- The harness accepts 0 that it rejects.\n- The harness rejects 1 that it accepts: literal 1."
+        in text
     )
-    assert re.search(r"\| `3` \| p \| wrong: literal \| 1 \|.*values ignored", text)
+    assert re.search(r"\| `3` \| p \| wrong \| 1 \|.*values ignored; distinct ignored \|", text)
 
 
 def test_accuracy_by_exposure(tmp_path: Path) -> None:

@@ -83,7 +83,10 @@ def _row(sample: Judged, reference_right: bool | None, fold: bool) -> dict[str, 
             "" if sample.counted else f"{sample.gold_status} gold: {sample.gold_reason or 'flagged'}",
             *(f"{name}: {value}" for name, value in groups.items()),
             f"seen in training: {', '.join(sample.exposure)}" if sample.exposure else "",
-            *(f"{label(name)}: {value:.3g}" for name, value in sample.official.items()),
+            *(
+                f"{label(name)}: {value:.3g} {sample.official_notes.get(name, '')}"
+                for name, value in sample.official.items()
+            ),
         ],
         "apart": any(map(sample.apart, sample.official)),
         "witness": _witness(sample.witness, fold) if sample.witness else None,

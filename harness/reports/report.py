@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.records import Metric, Outcome
 from harness.scoring.metrics import share
@@ -31,6 +34,19 @@ MEANINGS = {
     Outcome.MISSING: "no SQL was given",
 }
 EXPOSURE = "Execution accuracy by exposure"
+
+
+class Apart(NamedTuple):
+    """What an official scorer judges otherwise than the harness, of ``asked`` answers.
+
+    ``accepted`` counts what the harness alone accepts by its outcome, ``rejected`` what it alone rejects by
+    cause. In ``samples`` either direction comes in turn, sound golds first.
+    """
+
+    asked: int
+    accepted: list[tuple[str, int]]
+    rejected: list[tuple[str, int]]
+    samples: list[Judged]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,23 +116,10 @@ class Section:
         return tables
 
     @property
-    def official(self) -> dict[str, tuple[int, int, list[Judged]]]:
-        """Per official metric: answers, those that the harness alone accepts, and all judged otherwise.
-
-        Among the latter either direction comes in turn, sound golds first.
-        """
-        found = {}
-        for name in sorted({name for sample in self.samples for name in sample.official}):
-            asked = [sample for sample in self.samples if name in sample.official and sample.sample == 0]
-            apart = sorted((sample for sample in asked if sample.apart(name)), key=lambda s: not s.counted)
-            place = {True: 0, False: 0}
-            turns: list[tuple[int, bool, Judged]] = []
-            for sample in apart:
-                place[sample.execution_match] += 1
-                turns.append((place[sample.execution_match], sample.execution_match, sample))
-            turns.sort(key=lambda turn: turn[:2])
-            found[name] = (len(asked), place[True], [sample for _, _, sample in turns])
-        return found
+    def official(self) -> dict[str, Apart]:
+        """Where harness and scorer part, by official metric."""
+        names = sorted({name for sample in self.samples for name in sample.official})
+        return {name: _apart(name, self.samples) for name in names}
 
 
 def write_report(folder: Path) -> Path:
@@ -155,6 +158,20 @@ def sections(results: Results, folder: Path) -> list[Section]:
             )
         )
     return made
+
+
+def _apart(name: str, samples: Sequence[Judged]) -> Apart:
+    asked = [sample for sample in samples if name in sample.official and sample.sample == 0]
+    apart = sorted((sample for sample in asked if sample.apart(name)), key=lambda sample: not sample.counted)
+    accepted = [sample for sample in apart if sample.execution_match]
+    rejected = [sample for sample in apart if not sample.execution_match]
+    turns = [sample for pair in zip_longest(rejected, accepted) for sample in pair if sample is not None]
+    return Apart(
+        len(asked),
+        Counter(sample.outcome.value for sample in accepted).most_common(),
+        Counter(sample.cause or sample.outcome.value for sample in rejected).most_common(),
+        turns,
+    )
 
 
 def _comparisons(side: BenchmarkResult, samples: Sequence[Judged]) -> list[Comparison]:

@@ -135,6 +135,7 @@ class Judged:
     suite_strength: float | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     official: Mapping[str, float] = field(default_factory=dict)
+    official_notes: Mapping[str, str] = field(default_factory=dict)
     witness: Counterexample | None = None
 
     @property
