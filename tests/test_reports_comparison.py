@@ -44,7 +44,7 @@ def test_base_and_adapter_of_one_run(tmp_path: Path) -> None:
 
 def test_several_adapters_have_to_be_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", {name: outcomes(8, 0.5, 1) for name in ("base", "x", "y")})
-    with pytest.raises(UsageError, match="name one of: x, y"):
+    with pytest.raises(UsageError, match="name one with --pair-b: x, y"):
         compare(run)
     with pytest.raises(UsageError, match="no pair 'z'"):
         compare(run, pair_b="z")
@@ -55,6 +55,9 @@ def test_the_other_runs_pair_of_the_same_name(tmp_path: Path) -> None:
     a = write_run(tmp_path / "a", {name: outcomes(8, 0.5, 1) for name in ("base", "x", "y")})
     b = write_run(tmp_path / "b", {"base": outcomes(8, 0.5, 1), "y": outcomes(8, 0.5, 2)})
     assert compare(a, b).name_a == "y (a)"
+    assert compare(b, a, pair_a="y").name_b == "y (a)"
+    with pytest.raises(UsageError, match="--pair-b: base, x, y"):
+        compare(b, a)
 
 
 def test_other_data_is_refused(tmp_path: Path) -> None:

@@ -82,6 +82,14 @@ def test_an_adapter_may_bear_another_name(tmp_path: Path, baseline: Path) -> Non
     assert "starter-v2 (the baseline's starter)" in gate.lines[0]
 
 
+def test_an_adapter_of_several_may_not_go_missing(tmp_path: Path) -> None:
+    old = write_run(tmp_path / "a", {"base": [WRONG] * 20, "x": [RIGHT] * 20, "y": [WRONG] * 20})
+    new = write_run(tmp_path / "b", {"base": [WRONG] * 20, "x": [RIGHT] * 20})
+    with pytest.raises(UsageError, match="no pair 'y' on starter"):
+        check(new, old)
+    assert [found.pair for found in check(new, old, pair="x").findings] == ["x"]
+
+
 def test_other_metrics_and_pairs(tmp_path: Path, baseline: Path) -> None:
     gate = check(after(tmp_path, 20), baseline, metrics=("execution_accuracy", "exact_match", "valid_sql"))
     assert [(found.metric, found.regression) for found in gate.findings] == [

@@ -102,8 +102,12 @@ def compare(
         )
     if run_b is None and pair_a is None:
         pair_a = side_a.reference
-    after = Entry(b, side_b, choose(side_b, pair_b, without=pair_a if run_b is None else None))
-    before = Entry(a, side_a, choose(side_a, pair_a, wish=after.pair.pair))
+    one_run = run_b is None
+    chosen = choose(
+        side_b, pair_b, "--pair-b", wish=None if one_run else pair_a, without=pair_a if one_run else None
+    )
+    after = Entry(b, side_b, chosen)
+    before = Entry(a, side_a, choose(side_a, pair_a, "--pair-a", wish=chosen.pair))
     names = before.pair.pair, after.pair.pair
     if names[0] == names[1]:
         names = f"{names[0]} ({a.path.parent.name})", f"{names[1]} ({b.path.parent.name})"
@@ -147,9 +151,17 @@ def compare_samples(
 
 
 def choose(
-    side: BenchmarkResult, name: str | None, *, wish: str | None = None, without: str | None = None
+    side: BenchmarkResult,
+    name: str | None,
+    option: str,
+    *,
+    wish: str | None = None,
+    without: str | None = None,
 ) -> PairResult:
-    """The pair called ``name``, else the one called ``wish``, else the only one under test."""
+    """The pair called ``name``, else the one called ``wish``, else the only one under test.
+
+    UsageError, with the ``option`` that names a pair, where that leaves none or several.
+    """
     pairs = {pair.pair: pair for pair in side.pairs if pair.pair != without}
     if name is not None and name not in pairs:
         raise UsageError(f"there is no pair {name!r} on {side.name}", f"there are: {', '.join(pairs)}")
@@ -158,7 +170,9 @@ def choose(
             return pairs[wanted]
     subjects = [pair for pair in side.subjects if pair.pair in pairs] or list(pairs.values())
     if len(subjects) != 1:
-        raise UsageError(f"there are several pairs on {side.name}", f"name one of: {', '.join(pairs)}")
+        raise UsageError(
+            f"there are several pairs on {side.name}", f"name one with {option}: {', '.join(pairs)}"
+        )
     return subjects[0]
 
 

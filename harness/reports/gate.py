@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from harness.errors import DataError, RunError, UsageError
 
 from .comparison import choose
-from .results import BenchmarkResult, Entry, read_results
+from .results import BenchmarkResult, Entry, PairResult, read_results
 from .statistics import mcnemar, paired_difference, unpaired_difference, unpaired_drop
 from .wording import label, p_value, percent, points, span, write
 
@@ -103,8 +103,7 @@ def check(
     for before in old.benchmarks:
         after = new.benchmark(before.name)
         _same_conditions(before, after, baseline)
-        for known in [known for known in before.pairs if known.pair == pair] or before.subjects:
-            chosen = choose(after, pair, wish=known.pair)
+        for known, chosen in _matched(before, after, pair):
             for metric in metrics:
                 found = _find(Entry(new, after, chosen), Entry(old, before, known), metric, tolerance, alpha)
                 findings.append(found)
@@ -130,6 +129,19 @@ def write_baseline(run: Path, target: Path) -> Path:
         }
     kept = {key: whole[key] for key in _KEPT if key in whole}
     return write(target, json.dumps({**kept, "marks": marks}, indent=1, ensure_ascii=False) + "\n")
+
+
+def _matched(
+    old: BenchmarkResult, new: BenchmarkResult, pair: str | None
+) -> list[tuple[PairResult, PairResult]]:
+    """Which pair of the baseline is held against which of the run."""
+    if pair is not None:
+        chosen = choose(new, pair, "--pair")
+        return [(choose(old, None, "--pair", wish=pair), chosen)]
+    if len(old.subjects) == 1:
+        known = old.subjects[0]
+        return [(known, choose(new, None, "--pair", wish=known.pair))]
+    return [(known, choose(new, known.pair, "--pair")) for known in old.subjects]
 
 
 def _marks(entry: Entry) -> dict[str, dict[str, str]] | None:
