@@ -89,7 +89,7 @@ def find_origins(path: Path | None) -> Origins:
     download; without it Spider's rows have no known origin (and go to training).
     """
     beside = [] if path is None else [path if path.is_dir() else path.parent]
-    cached = cache_folder("benchmarks", "create-context") / "origins.csv.gz"
+    cached = cache_folder("origins.csv.gz")
     named = [folder / name for folder in beside for name in ("origins.csv.gz", "origins.csv")]
     found = next((file for file in [*named, cached] if file.exists()), None)
     if found is None:

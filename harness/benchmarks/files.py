@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.benchmarks.forms import form
 from harness.errors import DataError
 from harness.records import Example
 
@@ -104,7 +105,7 @@ def _csv(path: Path) -> Iterator[Row]:
             yield Row(f"line {line + 1}", {key: value for key, value in values.items() if value != ""})
             line = reader.line_num
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: not CSV ({error})", "mend that line") from None
+        raise DataError(f"{path}, line {line + 1}: not CSV ({error})", "mend that line") from None
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -128,7 +129,7 @@ def to_examples(path: Path, rows: Iterable[Row], context_field: str = "context")
     seen: dict[str, str] = {}
     for number, (where, values) in enumerate(rows):
         gold = "answer" if "answer" in values else "gold"
-        taken = {"id", "question", context_field, gold, "db_id", "evidence", "kind", "database"}
+        taken = {"id", "question", "context", context_field, gold, "db_id", "evidence", "kind", "database"}
         question, context, answer = (
             _text(path, where, values, field, name)
             for field, name in (("question", "question"), (context_field, context_field), (gold, "answer"))
@@ -148,7 +149,7 @@ def to_examples(path: Path, rows: Iterable[Row], context_field: str = "context")
             db_id=_optional(values.get("db_id")),
             database=(path.parent / str(database)).resolve() if database else None,
             evidence=_optional(values.get("evidence")),
-            kind=_optional(values.get("kind")),
+            kind=_optional(values.get("kind")) or form(answer),
             meta={key: value for key, value in values.items() if key not in taken and _is_short(value)},
         )
 

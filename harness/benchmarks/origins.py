@@ -21,7 +21,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -117,26 +117,27 @@ def build(questions: Iterable[Question], path: Path) -> None:
     """Write the index of these questions; the file appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with gzip.GzipFile(part, "wb", mtime=0) as packed, io.TextIOWrapper(packed, "utf-8", newline="") as text:
+            csv.writer(text, lineterminator="\n").writerows(_lines(questions))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _lines(questions: Iterable[Question]) -> Iterator[tuple[str, ...]]:
+    yield ("key", "table_id", "header", "columns")
     described: set[str] = set()
-    with gzip.GzipFile(part, "wb", mtime=0) as packed, io.TextIOWrapper(packed, "utf-8", newline="") as text:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["key", "table_id", "header", "columns"])
-        for question in questions:
-            asked = forms.words(question.question)
-            header = header_hash(question.header)
+    for question in questions:
+        asked, header, columns = forms.words(question.question), header_hash(question.header), ""
+        if question.table_id not in described:
+            described.add(question.table_id)
+            named = zip(map(column_name, question.header), question.types, strict=True)
+            columns = json.dumps(list(named), ensure_ascii=False)
+        spellings = {tuple(used_names(question.used, spell)) for spell in (column_name, _loose_name)}
+        for used in (*sorted(spellings), ("*",)):
+            yield (key(asked, used), question.table_id, header, columns)
             columns = ""
-            if question.table_id not in described:
-                described.add(question.table_id)
-                named = [
-                    (column_name(name), kind)
-                    for name, kind in zip(question.header, question.types, strict=True)
-                ]
-                columns = json.dumps(named, ensure_ascii=False)
-            spellings = {tuple(used_names(question.used, spell)) for spell in (column_name, _loose_name)}
-            for used in (*sorted(spellings), ("*",)):
-                writer.writerow([key(asked, used), question.table_id, header, columns])
-                columns = ""
-    part.replace(path)
 
 
 def used_names(used: Iterable[str], spell: Callable[[str], str]) -> list[str]:

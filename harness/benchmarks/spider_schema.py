@@ -39,6 +39,8 @@ class SpiderSchema:
         """CREATE statements with keys, joined by "; "; names are quoted where SQLite needs it."""
         statements = []
         for table, columns in self.tables.items():
+            if table.startswith("sqlite_"):  # SQLite's own, listed by Spider where a key counts up
+                continue
             parts = [f"{quote(column.name)} {_TYPES.get(column.type, 'TEXT')}" for column in columns]
             if keys := self.primary.get(table):
                 parts.append(f"PRIMARY KEY ({', '.join(map(quote, keys))})")

@@ -1,0 +1,491 @@
+"""sql-create-context: origins, groups, what goes to training, what is dropped, the full variant, the hub."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import benchmark_data
+import pytest
+
+from harness.benchmarks import (
+    apply_rule,
+    audit,
+    create_context,
+    declared,
+    describe,
+    expose,
+    forms,
+    get_spec,
+    listing_row,
+    load_benchmark,
+    origins,
+    splits,
+    wikisql,
+)
+from harness.benchmarks.spec import BenchmarkSpec
+from harness.errors import BenchmarkError, DataError
+
+CASES = Path(__file__).parent / "cases"
+
+
+@pytest.mark.parametrize("case", (CASES / "benchmark_forms.jsonl").read_text().splitlines())
+def test_forms_and_skeletons(case: str) -> None:
+    wanted = json.loads(case)
+    assert forms.form(wanted["sql"]) == wanted["form"]
+    assert forms.skeleton(wanted["sql"]) == wanted["skeleton"]
+
+
+def test_tables_of_a_context() -> None:
+    context = (
+        'CREATE TABLE "my t" ("1st leg" VARCHAR, order INTEGER, n DECIMAL(10, 2) DEFAULT (1 + 2), '
+        "PRIMARY KEY (order), FOREIGN KEY (n) REFERENCES u (n)); CREATE TABLE u (n INT);CREATE TABLE u (n I)"
+    )
+    first, second = forms.tables(context)
+    assert first.name == '"my t"'
+    assert first.columns == (('"1st leg"', "VARCHAR"), ("order", "INTEGER"), ("n", "DECIMAL"))
+    assert second == forms.Table("u", (("n", "INT"),))
+
+
+def test_literals_are_masked_longest_first() -> None:
+    gold = 'SELECT a FROM t WHERE b = "New York" AND c = "york" AND d > 20.5'
+    assert forms.masked("Is New York or York above 20.5 in 1999?", gold) == "is _ or _ above _ in _"
+
+
+def test_seed_rows_are_those_of_the_recipe() -> None:
+    from datasets import Dataset
+
+    shuffled = Dataset.from_dict({"row": list(range(78577))}).shuffle(seed=42).select(range(1000))
+    assert splits.seed_rows(78577) == list(shuffled["row"])
+    assert len(splits.seed_rows(500)) == 500
+
+
+# The whole way on a set of 3,200 rows, made from a WikiSQL release of 1,600 tables.
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tables, questions = benchmark_data.many_tables()
+    folder = tmp_path_factory.mktemp("release")
+    third = len(questions) // 3
+    parts = {"train": questions[:third], "dev": questions[third : 2 * third], "test": questions[2 * third :]}
+    return benchmark_data.wikisql(folder, parts, tables)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Path:
+    """The set as its author makes it: only used columns, tables renamed, types guessed."""
+    rows = []
+    for split in wikisql.SPLITS:
+        for number, entry in enumerate(wikisql.entries(get_spec("wikisql"), release, split)):
+            names = [origins.column_name(header) for header in entry.table.header]
+            (column, _, value) = entry.sketch["conds"][0]
+            selected, compared = names[entry.sketch["sel"]], names[column]
+            table = f"table_name_{number % 100}"
+            columns = ", ".join(f"{name} VARCHAR" for name in dict.fromkeys((selected, compared)))
+            rows.append(
+                {
+                    "question": entry.question,
+                    "context": f"CREATE TABLE {table} ({columns})",
+                    "answer": f'SELECT {selected} FROM {table} WHERE {compared} = "{value}"',
+                }
+            )
+    path = tmp_path_factory.mktemp("published") / "sql_create_context_v4.json"
+    path.write_text(json.dumps(rows))
+    index = path.with_name("origins.csv.gz")
+    origins.build(wikisql.questions(_wikisql_at(release)), index)
+    return path
+
+
+def _wikisql_at(release: Path) -> BenchmarkSpec:
+    spec = get_spec("wikisql")
+    return spec.model_copy(update={"source": spec.source.model_copy(update={"folder": release})})
+
+
+@pytest.fixture(scope="module")
+def dealt(published: Path) -> create_context.Dealt:
+    return create_context.deal(get_spec("create-context"), published)
+
+
+def _tables(dealt: create_context.Dealt, side: splits.Side, field: int) -> set[str]:
+    return {origin[field] for row in dealt.split.rows(side) for origin in dealt.records[row].origins}
+
+
+def test_every_origin_is_found_by_the_index(dealt: create_context.Dealt) -> None:
+    assert len(dealt.records) == 3200
+    assert dealt.split.counts["unknown origin"] == 0
+    for record in dealt.records:
+        value = re.search(r'"v(\d+)x\d+"', record.gold)
+        assert value is not None
+        assert [origin.origin for origin in record.origins] == [f"2-{int(value[1]) + 1}-1"]
+
+
+def test_groups_join_tables_of_one_header(dealt: create_context.Dealt) -> None:
+    assert dealt.split.counts["groups"] == 800
+    assert dealt.split.counts["largest group"] == 4
+
+
+def test_no_table_and_no_header_stands_on_both_sides(dealt: create_context.Dealt) -> None:
+    for field in (0, 1):
+        held = _tables(dealt, "test", field) | _tables(dealt, "validation", field)
+        assert held
+        assert held.isdisjoint(_tables(dealt, "train", field))
+        assert _tables(dealt, "test", field).isdisjoint(_tables(dealt, "validation", field))
+
+
+def test_groups_with_a_seed_row_are_training(dealt: create_context.Dealt) -> None:
+    seeds = splits.seed_rows(3200)
+    assert {dealt.split.sides[row] for row in seeds} == {"train"}
+    groups = {number for row in seeds for number in dealt.split.groups[row]}
+    assert all(
+        dealt.split.sides[row] == "train" for row, own in enumerate(dealt.split.groups) if groups & set(own)
+    )
+
+
+def test_the_split_is_this_one_on_every_machine(dealt: create_context.Dealt) -> None:
+    digest = sha256(",".join(dealt.split.sides).encode()).hexdigest()
+    assert digest[:16] == "86d9f5aa0db4ceab"
+    assert Counter(dealt.split.sides)["test"] > 20
+
+
+def _record(number: int, question: str, used: str, origin: str | None, gold: str = "") -> splits.Record:
+    found = (origins.Origin(origin, f"header of {origin}"),) if origin else ()
+    return splits.Record(str(number), question, "", gold, (), frozenset(used.split()), found)
+
+
+@pytest.fixture
+def sides(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Splits records with no seed rows, groups dealt by the side in their name."""
+    monkeypatch.setattr(splits, "seed_rows", lambda total: [])
+    monkeypatch.setattr(splits, "_deal", lambda name: name.split("-")[0])
+
+    def deal(records: Sequence[splits.Record]) -> tuple[str, ...]:
+        return splits.split(records).sides
+
+    return deal
+
+
+def test_unknown_and_large_go_to_training(sides: Any) -> None:
+    large = [_record(number, f"large {number}x", f"l{number}", "test-1") for number in range(101)]
+    small = [_record(number, f"small {number}x", f"s{number}", "test-2") for number in range(100)]
+    given = sides([*large, *small, _record(0, "unknown", "u", None)])
+    assert set(given[:101]) == {"train"}
+    assert set(given[101:201]) == {"test"}
+    assert given[201] == "train"
+
+
+def test_a_row_between_sides_is_dropped_and_within_one_is_not(sides: Any) -> None:
+    two = splits.Record(
+        "0", "x", "", "", (), frozenset(), (origins.Origin("test-1", "a"), origins.Origin("train-1", "b"))
+    )
+    same = two._replace(question="y", origins=(origins.Origin("test-1", "a"), origins.Origin("test-2", "c")))
+    first = _record(1, "z", "z", "test-1")
+    assert sides([two, same, first]) == ("dropped", "test", "test")
+
+
+def test_questions_that_training_has_seen_are_dropped(sides: Any) -> None:
+    records = [
+        _record(0, "Who won in 1999?", "winner year", "train-1", "SELECT winner FROM t WHERE year = 1999"),
+        _record(1, "who won in 1999", "other", "test-1"),
+        _record(2, "Who won in 2004?", "year winner", "test-2", "SELECT winner FROM t WHERE year = 2004"),
+        _record(3, "Who won in 2005?", "winner date", "test-3", "SELECT winner FROM t WHERE date = 2005"),
+        _record(4, "Which one?", "a", "validation-1"),
+        _record(5, "which ONE", "b", "test-4"),
+        _record(6, "Who lost?", "c", "test-5"),
+        _record(7, "Who lost?", "c", "test-5"),
+    ]
+    assert sides(records) == ("train", "dropped", "dropped", "test", "validation", "dropped", "test", "test")
+
+
+def test_a_sample_keeps_the_shares_of_forms_and_does_not_depend_on_order() -> None:
+    golds = ["SELECT a FROM t"] * 60 + ["SELECT a FROM t WHERE b = 1"] * 30 + ["SELECT COUNT(a) FROM t"] * 10
+    records = [_record(number, f"q{number}", "", None, gold) for number, gold in enumerate(golds)]
+    rows = splits.stratified(range(100), records, 20)
+    assert Counter(forms.form(golds[row]) for row in rows) == {"projection": 12, "filter": 6, "aggregate": 2}
+    backwards = splits.stratified(range(100), records[::-1], 20)
+    assert sorted(records[::-1][row].id for row in backwards) == sorted(records[row].id for row in rows)
+
+
+def test_small_is_a_sample_of_the_whole(published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = load_benchmark("create-context", data=published)
+    assert whole.about["size"] == str(len(whole.examples))
+    spec = get_spec("create-context-small")
+    fewer = spec.model_copy(update={"source": spec.source.model_copy(update={"sample": 7})})
+    monkeypatch.setattr("harness.benchmarks.load.get_spec", lambda name: fewer)
+    small = load_benchmark("create-context-small", data=published)
+    assert len(small.examples) == 7
+    assert {example.id for example in small.examples} < {example.id for example in whole.examples}
+    assert small.about["sample"].startswith("7 of ")
+
+
+def test_the_full_variant_gives_the_whole_header_and_takes_nothing_from_the_gold(published: Path) -> None:
+    plain = load_benchmark("create-context", data=published)
+    full = load_benchmark("create-context-full", data=published)
+    again = load_benchmark("create-context-full", data=published, seed=1)
+    assert [example.id for example in full.examples] == [example.id for example in plain.examples]
+    assert full.data_hash != again.data_hash
+    firsts = 0
+    for one, other in zip(plain.examples, full.examples, strict=True):
+        (table,) = forms.tables(other.context)
+        assert table.name == "data"
+        assert len(table.columns) == 5
+        assert forms.columns(forms.tables(one.context)) < forms.columns([table])
+        assert other.gold == re.sub(r"table_name_\d+", "data", one.gold)
+        types = {forms.bare(name): kind for name, kind in table.columns}
+        assert types["year"] == "INTEGER"
+        assert types["1st"] == "VARCHAR"
+        firsts += table.columns[0][0] == one.gold.split()[1]
+    assert firsts < len(full.examples) / 2
+    assert "SELECT" in apply_rule(full.examples[0])
+
+
+def test_without_the_release_full_headers_come_from_the_rows(tmp_path: Path, published: Path) -> None:
+    path = tmp_path / "set.json"
+    path.write_bytes(published.read_bytes())
+    lines = _unzip(published.with_name("origins.csv.gz")).splitlines()
+    (tmp_path / "origins.csv").write_text("\n".join(",".join(line.split(",", 3)[:3]) for line in lines))
+    full = load_benchmark("create-context-full", data=path)
+    plain = load_benchmark("create-context", data=path)
+    assert [example.id for example in plain.examples] == [
+        example.id for example in load_benchmark("create-context", data=published).examples
+    ]
+    kinds = {
+        kind
+        for example in full.examples
+        for table in forms.tables(example.context)
+        for _, kind in table.columns
+    }
+    assert kinds == {"VARCHAR"}
+    assert {len(forms.tables(example.context)[0].columns) for example in full.examples} == {3}
+
+
+def _unzip(path: Path) -> str:
+    import gzip
+
+    return gzip.decompress(path.read_bytes()).decode()
+
+
+def test_exposure_says_what_a_training_file_has_seen(tmp_path: Path, published: Path) -> None:
+    benchmark = load_benchmark("create-context", data=published)
+    first, second = benchmark.examples[0], benchmark.examples[1]
+    row = {"question": first.question, "context": first.context, "answer": first.gold}
+    other = {"question": "Why?", "context": "CREATE TABLE z (q INT)", "answer": "SELECT q FROM z ORDER BY q"}
+    path = benchmark_data.write_lines(tmp_path / "train.jsonl", [row, other])
+    exposed = expose(benchmark, str(path))
+    assert exposed.examples[0].meta["exposure"] == ["table", "header", "question", "skeleton"]
+    assert exposed.examples[0].meta["origin"] == first.meta["origin"]
+    assert "skeleton" in exposed.examples[1].meta["exposure"]
+    assert ("table" in exposed.examples[1].meta["exposure"]) == (
+        second.meta["origin"] == first.meta["origin"]
+    )
+    assert exposed.data_hash == benchmark.data_hash
+    found = audit("create-context", data=published, against=path)
+    assert found.train == 2
+    assert 0 < found.overlaps["table"].questions < found.test
+    assert f"{first.id}: {first.question}" in found.overlaps["question"].shown
+
+
+def test_exposure_by_name_and_declaration(tmp_path: Path, published: Path) -> None:
+    benchmark = load_benchmark("create-context", data=published)
+    for training in ("create-context:train", "create-context:seed"):
+        exposed = expose(benchmark, training)
+        assert all("table" not in example.meta["exposure"] for example in exposed.examples)
+    assert all("table" in e.meta["exposure"] for e in expose(benchmark, "create-context:test").examples)
+    assert declared(tmp_path) is None
+    (tmp_path / "training.json").write_text('{"data": "starter:train"}')
+    assert declared(tmp_path) == "starter:train"
+    (tmp_path / "rows.jsonl").write_text("")
+    (tmp_path / "training.json").write_text('{"data": "rows.jsonl"}')
+    assert declared(tmp_path) == str(tmp_path / "rows.jsonl")
+    (tmp_path / "training.json").write_text("[]")
+    with pytest.raises(BenchmarkError, match=r"training\.json: no 'data'"):
+        declared(tmp_path)
+    with pytest.raises(DataError, match="no such training file"):
+        expose(benchmark, "gone.jsonl")
+
+
+def test_the_audit_finds_nothing_here_and_much_elsewhere(published: Path) -> None:
+    found = audit("create-context", data=published)
+    assert found.overlaps["table"].questions == 0
+    assert found.overlaps["header"].questions == 0
+    assert found.beside["this one, by origin and full header"] == 0
+    assert found.beside["random rows"] > 0.85
+    assert (
+        found.split["all"]
+        == 3200
+        == sum(found.split[side] for side in ("train", "validation", "test", "dropped"))
+    )
+    page = found.to_markdown()
+    assert "| the table or database | 0 | 0.0% |" in page
+    json.dumps(found.to_json())
+
+
+def test_the_audit_of_a_benchmark_with_its_own_split() -> None:
+    found = audit("starter")
+    assert found.overlaps["table"].questions == 0
+    assert found.overlaps["header"].questions == 0
+    assert found.overlaps["question"].questions == 0
+    assert not found.split
+
+
+def test_description(published: Path) -> None:
+    told = describe("create-context", data=published)
+    assert told.facts["rows"] == "3,200"
+    assert list(told.splits) == ["train", "validation", "test"]
+    assert told.splits["test"].forms == {"filter": told.splits["test"].questions}
+    assert json.loads(json.dumps(told.to_json()))["splits"]["test"]["tables"] == 1.0
+
+
+# Forms in which the set may come
+
+
+def test_a_saved_data_set_and_a_folder_of_files(tmp_path: Path, published: Path) -> None:
+    from datasets import Dataset, DatasetDict
+
+    rows = json.loads(published.read_text())
+    index = published.with_name("origins.csv.gz").read_bytes()
+    wanted = load_benchmark("create-context", data=published).data_hash
+    Dataset.from_list(rows).save_to_disk(str(tmp_path / "saved"))
+    DatasetDict({"train": Dataset.from_list(rows)}).save_to_disk(str(tmp_path / "dict"))
+    benchmark_data.write_lines(tmp_path / "folder" / "a.jsonl", rows[:1000])
+    benchmark_data.write_lines(tmp_path / "folder" / "b.jsonl", rows[1000:])
+    for name in ("saved", "dict", "folder"):
+        (tmp_path / name / "origins.csv.gz").write_bytes(index)
+        assert load_benchmark("create-context", data=tmp_path / name).data_hash == wanted
+
+
+HUB = """
+import sys
+from huggingface_hub import constants
+from harness.benchmarks import get_spec, listing_row, load_benchmark
+print(listing_row(get_spec("create-context")).here)
+spec = get_spec("create-context")
+pinned = spec.model_copy(update={"source": spec.source.model_copy(update={"sha256": sys.argv[1]})})
+import harness.benchmarks.load as load
+load.get_spec = lambda name: pinned
+benchmark = load_benchmark("create-context")
+print(benchmark.data_hash)
+print(benchmark.about["revision"])
+"""
+
+
+def test_the_hub_path_on_a_local_copy_and_the_index_built_on_first_use(
+    tmp_path: Path, published: Path, release: Path
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    store = tmp_path / "hub" / "datasets--b-mc2--sql-create-context"
+    (store / "refs").mkdir(parents=True)
+    (store / "refs" / "main").write_text(commit)
+    (store / "snapshots" / commit).mkdir(parents=True)
+    file = store / "snapshots" / commit / "sql_create_context_v4.json"
+    file.write_bytes(published.read_bytes())
+    (tmp_path / "sql-harness" / "benchmarks").mkdir(parents=True)
+    (tmp_path / "sql-harness" / "benchmarks" / "wikisql").symlink_to(release)
+    environment = {
+        "HF_HUB_CACHE": str(tmp_path / "hub"),
+        "HF_HUB_OFFLINE": "1",
+        "XDG_CACHE_HOME": str(tmp_path),
+    }
+
+    def start(pin: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", HUB, pin]
+        root = Path(__file__).parents[1]
+        return subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False)
+
+    done = start(sha256(file.read_bytes()).hexdigest())
+    assert done.stderr == ""
+    wanted = load_benchmark("create-context", data=published).data_hash
+    assert done.stdout.split("\n")[:3] == ["here", wanted, f"commit {commit}"]
+    assert (tmp_path / "sql-harness" / "origins.csv.gz").exists()
+    changed = start("0" * 64)
+    assert "sql_create_context_v4.json has changed on the hub" in changed.stderr
+
+
+ROW = '{"id": 1, "question": "q", "context": "c", "answer": "a"}'
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('[{"question": "q", "context": "CREATE TABLE t (a INT)"}]', "item 1: no 'answer'"),
+        (f"[{ROW}, {ROW}]", "item 2: id '1' occurs twice"),
+        ("[]", "no rows"),
+    ],
+)
+def test_malformed_sets(tmp_path: Path, content: str, said: str) -> None:
+    (tmp_path / "set.json").write_text(content)
+    (tmp_path / "origins.csv").write_text("key,table_id,header\n")
+    with pytest.raises(DataError) as error:
+        load_benchmark("create-context", data=tmp_path / "set.json")
+    assert said in str(error.value)
+
+
+def test_a_malformed_index_names_its_line(tmp_path: Path) -> None:
+    (tmp_path / "set.json").write_text('[{"question": "q", "context": "c", "answer": "a"}]')
+    for content, said in (
+        ("a,b\n", "line 1: no header"),
+        ("key,table_id,header\nx,y\n", "line 2: not three or four"),
+    ):
+        (tmp_path / "origins.csv").write_text(content)
+        with pytest.raises(DataError, match=said):
+            load_benchmark("create-context", data=tmp_path / "set.json")
+
+
+def test_without_any_index_the_remedy_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("harness.benchmarks.sources.fetch", _no_hub)
+    (tmp_path / "set.json").write_text('[{"question": "q", "context": "c", "answer": "a"}]')
+    with pytest.raises(
+        BenchmarkError, match=r"cannot be split without the WikiSQL release .*origins\.csv\.gz beside"
+    ):
+        load_benchmark("create-context", data=tmp_path / "set.json")
+    assert listing_row(get_spec("create-context")).here == "fetched from the hub on first use"
+    with pytest.raises(BenchmarkError, match="no such file or folder"):
+        load_benchmark("create-context", data=tmp_path / "gone")
+
+
+def _no_hub(spec: BenchmarkSpec, file: str, sha256: str | None = None) -> tuple[Path, str]:
+    from harness.benchmarks.sources import absent
+
+    raise absent(spec, "offline")
+
+
+# The real rows, where they are
+
+
+@pytest.mark.slow
+def test_the_shared_rows_are_really_held_out(shared_data: Path) -> None:
+    dealt = create_context.deal(get_spec("create-context"), shared_data / "create-context")
+    assert len(dealt.records) == 61628
+    counts = dealt.split.counts
+    assert counts["unknown origin"] == 0
+    assert 0.77 < counts["eligible"] / 61628 < 0.80
+    assert counts["largest group"] / 61628 < 0.0072
+    for field in (0, 1):
+        held = _tables(dealt, "test", field)
+        assert held.isdisjoint(_tables(dealt, "train", field) | _tables(dealt, "validation", field))
+    assert all(dealt.split.sides[row] == "train" for row in splits.seed_rows(61628))
+    assert len(dealt.split.rows("test")) > 6000
+
+
+@pytest.mark.slow
+def test_the_index_agrees_with_the_rows_own_tables(shared_data: Path) -> None:
+    benchmark = load_benchmark(
+        "create-context", data=shared_data / "create-context" / "wikisql-dev.jsonl.gz", split="train"
+    )
+    assert len(benchmark.examples) > 5000
+    from harness.benchmarks.files import read_rows
+
+    own = {
+        row.values["id"]: row.values["table_id"]
+        for row in read_rows(shared_data / "create-context" / "wikisql-dev.jsonl.gz")
+    }
+    wrong = [e.id for e in benchmark.examples if e.meta["origin"] != own[e.id]]
+    assert len(wrong) < 0.005 * len(benchmark.examples)

@@ -1,0 +1,191 @@
+"""Prediction files of six forms, joined to a benchmark: nothing is shifted, truncated or passed over."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import benchmark_data
+import pytest
+
+from harness.benchmarks import load_benchmark, load_file
+from harness.errors import DataError
+from harness.records import Benchmark, Example
+from harness.runs.predictions import read_predictions
+
+SQLS = ["SELECT 1", "SELECT 2", "SELECT 3"]
+
+
+@pytest.fixture
+def three() -> Benchmark:
+    examples = tuple(
+        Example(id=name, question="q", context="CREATE TABLE t (a INT)", gold="SELECT a FROM t", db_id=db_id)
+        for name, db_id in (("x", "cars"), ("y", "pets"), ("z", "pets"))
+    )
+    return Benchmark(name="three", split="test", examples=examples)
+
+
+def _write(tmp_path: Path, text: str, name: str = "p.jsonl") -> Path:
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _lines(*rows: object) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _lm_eval(number: int, text: str, **more: object) -> dict[str, object]:
+    return {
+        "doc": {},
+        "doc_id": number,
+        "resps": [[text]],
+        "filtered_resps": [text],
+        "filter": "none",
+        **more,
+    }
+
+
+FORMS_FILE = Path(__file__).parent / "cases" / "predictions.jsonl"
+FORMS = [json.loads(line) for line in FORMS_FILE.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("case", FORMS, ids=[case["case"] for case in FORMS])
+def test_every_form_joins(tmp_path: Path, three: Benchmark, case: dict[str, str]) -> None:
+    read = read_predictions(_write(tmp_path, case["text"]), three)
+    assert (read.form, read.joined, read.pair) == (case["form"], case["joined"], "p")
+    assert [prediction.id for prediction in read.predictions] == ["x", "y", "z"]
+    assert [prediction.sql for prediction in read.predictions] == SQLS
+    assert read.notes() == []
+
+
+def test_gzipped_files_and_a_name_of_ones_own(tmp_path: Path, three: Benchmark) -> None:
+    path = tmp_path / "a.txt.gz"
+    path.write_bytes(gzip.compress("\n".join(SQLS).encode()))
+    assert read_predictions(path, three).pair == "a"
+    read = read_predictions(path, three, pair="mine")
+    assert {prediction.pair for prediction in read.predictions} == {"mine"}
+
+
+def test_missing_duplicate_and_extra_are_reported(tmp_path: Path, three: Benchmark) -> None:
+    rows = [{"id": "y", "sql": "SELECT 1"}, {"id": "q", "sql": "SELECT 0"}, {"id": "y", "sql": "SELECT 2"}]
+    read = read_predictions(_write(tmp_path, _lines(*rows)), three)
+    assert [prediction.sql for prediction in read.predictions] == [None, "SELECT 1", None]
+    assert (read.missing, read.duplicates, read.extra) == (("x", "z"), ("y",), ("q",))
+    assert read.notes() == [
+        "p.jsonl: 2 without a prediction, counted as wrong: x, z",
+        "p.jsonl: 1 predicted more than once, the first counts: y",
+        "p.jsonl: 1 in the file but not in the benchmark, left out: q",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sqls", "missing", "extra"),
+    [
+        ("SELECT 1\n", ["SELECT 1", None, None], ("y", "z"), ()),
+        ("SELECT 1\n\nSELECT 3\n", ["SELECT 1", None, "SELECT 3"], ("y",), ()),
+        ("a\nb\nc\nd\ne\n", ["a", "b", "c"], (), ("line 4", "line 5")),
+        ("\n\nc\n", [None, None, "c"], ("x", "y"), ()),
+        ("a\nb\n\n", ["a", "b", None], ("z",), ()),
+    ],
+)
+def test_lines_keep_their_places(
+    tmp_path: Path, three: Benchmark, text: str, sqls: list[str | None], missing: object, extra: object
+) -> None:
+    read = read_predictions(_write(tmp_path, text, "p.txt"), three)
+    assert [prediction.sql for prediction in read.predictions] == sqls
+    assert (read.missing, read.extra) == (missing, extra)
+
+
+def test_sql_wins_over_completion_and_a_null_is_missing(tmp_path: Path, three: Benchmark) -> None:
+    rows = [
+        {"id": "x", "sql": "SELECT 1", "completion": "It is ```sql\nSELECT 9\n```"},
+        {"id": "y", "completion": "```sql\nSELECT 2\n```"},
+        {"id": "z", "sql": None},
+    ]
+    read = read_predictions(_write(tmp_path, _lines(*rows)), three)
+    assert [prediction.sql for prediction in read.predictions] == ["SELECT 1", "SELECT 2", None]
+    assert read.predictions[0].completion == "It is ```sql\nSELECT 9\n```"
+    assert read.predictions[0].clean is False
+    assert read.predictions[2].clean is None
+    assert read.missing == ("z",)
+
+
+def test_numbers_as_ids_are_text(tmp_path: Path) -> None:
+    data = benchmark_data.write_lines(
+        tmp_path / "d.jsonl",
+        [{"question": "q", "context": "CREATE TABLE t (a INT)", "answer": "SELECT 1"}] * 2,
+    )
+    read = read_predictions(
+        _write(tmp_path, _lines({"id": 1, "sql": "b"}, {"id": 0, "sql": "a"})), load_file(data)
+    )
+    assert [prediction.sql for prediction in read.predictions] == ["a", "b"]
+
+
+def test_only_the_first_filter_of_lm_eval_is_read(tmp_path: Path, three: Benchmark) -> None:
+    rows = [_lm_eval(n, sql, filter=name) for name in ("strict", "loose") for n, sql in enumerate(SQLS)]
+    assert read_predictions(_write(tmp_path, _lines(*rows)), three).notes() == []
+
+
+def test_wikisql_sketches_become_sql(tmp_path: Path) -> None:
+    benchmark = load_benchmark("wikisql", data=benchmark_data.wikisql(tmp_path / "data"))
+    rows = [{"query": entry["sql"], "error": ""} for entry in benchmark_data.QUESTIONS]
+    rows[2] = {"query": None, "error": "no parse"}  # type: ignore[dict-item]
+    read = read_predictions(_write(tmp_path, _lines(*rows)), benchmark)
+    assert (read.form, read.joined) == ("wikisql", "order")
+    golds = [example.gold for example in benchmark.examples]
+    assert [prediction.sql for prediction in read.predictions] == [*golds[:2], None, golds[3]]
+    assert json.loads(read.predictions[0].completion or "")["query"] == rows[0]["query"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"id": "x", "sql": "a"}\n{"id": "y"', "line 2: not JSON"),
+        ('{"id": "x", "sql": "a"}\n{"id": "y", "answer": "b"}', "line 2: neither 'sql' nor 'completion'"),
+        ('{"id": "x", "sql": "a"}\n{"sql": "b"}', "line 2: no 'id' though other lines have one"),
+        ('{"id": "x", "sql": "a"}\n5', "line 2: int instead of an object"),
+        ('{"id": "1", "sql": "a"}\n{"id": "2", "sql": "b"}', "none of its 2 ids is one of benchmark 'three'"),
+        ('[{"id": "x", "sql": "a"}, 5]', "item 2: int instead of an object"),
+        ("[{]", "not JSON"),
+        ("SELECT 1\tcars\nSELECT 2\tcars", "line 2: names database 'cars' where example 'y' is about 'pets'"),
+        ('{"0": "SELECT 1\\t----- bird -----\\tpets"}', "key '0': names database 'pets'"),
+        ('{"first": "SELECT 1"}', "key 'first': neither an id of the benchmark nor a position"),
+        ('{"doc_id": "a", "resps": [["x"]]}\n', "'doc_id' is no number"),
+    ],
+)  # fmt: skip
+def test_malformed_files_are_named_with_their_line(
+    tmp_path: Path, three: Benchmark, text: str, said: str
+) -> None:
+    path = _write(tmp_path, text)
+    with pytest.raises(DataError) as error:
+        read_predictions(path, three)
+    assert str(error.value).startswith(str(path))
+    assert said in str(error.value)
+    assert error.value.remedy
+
+
+def test_an_empty_file_predicts_nothing(tmp_path: Path, three: Benchmark) -> None:
+    assert read_predictions(_write(tmp_path, ""), three).missing == ("x", "y", "z")
+    with pytest.raises(DataError, match="no such file"):
+        read_predictions(tmp_path / "gone.txt", three)
+
+
+def test_the_shared_predictions_join(shared_data: Path) -> None:
+    spider = load_benchmark("spider", data=shared_data / "spider")
+    for system in (1, 5, 12):
+        read = read_predictions(shared_data / "predictions" / f"spider-dev-system-{system}.txt", spider)
+        assert (read.form, len(read.predictions), read.notes()) == ("plain", 1034, [])
+    gold = read_predictions(shared_data / "spider" / "dev_gold.sql", spider)
+    assert (gold.form, gold.notes()) == ("spider", [])
+    assert [prediction.sql for prediction in gold.predictions] == [
+        example.gold for example in spider.examples
+    ]
+    wiki = load_benchmark("wikisql", data=shared_data / "wikisql", split="dev")
+    read = read_predictions(shared_data / "wikisql" / "example.pred.dev.jsonl.gz", wiki)
+    assert (read.form, len(read.predictions), read.extra, read.duplicates) == ("wikisql", 8421, (), ())
+    data = load_file(shared_data / "predictions" / "wikisql-test500-data.jsonl.gz")
+    name = "wikisql-test500-qwen2.5-1.5b-baseline.jsonl.gz"
+    read = read_predictions(shared_data / "predictions" / name, data)
+    assert (read.form, read.joined, read.notes()) == ("jsonl", "id", [])
