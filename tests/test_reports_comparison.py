@@ -42,6 +42,16 @@ def test_base_and_adapter_of_one_run(tmp_path: Path) -> None:
     assert compare(run, pair_a="starter", pair_b="rule").difference.value == -1
 
 
+def test_five_fixed_are_not_yet_better(tmp_path: Path) -> None:
+    """Tango's interval already leaves out 0 there, the exact test does not: the cautious one counts."""
+    a = write_run(tmp_path / "a", {"p": [WRONG] * 5 + [RIGHT] * 195})
+    found = compare(a, write_run(tmp_path / "b", {"p": [RIGHT] * 200}))
+    assert found.difference.low > 0
+    assert "not distinguishable" in found.sentence()
+    found = compare(a, write_run(tmp_path / "c", {"p": [RIGHT] * 5 + [WRONG] * 20 + [RIGHT] * 175}))
+    assert "is worse than" in found.sentence()
+
+
 def test_several_adapters_have_to_be_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", {name: outcomes(8, 0.5, 1) for name in ("base", "x", "y")})
     with pytest.raises(UsageError, match="name one with --pair-b: x, y"):

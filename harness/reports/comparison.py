@@ -57,11 +57,12 @@ class Comparison:
         }
 
     def sentence(self) -> str:
-        """The finding in one sentence."""
+        """The finding in one sentence; "better" takes both an interval without 0 and p below 0.05."""
         d = self.difference
         if d.n == 0:
             return f"{self.name_b} and {self.name_a} have no counted example of {self.benchmark} in common."
-        verdict = "better than" if d.low > 0 else "worse than" if d.high < 0 else "not distinguishable from"
+        settled = d.p < 0.05 and not d.low <= 0 <= d.high
+        verdict = ("better than" if d.value > 0 else "worse than") if settled else "not distinguishable from"
         return (
             f"{self.name_b} ({percent(self.accuracy_b)}) is {verdict} {self.name_a} "
             f"({percent(self.accuracy_a)}) on {d.n} questions of {self.benchmark}: {points(d.value)} points "

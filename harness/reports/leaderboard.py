@@ -80,8 +80,9 @@ def _rows(entries: Any, folder: Path) -> list[Row]:
 def _identity(entry: Entry) -> str:
     """What makes two rows the same contestant."""
     facts = entry.pair.facts
-    known = {key: facts.get(key) for key in ("base", "revision", "adapter_hash", "sha256", "prompt")}
-    return json.dumps([entry.pair.pair, known, entry.quantization, entry.results.harness], sort_keys=True)
+    weights = [facts.get(f"{part}_hash") or facts.get(part) for part in ("base", "adapter", "predictions")]
+    asked = _words(entry.prompt)
+    return json.dumps([entry.pair.pair, weights, asked, entry.quantization, entry.results.harness])
 
 
 def _over_base(entry: Entry) -> str:
@@ -97,9 +98,12 @@ def _prompt(prompt: Mapping[str, Any]) -> str:
     """Where a prompt came from, and a short hash of its text, so that unequal prompts show."""
     if not prompt:
         return "–"
-    text = json.dumps([prompt.get(key) for key in ("system", "user", "form", "chat_template")])
-    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
+    digest = hashlib.sha256(json.dumps(_words(prompt)).encode()).hexdigest()[:6]
     return f"{Path(str(prompt.get('origin') or 'benchmark')).name}, {prompt.get('form') or 'chat'} `{digest}`"
+
+
+def _words(prompt: Mapping[str, Any]) -> list[Any]:
+    return [prompt.get(key) for key in ("system", "user", "form", "chat_template")]
 
 
 def _link(path: Path, folder: Path) -> str:

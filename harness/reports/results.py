@@ -211,7 +211,9 @@ class Entry(NamedTuple):
     @property
     def quantization(self) -> str | None:
         """How the weights were held; None where nothing was generated."""
-        return self.results.settings.get("quantization") if self.pair.facts.get("base") else None
+        if not self.pair.facts.get("base"):
+            return None
+        return self.pair.facts.get("quantized") or self.results.settings.get("quantization")
 
     def samples(self) -> Iterator[Judged]:
         """The pair's first sample of each example."""
