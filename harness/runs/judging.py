@@ -68,6 +68,8 @@ def conclude(
     notes: Sequence[str] = (),
 ) -> RunResult:
     """Judge every prediction and write the run's samples, results and database."""
+    scorers, remarks = official_scorers(benchmark, scorers, judging)
+    notes = (*notes, *remarks)
     samples = _judge(benchmark, predictions, judging, progress)
     samples = _with_official(benchmark, samples, scorers, judging, progress)
     witnesses = _witnesses(benchmark, samples, judging, progress)
@@ -128,28 +130,59 @@ def _judge(
     ]
 
 
+def official_scorers(
+    benchmark: Benchmark, asked: Sequence[str], judging: Judging
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The official metrics to compute, and what must be said of them.
+
+    Of a benchmark's own metrics those are left out that cannot be what the published evaluator would
+    give (no databases, no tables.json); ``asked`` ones are computed anyway.
+
+    Raises:
+        UsageError: there is no metric of that name.
+    """
+    if not (asked or benchmark.scorers):
+        return (), ()
+    from harness.scoring.official import Options, remarks
+
+    options = Options(**judging.official)
+    said = {name: remarks(name, benchmark, options=options) for name in asked or benchmark.scorers}
+    chosen = tuple(asked) or tuple(name for name, lines in said.items() if not lines)
+    left_out = [name for name in said if name not in chosen]
+    notes = [line for lines in said.values() for line in lines]
+    if left_out:
+        notes.append(f"Left out for that reason (--scorer NAME computes them anyway): {', '.join(left_out)}")
+    return chosen, tuple(notes)
+
+
 def _with_official(
     benchmark: Benchmark, samples: list[Sample], scorers: Sequence[str], judging: Judging, progress: Progress
 ) -> list[Sample]:
     if not scorers:
         return samples
-    from harness.scoring.official import Options, score_official
+    from harness.scoring.official import Options, levels, score_official
 
+    options = Options(**judging.official)
     found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     predictions: dict[str, dict[str, Prediction]] = defaultdict(dict)
+    kinds: dict[str, str] = {}
     for sample in samples:
         if sample.prediction.sample == 0:
             predictions[sample.prediction.pair][sample.example.id] = sample.prediction
     with progress.stage("Official scores", len(scorers) * len(predictions)) as advance:
         for scorer in scorers:
+            kinds = {**levels(scorer, benchmark, options=options), **kinds}
             for pair, by_id in predictions.items():
-                for id_, value in score_official(
-                    scorer, benchmark, by_id, options=Options(**judging.official)
-                ).items():
+                for id_, value in score_official(scorer, benchmark, by_id, options=options).items():
                     found[pair, id_][scorer] = value
                 advance()
     return [
-        replace(s, verdict=replace(s.verdict, official=found[s.verdict.pair, s.example.id])) for s in samples
+        replace(
+            s,
+            example=replace(s.example, kind=s.example.kind or kinds.get(s.example.id)),
+            verdict=replace(s.verdict, official=found[s.verdict.pair, s.example.id]),
+        )
+        for s in samples
     ]
 
 

@@ -26,13 +26,13 @@ from harness.records import Benchmark, Completion, Example, Prediction
 from harness.runs import journal
 from harness.runs.crew import Crew
 from harness.runs.folder import RunFolder, digest
-from harness.runs.judging import Judging, RunResult, conclude
+from harness.runs.judging import Judging, RunResult, conclude, official_scorers
 from harness.runs.progress import Progress, Silent
 from harness.runs.selection import Selection
 
 STARTER = "starter"
 DEFAULT_BENCHMARK = "create-context-small"
-_CHUNK = 64
+_CHUNK = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,7 @@ def _prepare(
     own = bool(options.adapters or options.models or options.endpoint)
     adapters = options.adapters if own else (str(asset("adapters", STARTER)),)
     benchmark = options.selection.load(default=DEFAULT_BENCHMARK if own else STARTER)
+    official_scorers(benchmark, options.scorers, options.judging)
     settings = options.settings.replace(max_new_tokens=options.max_new_tokens or benchmark.max_new_tokens)
     if options.endpoint:
         if options.adapters:
@@ -233,7 +234,7 @@ def _conclude(
         benchmark,
         predictions,
         judging=options.judging,
-        scorers=options.scorers or benchmark.scorers,
+        scorers=options.scorers,
         facts={**facts, "pairs": {plan.name: plan.to_json() for plan in plans}, "command": options.command},
         progress=progress,
         notes=notes,

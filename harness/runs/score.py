@@ -63,7 +63,7 @@ def score(options: ScoreOptions, progress: Progress | None = None) -> RunResult:
             benchmark,
             predictions,
             judging=options.judging,
-            scorers=options.scorers or benchmark.scorers,
+            scorers=options.scorers,
             facts={
                 "pairs": {
                     name: {"predictions": str(path), "sha256": hashes[name]}
