@@ -1,11 +1,13 @@
 """The policy table: execution accuracy with each rule of a verdict flipped, one at a time.
 
-NULLs, ties and readings are flipped on the verdicts as they are. The other rules need databases of their own
-and are measured on a sample of the examples, the same for every pair; each figure states its ``n``.
+The readings of a gold are flipped on the verdicts as they are. Under any other rule a sample of the examples
+is judged again, the same for every pair, on databases of its own where the rule decides how they are
+filled; each figure states its ``n``.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -20,11 +22,12 @@ from harness.scoring.several import RULES, judge_all
 SAMPLE = 200
 """Most examples that are judged again under another rule."""
 
-_FROM_VERDICTS: Mapping[str, Callable[[Verdict], bool]] = {
-    "nulls": lambda v: v.outcome is not Outcome.NULL_ONLY,
-    "ties": lambda v: v.outcome is not Outcome.TIE_ONLY,
-    "readings": lambda v: v.reading == 0,
-}
+AS_JUDGED = "as judged"
+"""The row of the table that has no rule flipped, over the same examples."""
+
+_TABLES = re.compile(r"\bcreate\s+table\b", re.I)
+_KEYS = re.compile(r"\b(?:primary|unique|references)\b", re.I)
+_SAME_DATABASES = {"nulls", "ties", "columns"}
 
 
 def flips(rules: Rules) -> dict[str, Rules]:
@@ -56,53 +59,59 @@ def policy_table(
     sample: int = SAMPLE,
     progress: Callable[[int], None] | None = None,
 ) -> Mapping[str, Mapping[str, Metric]]:
-    """For each pair the execution accuracy under each flipped rule, as "rule=value".
+    """For each pair the execution accuracy under each flipped rule, as "rule=value", and "as judged".
 
-    ``verdicts`` are those of ``predictions`` under ``rules``. A rule that forgives NULLs or ties in place
-    of counting them is judged again like the others.
+    ``verdicts`` are those of ``predictions`` under ``rules``; at most ``sample`` examples are judged again.
     """
     chosen = {e.id for e in sorted(examples, key=_shuffled)[:sample]}
-    some = [example for example in examples if example.id in chosen]
-    of_some = [prediction for prediction in predictions if prediction.id in chosen]
-    found: dict[str, dict[str, Metric]] = defaultdict(dict)
+    of = {id_: [p for p in predictions if p.id == id_] for id_ in chosen}
+    asked = [verdict for verdict in verdicts if verdict.id in chosen]
+    found: dict[str, dict[str, Metric]] = {p: {AS_JUDGED: m} for p, m in _shares(asked).items()}
     for name, changed in flips(rules).items():
-        rule, value = name.split("=")
-        if rule in _FROM_VERDICTS and value in {"count", "literal"}:
-            counts = _FROM_VERDICTS[rule]
-            judged: Iterable[Verdict] = verdicts
+        rule = name.split("=")[0]
+        some = [e for e in examples if e.id in chosen and _concerns(rule, e, of[e.id])]
+        again = {(v.pair, v.id): v for v in asked}
+        if rule == "readings":
+            again |= {(v.pair, v.id): replace(v, outcome=Outcome.WRONG) for v in asked if v.reading}
         else:
-            counts = _anything
             judged = judge_all(
                 some,
-                of_some,
+                [p for e in some for p in of[e.id]],
                 rules=changed,
                 dialect=dialect,
                 workers=workers,
                 size=size,
                 seed=seed,
                 cache=cache,
+                built=rules if rule in _SAME_DATABASES else changed,
                 attacks=0,
             )
-        for pair, metric in _shares(judged, counts).items():
+            again |= {(v.pair, v.id): v for v in judged}
+        for pair, metric in _shares(again.values()).items():
             found[pair][name] = metric
     if progress:
         progress(len(predictions))
     return found
 
 
-def _shares(verdicts: Iterable[Verdict], counts: Callable[[Verdict], bool]) -> dict[str, Metric]:
+def _concerns(rule: str, example: Example, predictions: Sequence[Prediction]) -> bool:
+    """Whether a rule can matter to an example: most rules always can."""
+    if rule == "keys":
+        return len(_TABLES.findall(example.context)) > 1 or _KEYS.search(example.context) is not None
+    if rule == "distinct":
+        return "distinct" in " ".join([example.gold, *(p.sql or "" for p in predictions)]).lower()
+    return True
+
+
+def _shares(verdicts: Iterable[Verdict]) -> dict[str, Metric]:
     values: dict[str, list[float]] = defaultdict(list)
     excluded: dict[str, int] = defaultdict(int)
     for verdict in verdicts:
         if verdict.gold_status == "ok":
-            values[verdict.pair].append(float(verdict.execution_match and counts(verdict)))
+            values[verdict.pair].append(float(verdict.execution_match))
         else:
             excluded[verdict.pair] += 1
     return {pair: share(values[pair], excluded[pair]) for pair in {**values, **excluded}}
-
-
-def _anything(_: Verdict) -> bool:
-    return True
 
 
 def _changed(rules: Rules, name: str, value: Any) -> Rules:

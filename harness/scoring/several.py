@@ -51,17 +51,19 @@ def judge_all(
     cache: Path | None = None,
     attacks: int = ATTACKS,
     signatures: bool = False,
+    built: Rules | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Verdict]:
     """A verdict for every prediction that belongs to one of the examples, example after example.
 
     Suites come from the cache or are built on the way. ``workers`` is the number of processes that judge;
-    with 0 or 1 this process does. ``progress`` is called with the number of predictions just judged.
+    with 0 or 1 this process does. ``built`` are the rules that the suites are built under where those that
+    are judged by differ only in how results are compared. ``progress`` is called with the number of predictions just judged.
     """
     groups = group(examples, predictions)
-    built = suites(
+    store = suites(
         [g.example for g in groups],
-        rules=rules,
+        rules=built or rules,
         dialect=dialect,
         size=size,
         seed=seed,
@@ -70,8 +72,14 @@ def judge_all(
     )
     by_id = {g.example.id: g for g in groups}
     tasks = (
-        Task(by_id[id_].example, suite, tuple(p.sql for p in by_id[id_].predictions), attacks, signatures)
-        for id_, suite in built
+        Task(
+            by_id[id_].example,
+            replace(suite, rules=rules),
+            tuple(p.sql for p in by_id[id_].predictions),
+            attacks,
+            signatures,
+        )
+        for id_, suite in store
     )
     for task, verdicts in _over(tasks, workers):
         own = by_id[task.example.id].predictions

@@ -7,6 +7,7 @@ is; the others get their cause from the parsed queries.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -23,6 +24,7 @@ from harness.scoring.proof import proof
 ATTACKS = 6
 """Databases made from gold and prediction together for a prediction that was not proved."""
 
+_ASKS_NULL = re.compile(r"\bnull\b|\b(?:coalesce|ifnull|nullif)\b", re.I)
 _NAMES = ("no such table", "no such column")
 _PREPARED = {"execution_error", "schema_error"}
 
@@ -32,11 +34,13 @@ class Trial:
     """One prediction's way through the databases.
 
     ``readings`` are the gold's readings whose results it has matched so far; ``lost`` is the database on
-    which the last of them was refuted.
+    which the last of them was refuted. ``limited``: gold or prediction has a LIMIT, so that ties of a
+    superlative leave its answer open.
     """
 
     text: str
     readings: set[int]
+    limited: bool = False
     failure: Failure | None = None
     lost: Database | None = None
     nulls: bool = False
@@ -109,7 +113,9 @@ def translate(suite: Suite, sql: str) -> str:
 
 def _trial(suite: Suite, sql: str) -> Trial | str:
     try:
-        return Trial(translate(suite, sql), set(range(len(suite.readings))))
+        text = translate(suite, sql)
+        limited = " limit " in f"{suite.gold} {text}".lower()
+        return Trial(text, set(range(len(suite.readings))), limited)
     except Untranspilable as error:
         return str(error)
 
@@ -164,12 +170,22 @@ def attempt(trial: Trial, database: Database, answers: Sequence[Expected | None]
     agreed = {n for n in trial.readings if (answer := answers[n]) is not None and answer.same(result)}
     if agreed:
         trial.readings = agreed
-    elif database.kind == "nulls":
+    elif database.kind == "nulls" or (_nothing(database, trial.readings) and not _values(result)):
         trial.nulls = True
-    elif database.kind == "ties":
+    elif database.kind == "ties" and trial.limited:
         trial.ties = True
     else:
         trial.readings, trial.lost = set(), database
+
+
+def _nothing(database: Database, readings: set[int]) -> bool:
+    """Whether the gold finds nothing there: no rows, or NULLs alone."""
+    answers = [database.answers[n] for n in readings]
+    return all(isinstance(answer, Result) and not _values(answer) for answer in answers)
+
+
+def _values(result: Result) -> bool:
+    return any(value is not None for row in result.rows for value in row)
 
 
 def _execute_real(suite: Suite, trials: Sequence[Trial], box: Sandbox, real: bytes | Path) -> None:
@@ -243,20 +259,25 @@ def _outcome(
         if basic == readers.basic.text(reading):
             trial.readings = {number}
             return Outcome.EXACT, None, "canonical form"
-    if trial.accepted and not trial.nulls and not trial.ties:
-        if shown := _shown(suite, trial, readers):
-            return Outcome.EQUIVALENT, None, shown
+    shown = _shown(suite, trial, readers) if trial.accepted else None
+    if trial.accepted and shown is None:
         count = _attacked(suite, trial, box, attacks)
         if trial.failure is not None:
             return _outcome(suite, trial, readers, box, 0)
         if trial.accepted and not trial.nulls and not trial.ties:
             return Outcome.INDISTINGUISHABLE, None, f"on {count} databases"
+    if (
+        shown
+        and not trial.ties
+        and not (trial.nulls and (asks_null(trial.text) or suite.rules.nulls == "count"))
+    ):
+        return Outcome.EQUIVALENT, None, shown
     nulls, ties = (trial.accepted and flag for flag in (trial.nulls, trial.ties))
     if (nulls or ties) and (suite.rules.nulls, suite.rules.ties) != ("count", "count"):
         if nulls and suite.rules.nulls == "forgive" and not (ties and suite.rules.ties == "count"):
-            return Outcome.NULL_ONLY, None, "differs only where values are NULL"
+            return Outcome.NULL_ONLY, None, f"differs only where values are NULL{_also(shown)}"
         if ties and suite.rules.ties == "forgive" and not (nulls and suite.rules.nulls == "count"):
-            return Outcome.TIE_ONLY, None, "differs only where the superlative is tied"
+            return Outcome.TIE_ONLY, None, f"differs only where the superlative is tied{_also(shown)}"
     trial.readings = set()
     gold = readers.strong.form(suite.readings[0]) if suite.readings else None
     other = readers.strong.form(trial.text)
@@ -264,6 +285,15 @@ def _outcome(
     if nulls or ties:
         return Outcome.WRONG, found[0], "differs where values are NULL" if nulls else "differs on ties"
     return Outcome.WRONG, found[0], summary(found, gold, other)
+
+
+def asks_null(sql: str) -> bool:
+    """Whether a query tests for NULL itself, so that databases without any do not do it justice."""
+    return _ASKS_NULL.search(sql) is not None
+
+
+def _also(shown: str | None) -> str:
+    return f" ({shown} elsewhere)" if shown else ""
 
 
 def _shown(suite: Suite, trial: Trial, readers: Readers) -> str | None:

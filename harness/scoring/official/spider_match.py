@@ -19,10 +19,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
 
-from harness.scoring.official.spider_parse import Column, Condition, Expression, Query, Schema
+from harness.scoring.official.spider_parse import Column, Condition, Conditions, Expression, Query, Schema
 
 Hardness = Literal["easy", "medium", "hard", "extra"]
-_Conditions = tuple[Condition | str, ...]
 
 
 def difference(prediction: Query, gold: Query, schema: Schema) -> str:
@@ -36,14 +35,17 @@ def hardness_of(query: Query) -> Hardness:
     Counts clauses and joins (with OR and LIKE), nested queries and set operations, and of several
     aggregates, selected columns, conditions and group columns how many kinds there are.
     """
-    parts = _clauses(query)
+    parts = sum(map(bool, (query.where.units, query.group, query.order, query.limit is not None)))
+    parts += max(len(query.tables) - 1, 0) + sum(c.operator == "like" for c in _units(query))
+    parts += sum(part.connectors.count("or") for part in (query.on, query.where, query.having))
     nested = sum(isinstance(v, Query) for c in _units(query) for v in (c.first, c.second))
     nested += query.compound is not None
     aggregates = sum(aggregate != "none" for aggregate, _ in query.select)
     aggregates += sum(column.aggregate != "none" for column in (*query.group, *_columns(query.order)))
-    aggregates += sum(c.negated for c in _conditions(query.where) + _conditions(query.having))
-    aggregates += len(_connectors(query.having))
-    several = sum((aggregates > 1, len(query.select) > 1, len(query.where) > 1, len(query.group) > 1))
+    aggregates += sum(c.negated for c in query.where.units + query.having.units) + len(
+        query.having.connectors
+    )
+    several = sum((aggregates > 1, len(query.select) > 1, bool(query.where.connectors), len(query.group) > 1))
     if nested == 0 and parts <= 1 and several == 0:
         return "easy"
     if nested == 0 and ((several <= 2 and parts <= 1) or (several < 2 and parts <= 2)):
@@ -83,8 +85,8 @@ def _same_compound(prediction: Query, gold: Query) -> bool:
 
 _CLAUSES: dict[str, Callable[[Query, Query], bool]] = {
     "select": lambda p, g: Counter(p.select) == Counter(g.select),
-    "where": lambda p, g: Counter(p.where[::2]) == Counter(g.where[::2]),
-    "and/or": lambda p, g: set(p.where[1::2]) == set(g.where[1::2]),
+    "where": lambda p, g: Counter(p.where.units) == Counter(g.where.units),
+    "and/or": lambda p, g: set(p.where.connectors) == set(g.where.connectors),
     "group by": _same_group,
     "order by": _same_order,
     "set operation": _same_compound,
@@ -96,29 +98,16 @@ _CLAUSES: dict[str, Callable[[Query, Query], bool]] = {
 def _keywords(query: Query) -> set[str]:
     found = {c.operator for c in _units(query)} & {"in", "like"}
     found |= {"not" for c in _units(query) if c.negated}
-    found |= {"or" for conditions in (query.on, query.where, query.having) if "or" in conditions[1::2]}
+    found |= {"or" for conditions in (query.on, query.where, query.having) if "or" in conditions.connectors}
     found |= {query.direction} | ({query.compound[0]} if query.compound else set())
-    present = {"where": query.where, "group": query.group, "having": query.having, "order": query.order}
+    present = {"where": query.where.units, "group": query.group}
+    present |= {"having": query.having.units, "order": query.order}
     found |= {word for word, part in present.items() if part}
     return found | ({"limit"} if query.limit is not None else set())
 
 
-def _clauses(query: Query) -> int:
-    count = sum(map(bool, (query.where, query.group, query.order, query.limit is not None)))
-    count += max(len(query.tables) - 1, 0) + sum(c.operator == "like" for c in _units(query))
-    return count + sum(_connectors(part).count("or") for part in (query.on, query.where, query.having))
-
-
-def _conditions(conditions: _Conditions) -> list[Condition]:
-    return [c for c in conditions[::2] if isinstance(c, Condition)]
-
-
-def _connectors(conditions: _Conditions) -> list[str]:
-    return [c for c in conditions[1::2] if isinstance(c, str)]
-
-
-def _units(query: Query) -> list[Condition]:
-    return _conditions(query.on) + _conditions(query.where) + _conditions(query.having)
+def _units(query: Query) -> tuple[Condition, ...]:
+    return query.on.units + query.where.units + query.having.units
 
 
 def _columns(expressions: tuple[Expression, ...]) -> Iterator[Column]:
@@ -145,13 +134,9 @@ def _without_values(query: Query) -> Query:
     )
 
 
-def _valueless(conditions: _Conditions) -> _Conditions:
-    return tuple(
-        item._replace(first=_nested(item.first), second=_nested(item.second))
-        if place % 2 == 0 and isinstance(item, Condition)
-        else item
-        for place, item in enumerate(conditions)
-    )
+def _valueless(conditions: Conditions) -> Conditions:
+    units = (c._replace(first=_nested(c.first), second=_nested(c.second)) for c in conditions.units)
+    return conditions._replace(units=tuple(units))
 
 
 def _nested(value: object) -> Query | None:
@@ -165,13 +150,8 @@ def _with_keys(query: Query, keys: dict[str, str]) -> Query:
     def expression(found: Expression) -> Expression:
         return Expression(found.operator, column(found.left), found.right and column(found.right))
 
-    def conditions(found: _Conditions) -> _Conditions:
-        return tuple(
-            item._replace(left=expression(item.left))
-            if place % 2 == 0 and isinstance(item, Condition)
-            else item
-            for place, item in enumerate(found)
-        )
+    def conditions(found: Conditions) -> Conditions:
+        return found._replace(units=tuple(c._replace(left=expression(c.left)) for c in found.units))
 
     return replace(
         query,

@@ -66,22 +66,28 @@ class Condition(NamedTuple):
     second: Value
 
 
+class Conditions(NamedTuple):
+    """Conditions and the "and" and "or" between them; where one is missing, a condition stands there."""
+
+    units: tuple[Condition, ...] = ()
+    connectors: tuple[Condition | str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """A query as the official evaluator holds it.
 
-    Lists of conditions are flat: conditions at even places, "and" or "or" at odd ones (where the
-    connector is missing, a condition stands at an odd place). ``direction`` is that of the last sort key,
-    "" without ORDER BY. ``compound`` is the set operation that follows, and its query.
+    ``direction`` is that of the last sort key, "" without ORDER BY. ``compound`` is the set operation that
+    follows, and its query.
     """
 
     distinct: bool | None
     select: tuple[tuple[str, Expression], ...]
     tables: tuple[str | Query, ...]
-    on: tuple[Condition | str, ...]
-    where: tuple[Condition | str, ...]
+    on: Conditions
+    where: Conditions
     group: tuple[Column, ...]
-    having: tuple[Condition | str, ...]
+    having: Conditions
     direction: str
     order: tuple[Expression, ...]
     limit: int | None
@@ -179,6 +185,10 @@ class _Reader:
     def peek(self) -> str:
         return self.words[self.at] if self.at < len(self.words) else ""
 
+    def take(self) -> str:
+        self.at += 1
+        return self.words[self.at - 1] if self.at <= len(self.words) else ""
+
     def skip(self, word: str) -> bool:
         """Whether that word stands here; if so it is passed."""
         here = self.peek() == word
@@ -196,9 +206,9 @@ class _Reader:
         end, self.at = self.at, start
         distinct, select = self.selection(scope)
         self.at = end
-        where = self.conditions(scope) if self.skip("where") else ()
+        where = _paired(self.conditions(scope) if self.skip("where") else [])
         group = self.grouping(scope)
-        having = self.conditions(scope) if self.skip("having") else ()
+        having = _paired(self.conditions(scope) if self.skip("having") else [])
         direction, order = self.ordering(scope)
         limit = self.limit()
         self.semicolons()
@@ -207,16 +217,14 @@ class _Reader:
             self.semicolons()
         compound = None
         if self.peek() in COMPOUNDS:
-            operation = self.peek()
-            self.at += 1
-            compound = (operation, self.query())
+            compound = (self.take(), self.query())
         return Query(distinct, select, tables, on, where, group, having, direction, order, limit, compound)
 
     def semicolons(self) -> None:
         while self.skip(";"):
             pass
 
-    def sources(self) -> tuple[tuple[str | Query, ...], tuple[Condition | str, ...], tuple[str, ...]]:
+    def sources(self) -> tuple[tuple[str | Query, ...], Conditions, tuple[str, ...]]:
         """FROM: tables, conditions of ON, and the scope; looked for from here on, wherever it stands."""
         try:
             self.at = self.words.index("from", self.at) + 1
@@ -238,13 +246,13 @@ class _Reader:
                 self.expect(")")
             if self.peek() in _CLAUSES | _END:
                 break
-        return tuple(tables), _aligned(on), tuple(scope)
+        return tuple(tables), _paired(on), tuple(scope)
 
     def table(self, scope: list[str]) -> str:
-        name = self.names.get(self.peek())
+        word = self.take()
+        name = self.names.get(word)
         if name is None or name not in self.schema.columns:
-            raise Unreadable(f"unknown table {self.peek()!r}")
-        self.at += 1
+            raise Unreadable(f"unknown table {word!r}")
         if self.peek() == "as":
             self.at += 2
         scope.append(name)
@@ -255,10 +263,7 @@ class _Reader:
         distinct = self.skip("distinct")
         items: list[tuple[str, Expression]] = []
         while self.at < len(self.words) and self.peek() not in _CLAUSES:
-            aggregate = "none"
-            if self.peek() in _AGGREGATES:
-                aggregate = self.peek()
-                self.at += 1
+            aggregate = self.take() if self.peek() in _AGGREGATES else "none"
             items.append((aggregate, self.expression(scope)))
             self.skip(",")
         return distinct, tuple(items)
@@ -268,9 +273,7 @@ class _Reader:
         left = self.column(scope)
         operator, right = "none", None
         if self.peek() in _ARITHMETIC:
-            operator = self.peek()
-            self.at += 1
-            right = self.column(scope)
+            operator, right = self.take(), self.column(scope)
         if block:
             self.expect(")")
         return Expression(operator, left, right)
@@ -278,8 +281,7 @@ class _Reader:
     def column(self, scope: tuple[str, ...]) -> Column:
         block = self.skip("(")
         if self.peek() in _AGGREGATES:
-            aggregate = self.peek()
-            self.at += 1
+            aggregate = self.take()
             self.expect("(")
             distinct = self.skip("distinct")
             name = self.name(scope)
@@ -292,8 +294,7 @@ class _Reader:
         return Column("none", name, distinct)
 
     def name(self, scope: tuple[str, ...]) -> str:
-        word = self.peek()
-        self.at += 1
+        word = self.take()
         if word == "*":
             return word
         if "." in word:
@@ -304,15 +305,14 @@ class _Reader:
                 return f"{table}.{word}"
         raise Unreadable(f"unknown column {word!r}" if word else "the query ends where a column is expected")
 
-    def conditions(self, scope: tuple[str, ...]) -> tuple[Condition | str, ...]:
+    def conditions(self, scope: tuple[str, ...]) -> list[Condition | str]:
         found: list[Condition | str] = []
         while self.at < len(self.words):
             left = self.expression(scope)
             negated = self.skip("not")
-            operator = self.peek()
+            operator = self.take()
             if operator not in _OPERATORS:
                 raise Unreadable(f"{operator!r} where an operator is expected")
-            self.at += 1
             first, second = self.value(scope), None
             if operator == "between":
                 self.expect("and")
@@ -321,9 +321,8 @@ class _Reader:
             if self.peek() in _CLAUSES | _END | _JOINS:
                 break
             if self.peek() in ("and", "or"):
-                found.append(self.peek())
-                self.at += 1
-        return _aligned(found)
+                found.append(self.take())
+        return found
 
     def value(self, scope: tuple[str, ...]) -> Value:
         start = self.at
@@ -367,8 +366,7 @@ class _Reader:
         while self.at < len(self.words) and self.peek() not in _CLAUSES | _END:
             found.append(self.expression(scope))
             if self.peek() in ("asc", "desc"):
-                direction = self.peek()
-                self.at += 1
+                direction = self.take()
             if not self.skip(","):
                 break
         return direction, tuple(found)
@@ -376,8 +374,7 @@ class _Reader:
     def limit(self) -> int | None:
         if not self.skip("limit"):
             return None
-        word = self.peek()
-        self.at += 1
+        word = self.take()
         if not word:
             raise Unreadable("LIMIT without a number")
         if self.any_limit:
@@ -395,8 +392,9 @@ def _number(word: str) -> float | None:
         return None
 
 
-def _aligned(found: Sequence[Condition | str]) -> tuple[Condition | str, ...]:
-    """The conditions, unless a connector stands where a condition should: there the evaluator stops."""
-    if any(isinstance(item, str) for item in found[::2]):
+def _paired(found: Sequence[Condition | str]) -> Conditions:
+    """What stands at even places and what at odd ones. A connector at an even place stops the evaluator."""
+    units = tuple(item for item in found[::2] if isinstance(item, Condition))
+    if len(units) < len(found[::2]):
         raise Unreadable("conditions that are not joined by AND or OR")
-    return tuple(found)
+    return Conditions(units, tuple(found[1::2]))
