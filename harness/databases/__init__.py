@@ -6,7 +6,9 @@ from harness.databases.results import Failure, Result, same
 from harness.databases.sandbox import Sandbox
 from harness.databases.schema import Column, ForeignKey, Schema, Table, parse_schema
 from harness.databases.sqltext import Untranspilable, to_sqlite
+from harness.databases.store import SuiteStore, suites
 from harness.databases.suite import Database, Suite, attack, build_suite
+from harness.databases.workers import WorkerLost, WorkerPool
 
 __all__ = [
     "MODES",
@@ -19,13 +21,17 @@ __all__ = [
     "Sandbox",
     "Schema",
     "Suite",
+    "SuiteStore",
     "Table",
     "Untranspilable",
+    "WorkerLost",
+    "WorkerPool",
     "attack",
     "build_suite",
     "parse_schema",
     "populate",
     "profile_of",
     "same",
+    "suites",
     "to_sqlite",
 ]

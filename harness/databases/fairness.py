@@ -127,7 +127,7 @@ def _order_probe(text: Text, node: exp.Query, order: exp.Expr, outermost: bool) 
             extra.append(key_text)
         else:
             return None
-    if any(isinstance(e, exp.Star) or e.find(exp.Star) and isinstance(e, exp.Column) for e in outputs):
+    if any(isinstance(e, exp.Star) or (e.find(exp.Star) and isinstance(e, exp.Column)) for e in outputs):
         if not isinstance(node, exp.Select):
             return None
         keys = [text.of(item.this) or "" for item in order.expressions]  # stars: keys go first instead

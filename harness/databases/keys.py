@@ -96,18 +96,16 @@ def _guess_primary(schema: Schema, primary: dict[str, tuple[str, ...]]) -> None:
             continue
         best, best_score = "", 0
         for place, column in enumerate(table.columns):
-            score = _own(table, column.name) - 2 * place
-            if place == 0 and score <= 0:
-                name = _norm(column.name)
-                other = any(
-                    _own(t, column.name) >= 75 and _norm(column.name) != "id"
-                    for t in schema.tables
-                    if t is not table
-                )
-                if _SUFFIX.search(name) and not other:
-                    score = 40
-            if score > best_score:
-                best, best_score = column.name.lower(), score
+            score = _own(table, column.name)
+            elsewhere = max((_own(t, column.name) for t in schema.tables if t is not table), default=0)
+            if (score < 85 <= elsewhere and _norm(column.name) not in _GENERIC) or (
+                place and score < 85 and not _norm(column.name).endswith("id")
+            ):
+                score = 0
+            elif place == 0 and score == 0 and _SUFFIX.search(_norm(column.name)) and elsewhere < 75:
+                score = 40
+            if score - 2 * place > best_score:
+                best, best_score = column.name.lower(), score - 2 * place
         if best:
             primary[low] = (best,)
 
@@ -165,8 +163,7 @@ def _guess_foreign(schema: Schema, primary: dict[str, tuple[str, ...]], foreign:
             name = _norm(column.name)
             if (
                 ref in foreign
-                or primary.get(ref[0]) == (ref[1],)
-                and name == "id"
+                or (primary.get(ref[0]) == (ref[1],) and name == "id")
                 or not _SUFFIX.search(name)
             ):
                 continue

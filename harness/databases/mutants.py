@@ -115,11 +115,86 @@ def column_name(name: str) -> str:
 
 
 _RESERVED = frozenset(
-    """ABORT ACTION ADD ALL ALTER AND AS ASC BETWEEN BY CASE CHECK COLLATE COLUMN COMMIT CONSTRAINT CREATE CROSS
-    CURRENT_DATE CURRENT_TIME DEFAULT DELETE DESC DISTINCT DROP ELSE END ESCAPE EXCEPT EXISTS FOR FOREIGN FROM FULL
-    GROUP HAVING IF IN INDEX INNER INSERT INTERSECT INTO IS ISNULL JOIN LEFT LIKE LIMIT NATURAL NOT NOTNULL NULL OF ON
-    OR ORDER OUTER OVER PRIMARY REFERENCES RIGHT ROW SELECT SET TABLE THEN TO TRANSACTION UNION UNIQUE UPDATE USING
-    VALUES VIEW WHEN WHERE WITH""".split()
+    [
+        "ABORT",
+        "ACTION",
+        "ADD",
+        "ALL",
+        "ALTER",
+        "AND",
+        "AS",
+        "ASC",
+        "BETWEEN",
+        "BY",
+        "CASE",
+        "CHECK",
+        "COLLATE",
+        "COLUMN",
+        "COMMIT",
+        "CONSTRAINT",
+        "CREATE",
+        "CROSS",
+        "CURRENT_DATE",
+        "CURRENT_TIME",
+        "DEFAULT",
+        "DELETE",
+        "DESC",
+        "DISTINCT",
+        "DROP",
+        "ELSE",
+        "END",
+        "ESCAPE",
+        "EXCEPT",
+        "EXISTS",
+        "FOR",
+        "FOREIGN",
+        "FROM",
+        "FULL",
+        "GROUP",
+        "HAVING",
+        "IF",
+        "IN",
+        "INDEX",
+        "INNER",
+        "INSERT",
+        "INTERSECT",
+        "INTO",
+        "IS",
+        "ISNULL",
+        "JOIN",
+        "LEFT",
+        "LIKE",
+        "LIMIT",
+        "NATURAL",
+        "NOT",
+        "NOTNULL",
+        "NULL",
+        "OF",
+        "ON",
+        "OR",
+        "ORDER",
+        "OUTER",
+        "OVER",
+        "PRIMARY",
+        "REFERENCES",
+        "RIGHT",
+        "ROW",
+        "SELECT",
+        "SET",
+        "TABLE",
+        "THEN",
+        "TO",
+        "TRANSACTION",
+        "UNION",
+        "UNIQUE",
+        "UPDATE",
+        "USING",
+        "VALUES",
+        "VIEW",
+        "WHEN",
+        "WHERE",
+        "WITH",
+    ]
 )
 
 
@@ -473,7 +548,11 @@ def comparison_to_equality(node: exp.Expr, site: Site) -> Iterator[Edit]:
 
 @operator(exp.EQ, exp.GT, exp.LT, exp.GTE, exp.LTE, exp.NEQ, exp.Like, held_out=True)
 def condition_added(node: exp.Expr, site: Site) -> Iterator[Edit]:
-    if isinstance(node.this, exp.Column) and isinstance(node.expression, exp.Literal) and isinstance(node.parent, (exp.Where, exp.And)):
+    if (
+        isinstance(node.this, exp.Column)
+        and isinstance(node.expression, exp.Literal)
+        and isinstance(node.parent, (exp.Where, exp.And))
+    ):
         used = {c.name.lower() for c in site.text.tree.find_all(exp.Column)}
         free = [n for n in site.neighbours(node.this) if n.split(".")[-1].strip("`").lower() not in used]
         for other in free[:2]:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
+from zlib import crc32
 
 from harness.databases.keys import KeyMap, keys_of
 from harness.databases.profile import Atom, Conditions, Profile, Ref, Value, number_of
@@ -116,9 +117,9 @@ class Plan:
         if self.rules.types == "declared":
             use = None
         elif use is None and not texts and column.affinity in ("TEXT", "NUMERIC", "BLOB"):
-            if (extreme or ref in dict(self.keys.foreign)) and quantity_like(column.name):
-                use = False
-            elif self.keys.primary.get(ref[0]) == (ref[1],) and quantity_like(column.name):
+            if ((extreme or ref in dict(self.keys.foreign)) and quantity_like(column.name)) or (
+                self.keys.primary.get(ref[0]) == (ref[1],) and quantity_like(column.name)
+            ):
                 use = False
         kind = kind_of(column.name, column.affinity, column.type, use)
         if texts and kind not in ("text",) and use is None:
@@ -185,13 +186,19 @@ class Plan:
         connection = sqlite3.connect(":memory:", isolation_level=None)
         connection.execute("PRAGMA page_size = 512")
         inserts: dict[str, str] = {}
+        version = 0
         for table in self.schema.tables:
+            statement = self.create(table)
             try:
-                connection.execute(self.create(table))
+                connection.execute(statement)
             except sqlite3.Error:  # a CHECK in words that SQLite does not have
-                connection.execute(self.create(replace(table, checks=())))
+                statement = self.create(replace(table, checks=()))
+                connection.execute(statement)
+            version = crc32(statement.encode(), version)
             marks = ",".join("?" * len(table.columns))
             inserts[table.name.lower()] = f"INSERT OR IGNORE INTO {quote(table.name)} VALUES ({marks})"
+        # SQLite knows by this number alone whether a prepared statement still fits what was deserialized
+        connection.execute(f"PRAGMA schema_version = {version & 0x7FFFFFFF}")
         image = connection.serialize()
         connection.close()
         return image, inserts
@@ -257,7 +264,9 @@ class Plan:
 
     def _strangers(self) -> dict[str, list[Value]]:
         """Constants that the queries compare some other column with, by the kind of column that could hold them."""
-        constants = [v for p in self.profiles for a in p.atoms for v in a.values if v is not None and a.op != "like"]
+        constants = [
+            v for p in self.profiles for a in p.atoms for v in a.values if v is not None and a.op != "like"
+        ]
         numbers = [n for v in constants if (n := number_of(v) if isinstance(v, str) else v) is not None]
         ignore = self.rules.case == "ignore"
         texts: list[Value] = [fold_text(str(v)) if ignore else str(v) for v in constants]
@@ -393,7 +402,11 @@ class _Filler:
             values = [*planned.pool, *(base(i) for i in range(5))]  # type: ignore[operator]
             return planned, "skewed" if chance.hit(50) else "any", list(dict.fromkeys(values))
         if planned.ref in self.plan.shared and chance.hit(70):
-            return planned, "skewed", [*planned.pool[:2], *(base(offset + i) for i in range(2 + chance.below(2)))]  # type: ignore[operator]
+            return (
+                planned,
+                "skewed",
+                [*planned.pool[:2], *(base(offset + i) for i in range(2 + chance.below(2)))],
+            )  # type: ignore[operator]
         if planned.ordered and chance.hit(75):
             values = [base(i + offset) for i in range(count + 3)]  # type: ignore[operator]
             return planned, "distinct", values
@@ -415,7 +428,7 @@ class _Filler:
         places = [i for i, (c, _, _) in enumerate(drawers) if c.ref[1] in key]
         order = _shuffled(count + 4, chance)
         for number in range(count):
-            wanted, satisfied = self._wanted(scopes)
+            wanted, satisfied, outlier = self._wanted(scopes)
             row: list[Value] = []
             twin = rows[chance.below(len(rows))] if rows and chance.hit(mode.twins) else None
             change = chance.below(len(drawers) + 1) if twin is not None else -1
@@ -440,9 +453,14 @@ class _Filler:
                     fitting = self._good_parents(self.foreign[planned.ref])
                 if fitting:
                     row.append(fitting[chance.skewed(len(fitting))])
-                elif planned.ref not in self.foreign and planned.group < 0 and name in self.plan.used and chance.hit(mode.strange):
+                elif (
+                    planned.ref not in self.foreign
+                    and planned.group < 0
+                    and name in self.plan.used
+                    and chance.hit(mode.strange)
+                ):
                     row.append(self._stranger(planned, values))
-                elif planned.ordered and not satisfied and chance.hit(30):
+                elif planned.ordered and outlier and chance.hit(50 if self.plan.focus else 30):
                     row.append(self._extreme(planned, values, number))
                 elif style == "distinct":
                     row.append(values[order[number] % len(values)])
@@ -460,12 +478,12 @@ class _Filler:
             rows.append(row)
         return rows
 
-    def _wanted(self, scopes: list[Conditions]) -> tuple[dict[Ref, list[Value]], bool]:
-        """What the conditions ask of a row's columns, and whether it is to satisfy them all."""
+    def _wanted(self, scopes: list[Conditions]) -> tuple[dict[Ref, list[Value]], bool, bool]:
+        """What the conditions ask of a row's columns; is it to satisfy the gold's; may it be an outlier."""
         chance, mode = self.chance, self.mode
         throw = chance.below(100)
         if not scopes:
-            return {}, throw < mode.all
+            return {}, throw < mode.all, throw >= mode.all
         scope = scopes[chance.below(len(scopes))]
         focus = self.plan.focus
         if focus and focus.isdisjoint(scope.atoms) and chance.hit(70):
@@ -473,16 +491,16 @@ class _Filler:
         atoms = scope.atoms
         every = (1 << len(atoms)) - 1
         if throw < mode.all:
-            return self.plan.fits(atoms, every), True
+            return self.plan.fits(atoms, every), True, False
         if throw < mode.all + mode.one:
             place = chance.below(len(atoms))
+            if scope.loose and chance.hit(70):
+                mask = chance.below(every + 1) if chance.hit(60) else 1 << place
+                return self.plan.fits(atoms, mask), False, True
             if focus and chance.hit(60):
                 place = next((i for i, a in enumerate(atoms) if a in focus), place)
-            bit = 1 << place
-            if scope.loose and chance.hit(60):
-                return self.plan.fits(atoms, bit if chance.hit(60) else 0), False
-            return self.plan.fits(atoms, every ^ bit), atoms[place] in focus
-        return {}, False
+            return self.plan.fits(atoms, every ^ 1 << place), atoms[place] in focus, True
+        return {}, False, True
 
     def _good_parents(self, parent: Ref) -> list[Value]:
         rows = self.good.get(parent[0])

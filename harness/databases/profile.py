@@ -149,7 +149,8 @@ class _Reader:
             scope.named[cte.alias.lower()] = _mapping(outputs, names)
         if isinstance(node, exp.SetOperation):
             left, right = self.query(node.this, scope), self.query(node.expression, scope)
-            self.profile.shared.update(r for _, r in (*left, *right) if r)
+            if isinstance(node, exp.Intersect):
+                self.profile.shared.update(r for _, r in (*left, *right) if r)
             for (_, a), (_, b) in zip(left, right, strict=False):
                 if a and b and a != b:
                     self.profile.peers.append((a, b))
@@ -206,7 +207,7 @@ class _Reader:
                 self.profile.tables.add(table.name.lower())
         elif isinstance(node, exp.Subquery):
             scope.sources[alias or f"_{len(scope.sources)}"] = _mapping(
-                self.query(node.this, scope.outer and scope or scope), []
+                self.query(node.this, (scope.outer and scope) or scope), []
             )
 
     def _outer_join(self, join: exp.Join, scope: Scope) -> None:

@@ -20,9 +20,11 @@ _TOKEN = re.compile(
     r"""|(?P<op><=|>=|<>|!=|==|\|\||.)""",
     re.S,
 )
-_COMPARE = frozenset("= == != <> < > <= >= LIKE GLOB BETWEEN ESCAPE IS".split())
+_COMPARE = frozenset(["=", "==", "!=", "<>", "<", ">", "<=", ">=", "LIKE", "GLOB", "BETWEEN", "ESCAPE", "IS"])
 _JOINERS = frozenset(("||", "+", "-", "*", "/"))
-_TEXT_FUNCTIONS = frozenset("LOWER UPPER TRIM LTRIM RTRIM DATE TIME DATETIME JULIANDAY".split())
+_TEXT_FUNCTIONS = frozenset(
+    ["LOWER", "UPPER", "TRIM", "LTRIM", "RTRIM", "DATE", "TIME", "DATETIME", "JULIANDAY"]
+)
 _FROZEN = re.compile(r"\bnow\b|\bcurrent_(?:date|time|timestamp)\b", re.I)
 _CLOCK_WORDS = {"CURRENT_DATE": CLOCK[:10], "CURRENT_TIME": CLOCK[11:], "CURRENT_TIMESTAMP": CLOCK}
 

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-
 from harness.databases.canonical import Canonicaliser
 from harness.databases.fairness import Fairness
 from harness.databases.mutants import BUILDING, Mutant, mutants_of
@@ -151,7 +150,13 @@ class Builder:
     def build(self) -> Suite:
         """The finished suite."""
         plan = Plan(self.schema, self.profiles, self.suite.rules)
-        base = replace(self.suite, ordered=self.ordered, limited=self.limited, kinds=plan.kinds(), links=plan.keys.foreign)
+        base = replace(
+            self.suite,
+            ordered=self.ordered,
+            limited=self.limited,
+            kinds=plan.kinds(),
+            links=plan.keys.foreign,
+        )
         form = degenerate(self.trees[0])
         found = self._candidates(plan, 4 if form else self.size + 2)
         if isinstance(found, Failure):

@@ -37,32 +37,178 @@ class Chance:
         return self._random() * 100 < percent
 
 
-_FIRST = "Anna Boris Clara Daniel Elena Farid Grace Hugo Ines Jonas Keiko Liam Maria Nadia Oscar Priya Quentin Rosa Samuel Tara".split()
-_LAST = "Novak Okafor Silva Tanaka Meyer Rossi Haddad Larsen Dubois Kowalski Nguyen Costa Ivanov Brown Garcia Singh Weber Ali Moreau Lind".split()
-_CITIES = (
-    "Rome,Oslo,Lima,Cairo,Kyoto,Porto,Quito,Dakar,Hanoi,Perth,Turin,Bergen,Ghent,Malaga,Austin,Leeds".split(
-        ","
-    )
-)
-_COUNTRIES = "Norway,Peru,Egypt,Japan,Portugal,Ecuador,Senegal,Vietnam,Australia,Italy,Belgium,Spain,Kenya,Brazil,Canada,France".split(
-    ","
-)
-_STATES = "Texas,Ohio,Bavaria,Tuscany,Ontario,Victoria,Kerala,Oregon,Jalisco,Utah,Nevada,Saxony".split(",")
-_TEAMS = "River Hawks,North Stars,City Lions,Iron Bears,Red Foxes,Harbor Kings,Blue Wolves,Green Rovers,Royal Eagles,Sun Devils,Union FC,Athletic Club".split(
-    ","
-)
-_ORGS = "Acme Corp,Globex,Initech,Umbra Labs,Northwind,Contoso,Stark Media,Blue Ocean,Redwood Bank,Summit Air,Vertex,Orion Press".split(
-    ","
-)
-_TITLES = "Silent River,Golden Hour,The Last Train,Winter Light,Paper Moon,Second Sun,Open Water,Distant Fires,Blue Garden,Night Market,Long Road,First Snow".split(
-    ","
-)
-_COLORS = "red blue green black white yellow silver orange purple brown".split()
-_STATUS = "active,closed,pending,open,approved,cancelled,draft,completed".split(",")
-_WORDS = "alpha bravo cedar delta ember falcon garnet harbor indigo juniper karma lotus maple nectar opal pearl quartz raven sierra topaz".split()
-_STREETS = "Oak Street,Mill Lane,Park Avenue,High Street,Lake Road,Hill Drive,Elm Court,River Walk".split(",")
+_FIRST = [
+    "Anna",
+    "Boris",
+    "Clara",
+    "Daniel",
+    "Elena",
+    "Farid",
+    "Grace",
+    "Hugo",
+    "Ines",
+    "Jonas",
+    "Keiko",
+    "Liam",
+    "Maria",
+    "Nadia",
+    "Oscar",
+    "Priya",
+    "Quentin",
+    "Rosa",
+    "Samuel",
+    "Tara",
+]
+_LAST = [
+    "Novak",
+    "Okafor",
+    "Silva",
+    "Tanaka",
+    "Meyer",
+    "Rossi",
+    "Haddad",
+    "Larsen",
+    "Dubois",
+    "Kowalski",
+    "Nguyen",
+    "Costa",
+    "Ivanov",
+    "Brown",
+    "Garcia",
+    "Singh",
+    "Weber",
+    "Ali",
+    "Moreau",
+    "Lind",
+]
+_CITIES = [
+    "Rome",
+    "Oslo",
+    "Lima",
+    "Cairo",
+    "Kyoto",
+    "Porto",
+    "Quito",
+    "Dakar",
+    "Hanoi",
+    "Perth",
+    "Turin",
+    "Bergen",
+    "Ghent",
+    "Malaga",
+    "Austin",
+    "Leeds",
+]
+_COUNTRIES = [
+    "Norway",
+    "Peru",
+    "Egypt",
+    "Japan",
+    "Portugal",
+    "Ecuador",
+    "Senegal",
+    "Vietnam",
+    "Australia",
+    "Italy",
+    "Belgium",
+    "Spain",
+    "Kenya",
+    "Brazil",
+    "Canada",
+    "France",
+]
+_STATES = [
+    "Texas",
+    "Ohio",
+    "Bavaria",
+    "Tuscany",
+    "Ontario",
+    "Victoria",
+    "Kerala",
+    "Oregon",
+    "Jalisco",
+    "Utah",
+    "Nevada",
+    "Saxony",
+]
+_TEAMS = [
+    "River Hawks",
+    "North Stars",
+    "City Lions",
+    "Iron Bears",
+    "Red Foxes",
+    "Harbor Kings",
+    "Blue Wolves",
+    "Green Rovers",
+    "Royal Eagles",
+    "Sun Devils",
+    "Union FC",
+    "Athletic Club",
+]
+_ORGS = [
+    "Acme Corp",
+    "Globex",
+    "Initech",
+    "Umbra Labs",
+    "Northwind",
+    "Contoso",
+    "Stark Media",
+    "Blue Ocean",
+    "Redwood Bank",
+    "Summit Air",
+    "Vertex",
+    "Orion Press",
+]
+_TITLES = [
+    "Silent River",
+    "Golden Hour",
+    "The Last Train",
+    "Winter Light",
+    "Paper Moon",
+    "Second Sun",
+    "Open Water",
+    "Distant Fires",
+    "Blue Garden",
+    "Night Market",
+    "Long Road",
+    "First Snow",
+]
+_COLORS = ["red", "blue", "green", "black", "white", "yellow", "silver", "orange", "purple", "brown"]
+_STATUS = ["active", "closed", "pending", "open", "approved", "cancelled", "draft", "completed"]
+_WORDS = [
+    "alpha",
+    "bravo",
+    "cedar",
+    "delta",
+    "ember",
+    "falcon",
+    "garnet",
+    "harbor",
+    "indigo",
+    "juniper",
+    "karma",
+    "lotus",
+    "maple",
+    "nectar",
+    "opal",
+    "pearl",
+    "quartz",
+    "raven",
+    "sierra",
+    "topaz",
+]
+_STREETS = [
+    "Oak Street",
+    "Mill Lane",
+    "Park Avenue",
+    "High Street",
+    "Lake Road",
+    "Hill Drive",
+    "Elm Court",
+    "River Walk",
+]
 _PEOPLE = [f"{_FIRST[i % 20]} {_LAST[(i * 7 + i // 20) % 20]}" for i in range(60)]
-_RESULTS = "W 3-1,L 0-2,D 1-1,W 24-17,L 10-14,W 5-4,L 2-6,D 0-0".split(",")
+_RESULTS = ["W 3-1", "L 0-2", "D 1-1", "W 24-17", "L 10-14", "W 5-4", "L 2-6", "D 0-0"]
 
 _LISTS: tuple[tuple[re.Pattern[str], list[str]], ...] = tuple(
     (re.compile(pattern), words)
@@ -115,10 +261,10 @@ def kind_of(name: str, affinity: str, declared: str, numeric: bool | None) -> Ki
     """What a column holds. ``numeric``: a query uses it as a number (True: with decimals); None: none does."""
     low, up = name.lower(), declared.upper()
     if numeric is not None:
-        return "real" if numeric or affinity == "REAL" and not quantity_like(low) else "integer"
-    if "TIMESTAMP" in up or "DATETIME" in up or _DATETIME.search(low) and affinity != "INTEGER":
+        return "real" if numeric or (affinity == "REAL" and not quantity_like(low)) else "integer"
+    if "TIMESTAMP" in up or "DATETIME" in up or (_DATETIME.search(low) and affinity != "INTEGER"):
         return "datetime"
-    if up == "DATE" or _DATE.search(low) and affinity != "INTEGER":
+    if up == "DATE" or (_DATE.search(low) and affinity != "INTEGER"):
         return "date"
     if up == "TIME":
         return "time"

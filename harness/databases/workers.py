@@ -1,0 +1,177 @@
+"""Worker processes for what may die or hang: an address-space limit, a time limit, and a new one for each that is lost."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, TypeVar
+
+Task = TypeVar("Task")
+Value = TypeVar("Value")
+_CHUNK = 16
+
+
+class WorkerLost(NamedTuple):
+    """What came of a task whose worker died or ran out of time; ``reason`` is one line."""
+
+    reason: str
+
+
+class WorkerPool(Generic[Task, Value]):
+    """Maps a function of a module over tasks in processes of their own. Use as a context manager.
+
+    A worker may take ``memory_mib`` more address space than it starts with, and ``seconds`` for one task.
+    One that dies or hangs is replaced; only the task that it was at is lost. Tasks are read as they are needed,
+    so that memory stays flat.
+
+    >>> with WorkerPool(abs, workers=2) as pool:
+    ...     sorted(pool.map([-1, 2, -3]))
+    [(0, 1), (1, 2), (2, 3)]
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Task], Value],
+        *,
+        workers: int,
+        memory_mib: int = 2048,
+        seconds: float = 60.0,
+    ) -> None:
+        self._function, self._memory, self._seconds = function, memory_mib, seconds
+        # fork is fast, but not safe where threads run or torch holds them
+        plain = threading.active_count() == 1 and "torch" not in sys.modules and sys.platform == "linux"
+        self._context = multiprocessing.get_context("fork" if plain else "spawn")
+        self._workers: list[_Worker] = []
+        self._count = max(1, workers)
+
+    def map(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Value | WorkerLost]]:
+        """The number of each task and what came of it, in the order in which they finish.
+
+        Raises what the function raises.
+        """
+        numbered = enumerate(tasks)
+        waiting: deque[tuple[int, Task]] = deque()
+        while True:
+            while len(self._workers) < self._count:
+                self._workers.append(self._started())
+            for worker in self._workers:
+                if not worker.tasks:
+                    chunk = [waiting.popleft() for _ in range(min(_CHUNK, len(waiting)))]
+                    chunk = chunk or list(islice(numbered, _CHUNK))
+                    if chunk:
+                        worker.give(chunk)
+            busy = {w.connection: w for w in self._workers if w.tasks}
+            if not busy:
+                return
+            for ready in wait(list(busy), timeout=0.5):
+                worker = busy[ready]  # type: ignore[index]
+                try:
+                    fine, value = worker.connection.recv()
+                except (EOFError, OSError):
+                    yield self._lost(worker, "the worker died (out of memory, or SQLite crashed)", waiting)
+                    continue
+                number, _ = worker.done()
+                if not fine:
+                    raise value
+                yield number, value
+            for worker in list(self._workers):
+                if worker.tasks and time.monotonic() - worker.since > self._seconds:
+                    yield self._lost(worker, f"no answer within {self._seconds:g} s", waiting)
+
+    def _started(self) -> _Worker:
+        mine, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=_work, args=(theirs, self._function, self._memory), daemon=True
+        )
+        process.start()
+        theirs.close()
+        return _Worker(process, mine)
+
+    def _lost(self, worker: _Worker, reason: str, waiting: deque[tuple[int, Task]]) -> tuple[int, WorkerLost]:
+        self._workers.remove(worker)
+        number, _ = worker.done()
+        waiting.extend(worker.tasks)
+        worker.stop()
+        return number, WorkerLost(reason)
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            worker.stop()
+        self._workers.clear()
+
+    def __enter__(self) -> WorkerPool[Task, Value]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Worker:
+    """One process, its pipe, and the tasks that it has not answered yet."""
+
+    def __init__(self, process: Any, connection: Connection) -> None:
+        self.process, self.connection = process, connection
+        self.tasks: deque[tuple[int, Any]] = deque()
+        self.since = time.monotonic()
+
+    def give(self, chunk: list[tuple[int, Any]]) -> None:
+        self.tasks.extend(chunk)
+        self.since = time.monotonic()
+        self.connection.send([task for _, task in chunk])
+
+    def done(self) -> tuple[int, Any]:
+        self.since = time.monotonic()
+        return self.tasks.popleft()
+
+    def stop(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+        self.process.close()
+
+
+def _work(connection: Connection, function: Callable[[Any], Any], memory_mib: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    limit_memory(memory_mib)
+    while True:
+        try:
+            chunk = connection.recv()
+        except (EOFError, OSError):
+            return
+        for task in chunk:
+            try:
+                answer = (True, function(task))
+            except MemoryError:
+                os._exit(1)
+            except Exception as error:  # goes to the parent, which raises it
+                answer = (False, error)
+            try:
+                connection.send(answer)
+            except (BrokenPipeError, OSError):
+                return
+
+
+def limit_memory(mib: int) -> None:
+    """Let this process take at most so many MiB of address space beyond what it has; nothing where that is unknown."""
+    try:
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+            size = int(file.read().split()[0]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        wanted = size + mib * 2**20
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if hard < 0 else min(wanted, hard), hard))
+    except (ImportError, OSError, ValueError):  # not Linux: the time limit stays
+        return
