@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from harness.models.pair import quiet
+
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -47,8 +49,9 @@ def tiny_base(
         "pad_token_id": 0,
     }
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **{**shape, **config}))
-    model.save_pretrained(folder)
+    with quiet():
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **{**shape, **config}))
+        model.save_pretrained(folder)
     return folder
 
 
@@ -61,12 +64,13 @@ def tiny_adapter(
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_pretrained(base)
     options = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"], **lora}
-    peft = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
-    for name, parameter in peft.named_parameters():
-        if "lora_B" in name and not zero:
-            torch.nn.init.normal_(parameter, std=0.2)
-    peft.peft_config["default"].base_model_name_or_path = named or str(base)
-    peft.save_pretrained(folder)
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(base)
+        peft = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
+        for name, parameter in peft.named_parameters():
+            if ("lora_B" in name or "trainable_tokens" in name) and not zero:
+                torch.nn.init.normal_(parameter, std=0.2)
+        peft.peft_config["default"].base_model_name_or_path = named or str(base)
+        peft.save_pretrained(folder)
     return folder

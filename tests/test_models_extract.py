@@ -38,12 +38,12 @@ def test_real_completions_give_the_published_sql(shared_data):
         path = shared_data / "predictions" / f"wikisql-test500-qwen2.5-1.5b-{name}.jsonl.gz"
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             rows = [json.loads(line) for line in lines]
-        different = [
-            row for row in rows if (extract_sql(row["completion"]).sql or "") != row["sql"].rstrip("; \n`")
-        ]
-        assert len(different) <= 2, different
+        ours = [" ".join((extract_sql(row["completion"]).sql or "").split()) for row in rows]
+        theirs = [" ".join(row["sql"].split()).rstrip("; ") for row in rows]
+        assert ours == theirs
 
 
 def test_extraction_needs_no_torch():
-    code = "import sys, harness.models.extract, harness.models.plan; assert not {'torch', 'transformers'} & set(sys.modules)"
+    heavy = "{'torch', 'transformers', 'huggingface_hub', 'httpx'}"
+    code = f"import sys, harness.models; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -26,6 +26,7 @@ from harness.models.slots import SlotCache
 
 _CPU_ROWS, _GPU_ROWS = 128, 4096  # rows decoded together at most
 _CPU_PASS, _GPU_PASS = 4096, 65536  # tokens of one prefill pass at most
+_CPU_PADDING, _GPU_PADDING = 256, 8192  # padding of one pass that costs less than another pass
 _WORTH_SHARING = 8  # tokens
 
 
@@ -116,13 +117,14 @@ class Decoder:
 
     def _clear(self) -> None:
         self._rows: list[Row] = []
+        self._waiting: list[Row] = []  # taken from the queue, not yet in a slot
         self._at = np.zeros(0, dtype=np.int64)  # tokens in the slot
         self._made = np.zeros(0, dtype=np.int64)  # new tokens so far
         self._last = np.zeros(0, dtype=np.int64)  # the token to feed next
         self._tokens = np.zeros((0, self._settings.max_new_tokens), dtype=np.int32)
 
     def _shrink(self, error: Exception) -> None:
-        self._queue.extendleft(reversed(self._rows))
+        self._queue.extendleft(reversed([*self._rows, *self._waiting]))
         self._clear()
         self._cache = None
         if self._gpu:
@@ -184,24 +186,25 @@ class Decoder:
             else:
                 slots[row.group] = first + len(leaders)
                 leaders.append(row)
-        batch = [*leaders, *members]
-        starts = np.zeros(len(batch), dtype=np.int64)
-        if self._head is not None:
-            head, keys, values = self._head
-            starts[: len(leaders)] = [_common(head, row.ids) for row in leaders]
+        head, keys, values = self._head or (np.zeros(0, dtype=np.int32), [], [])
+        begun = [(_common(head, row.ids), row) for row in leaders]
+        self._enter(leaders)
+        self._waiting = members
+        if keys:
             cache.spread(keys, values, first, len(leaders))
-        self._rows += batch
-        self._join(batch)
-        self._extend(first, leaders, starts[: len(leaders)])
-        sources = np.array([slots[row.group] for row in members], dtype=np.int64)
-        starts[len(leaders) :] = [
-            _common(self._rows[source].ids, row.ids) for source, row in zip(sources, members, strict=True)
-        ]
-        if members:
-            targets = np.arange(first + len(leaders), first + len(batch))
-            cache.move(self._put(sources), self._put(targets), int(starts.max()))
-            self._extend(first + len(leaders), members, starts[len(leaders) :])
-        self._cost.shared_tokens += int(starts.sum())
+        self._extend(first, begun)
+        held = [self._rows[slots[row.group]].ids for row in members]
+        follow = [(_common(ids, row.ids), row) for ids, row in zip(held, members, strict=True)]
+        follow.sort(key=lambda pair: pair[0] - len(pair[1].ids))
+        if follow:
+            target = first + len(leaders)
+            sources = np.array([slots[row.group] for _, row in follow])
+            columns = max(start for start, _ in follow)
+            cache.move(self._put(sources), self._put(np.arange(target, target + len(follow))), columns)
+            self._enter([row for _, row in follow])
+            self._waiting = []
+            self._extend(target, follow)
+        self._cost.shared_tokens += sum(start for start, _ in [*begun, *follow])
 
     def _make_head(self, cache: SlotCache) -> None:
         """Compute once what all prompts of the window begin with (the system turn)."""
@@ -217,58 +220,52 @@ class Decoder:
         if length:
             slot = len(self._rows)
             head = Row("", 0, longest[: length + 1], "")
-            self._extend(slot, [head], np.zeros(1, dtype=np.int64))
+            self._extend(slot, [(0, head)])
             keys = [layer.keys[slot : slot + 1, :, :length].clone() for layer in cache.layers]
             values = [layer.values[slot : slot + 1, :, :length].clone() for layer in cache.layers]
         self._head = (ids, keys, values)
 
-    def _extend(self, first: int, rows: Sequence[Row], starts: np.ndarray) -> None:
-        """Prefill rows in the slots from ``first`` on, from column ``starts[i]`` to before their last token."""
-        cache = self._cache
+    def _extend(self, first: int, rows: Sequence[tuple[int, Row]]) -> None:
+        """Prefill rows in the slots from ``first`` on, each from its start column to before its last token."""
+        cache, done = self._cache, 0
         assert cache is not None
-        done = 0
+        passing, wasting = (_GPU_PASS, _GPU_PADDING) if self._gpu else (_CPU_PASS, _CPU_PADDING)
+        lengths = np.array([len(row.ids) - 1 - start for start, row in rows], dtype=np.int64)
         while done < len(rows):
-            lengths = np.array([len(row.ids) - 1 for row in rows[done:]]) - starts[done:]
-            widths = np.maximum.accumulate(lengths)
-            count = max(1, int((widths * np.arange(1, len(widths) + 1) <= self._pass_tokens).sum()))
-            width, begin = int(widths[count - 1]), starts[done : done + count]
+            widths = np.maximum.accumulate(lengths[done:])
+            sizes = widths * np.arange(1, len(widths) + 1)
+            fitting = (sizes <= passing) & (sizes - np.cumsum(lengths[done:]) <= wasting)
+            count = max(1, int(np.argmin(fitting)) if not fitting.all() else len(widths))
+            part, width = rows[done : done + count], int(widths[count - 1])
             if width > 0:
                 ids = np.zeros((count, width), dtype=np.int64)
-                for line, row, start in zip(ids, rows[done:], begin, strict=False):
+                for line, (start, row) in zip(ids, part, strict=True):
                     line[: len(row.ids) - 1 - start] = row.ids[start:-1]
-                mask = None
-                if begin.any():
-                    extent = min(cache.columns, int(begin.max()) + width)
-                    at = self._put(begin)
-                    cache.aim(first + done, count, width, extent, at)
-                    mask = self._mask(at, width, extent)
-                    positions = at[:, None] + torch.arange(width, device=self._device)
-                else:
-                    cache.aim(first + done, count, width, width, None)
-                    positions = torch.arange(width, device=self._device)[None]
+                starts = np.array([start for start, _ in part], dtype=np.int64)
+                at = self._put(starts) if starts.any() else None
+                extent = min(cache.columns, int(starts.max()) + width)
+                cache.aim(first + done, count, width, extent, at)
+                steps = torch.arange(width, device=self._device)[None]
                 self._model(
                     input_ids=self._put(ids),
-                    attention_mask=mask,
-                    position_ids=positions,
+                    attention_mask=None if at is None else self._mask(at, width, extent),
+                    position_ids=steps if at is None else at[:, None] + steps,
                     past_key_values=cache,
                     use_cache=True,
                     logits_to_keep=1,
                 )
                 self._cost.computed_tokens += ids.size
-                self._cost.padding_tokens += ids.size - int(lengths[:count].sum())
+                self._cost.padding_tokens += ids.size - int(lengths[done : done + count].sum())
             done += count
         if self._gpu:
             torch.cuda.synchronize(self._device)  # so that the stages' times are their own
 
-    @property
-    def _pass_tokens(self) -> int:
-        return _GPU_PASS if self._gpu else _CPU_PASS
-
     def _put(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)
 
-    def _join(self, batch: Sequence[Row]) -> None:
+    def _enter(self, batch: Sequence[Row]) -> None:
         count = len(batch)
+        self._rows += batch
         self._at = np.concatenate([self._at, [len(row.ids) - 1 for row in batch]]).astype(np.int64)
         self._made = np.concatenate([self._made, np.zeros(count, dtype=np.int64)])
         self._last = np.concatenate([self._last, [row.ids[-1] for row in batch]]).astype(np.int64)

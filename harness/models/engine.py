@@ -32,6 +32,8 @@ def load(plans: Sequence[PairPlan], settings: Settings, notify: Notify = lambda 
         ModelError: as ``load_base``.
     """
     engine = Engine(plans, settings, notify)
+    for note in dict.fromkeys(note for plan in plans for note in plan.notes):
+        notify(note)
     engine.ready(plans[0].name)
     return engine
 

@@ -8,12 +8,13 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
 from harness.models.plan import PairPlan, Settings
-from harness.models.sources import tensor_shapes
+from harness.models.sources import read_json, tensor_shapes
 
 Notify = Callable[[str], None]
 _PLAIN_CACHES = frozenset({"full_attention", "sliding_attention", "attention", "moe", "mlp"})
@@ -90,8 +91,8 @@ class LoadedBase:
 
 
 def _inner(name: str) -> str:
-    """The adapter's name inside peft, where a dot would part modules."""
-    return name.replace(".", "_dot_")
+    """The adapter's name inside peft, where a dot or a module's own name would break it."""
+    return "pair_" + sha256(name.encode()).hexdigest()[:12]
 
 
 def group_key(plan: PairPlan, settings: Settings) -> tuple[Any, ...]:
@@ -117,7 +118,8 @@ def _embedding_rows(plan: PairPlan) -> int | None:
     base_rows = {
         shape[0] for name, shape in held.items() if name.endswith(("embed_tokens.weight", "wte.weight"))
     }
-    return max(rows) if rows and set(rows) != base_rows else None
+    beside = read_json(folder / "adapter_config.json").get("modules_to_save")  # those stand beside the base's
+    return max(rows) if rows and (set(rows) != base_rows or not beside) else None
 
 
 def load_base(plans: Sequence[PairPlan], settings: Settings, notify: Notify) -> LoadedBase:
@@ -270,8 +272,13 @@ def _prove(loaded: LoadedBase, plan: PairPlan, result: Any) -> dict[str, Any]:
 
     inner = _inner(plan.name)
     missing = [key for key in result.missing_keys if f".{inner}." in key or "modules_to_save" in key]
-    if missing or result.unexpected_keys:
-        which = f"{missing[0]} is missing" if missing else f"{result.unexpected_keys[0]} has no place"
+    # peft itself saves the halves of its wrapper beside the embedding that it restores
+    twice = (".modules_to_save.", ".original_module.")
+    homeless = [key for key in result.unexpected_keys if not any(mark in key for mark in twice)]
+    if missing or homeless:
+        which = (
+            f"{missing[0].replace(f'.{inner}', '')} is missing" if missing else f"{homeless[0]} has no place"
+        )
         raise ModelError(
             f"adapter {plan.adapter} is not whole on base {plan.base}: {which}",
             "it was trained on another base or saved by halves: name the base with --model, or save it again",

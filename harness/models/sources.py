@@ -177,12 +177,7 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
         ModelError: unknown, gated, or neither cached nor reachable.
     """
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     try:
         folder = Path(
@@ -207,7 +202,9 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
         ) from error
     except RepositoryNotFoundError as error:
         raise ModelError(f"{name} is neither a folder here nor a model on the hub", advice) from error
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except ModelError:
+        raise
+    except Exception as error:  # whatever the hub's HTTP library of the day raises
         raise ModelError(f"{name} is not on this machine and the hub cannot be reached", advice) from error
     size = sum(bytes_ for file, bytes_ in files.items() if file.endswith((".safetensors", ".json")))
     return Source(name, None, read_json(path), facts.sha or "", revision, size)
