@@ -23,7 +23,8 @@ _WORDS = {
     "Kofi Lucia Marek Nadia Oscar Petra Ravi Selma Tomas Una Vera Walter Ximena Yara Anton Birgit",
     "last": "Abbott Berger Castro Dalton Eklund Fischer Garner Holt Ivanov Jensen Keller Lindgren Moreno "
     "Novak Okafor Petrov Quinn Romero Sato Tanner Ulrich Vargas Weber Young Zimmer Alvarez Brandt Conway "
-    "Duarte Egger Foster Grimaldi Hansen Iqbal Jovanovic Kowalski Lambert Mancini Norberg Oliveira Paulsen Rossi",
+    "Duarte Egger Foster Grimaldi Hansen Iqbal Jovanovic Kowalski Lambert Mancini Norberg Oliveira Paulsen "
+    "Rossi",
     "city": "Ashford Bergen Calder Dunmore Elwood Fairhaven Granada Halden Ipswich Jarrow Kelso Lisbon Malmo "
     "Norwich Oporto Padua Quimper Ravenna Salerno Tromso Utrecht Verona Wexford Ystad Zagreb Arlington "
     "Brighton Cordoba Dresden Exeter Florence Ghent Harwich Innsbruck Kendal Lucerne Marseille Nantes "

@@ -1,0 +1,198 @@
+"""Supervised fine-tuning by trl: a LoRA adapter on a base in 4-bit, as a recipe of kind "sft" says.
+
+The rows become conversations (system, user, assistant); the trainer's checkpoints lie in the output
+folder until the adapter is finished, and a second start goes on from the last of them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness.benchmarks import load_file
+from harness.errors import DataError, ModelError, RecipeError
+from harness.models.pair import pick_device
+from harness.models.prompts import messages
+from harness.models.sources import download_text, find_base
+from harness.records import Example, Prompt
+
+from .recipe import SftRecipe
+
+Notify = Callable[[str], None]
+
+
+def tune(recipe: SftRecipe, output: Path, *, device: str, notify: Notify) -> Path:
+    """Train the adapter into ``output`` and return it. Raises ModelError, DataError, RecipeError."""
+    import torch
+
+    where = pick_device(device)
+    base = find_base(recipe.model, near=None, revision=recipe.revision, named_by="the recipe")
+    _claim(recipe, output)
+    rows = _rows(recipe)
+    notify(f"{len(rows)} rows from {recipe.data.file or recipe.data.hub}, base {recipe.model} on {where}")
+    if fetch := download_text([base]):
+        notify(fetch)
+    tokenizer, model = _load(recipe, base.where, where)
+    trainer = _trainer(recipe, output, rows, tokenizer, model, where, notify)
+    begun = sorted(output.glob("checkpoint-*"))
+    if begun:
+        notify(f"going on from the last of {len(begun)} checkpoints in {output}")
+    try:
+        result = trainer.train(resume_from_checkpoint=bool(begun))
+    except torch.OutOfMemoryError as error:
+        raise ModelError(
+            "the device has too little memory for this recipe", "lower training.batch_size in a copy of it"
+        ) from error
+    trainer.save_model(str(output))
+    declared = recipe.data.file.resolve() if recipe.data.file else recipe.data.hub
+    told = {"data": str(declared), "recipe": recipe.model_dump(mode="json")}
+    (output / "training.json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    for folder in output.glob("checkpoint-*"):
+        shutil.rmtree(folder)
+    (output / "recipe.json").unlink()
+    notify(f"loss {result.training_loss:.4f} after {result.global_step} steps; adapter written to {output}")
+    return output
+
+
+def _claim(recipe: SftRecipe, output: Path) -> None:
+    """Make the folder and note whose checkpoints it holds."""
+    marker, said = output / "recipe.json", recipe.model_dump_json(exclude={"output"})
+    if (output / "adapter_model.safetensors").exists():
+        raise RecipeError(f"{output} already holds an adapter", "give another --output, or remove it")
+    if marker.exists() and marker.read_text("utf-8") != said:
+        raise RecipeError(
+            f"{output} holds a begun training by another recipe", "give another --output, or remove it"
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        marker.write_text(said, "utf-8")
+    except OSError as error:
+        raise RecipeError(f"{output} cannot be written: {error.strerror}", "give another --output") from error
+
+
+def _rows(recipe: SftRecipe) -> Any:
+    """A ``datasets.Dataset`` of prompt and completion turns, in the recipe's order."""
+    from datasets import Dataset, load_dataset
+
+    data = recipe.data
+    if data.file is not None:
+        examples = load_file(data.file).examples
+        found = Dataset.from_list(
+            [{"context": row.context, "question": row.question, "answer": row.gold} for row in examples]
+        )
+    else:
+        try:
+            found = load_dataset(data.hub, split=data.split)
+        except Exception as error:
+            raise DataError(
+                f"data set {data.hub} cannot be had: {error}",
+                "give a local file of the same form: --data FILE",
+            ) from error
+    found = found.shuffle(seed=data.shuffle_seed)
+    if data.limit is not None:
+        found = found.select(range(min(data.limit, len(found))))
+    prompt = Prompt(system=recipe.prompt.system, user=recipe.prompt.user)
+
+    def turn(row: dict[str, str]) -> dict[str, Any]:
+        example = Example(id="", question=row["question"], context=row["context"], gold=row["answer"])
+        return {
+            "prompt": messages(prompt, example),
+            "completion": [{"role": "assistant", "content": row["answer"]}],
+        }
+
+    return found.map(turn, remove_columns=found.column_names)
+
+
+def _load(recipe: SftRecipe, base: str, where: str) -> tuple[Any, Any]:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    cuda = where.startswith("cuda")
+    half = torch.bfloat16 if cuda and torch.cuda.is_bf16_supported() else torch.float16
+    dtype = half if cuda else torch.float32
+    quantized = None
+    if recipe.quantization != "none":
+        quantized = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type=recipe.quantization, bnb_4bit_compute_dtype=dtype
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base, revision=recipe.revision)
+        model = AutoModelForCausalLM.from_pretrained(
+            base,
+            revision=recipe.revision,
+            dtype=dtype,
+            quantization_config=quantized,
+            device_map={"": where},
+        )
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"base {recipe.model} cannot be loaded: {first}", "name a folder or a hub id: --model"
+        ) from error
+    if tokenizer.chat_template is None:
+        raise ModelError(f"the tokenizer of {recipe.model} has no chat template", "take an instruct base")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer, model
+
+
+def _trainer(
+    recipe: SftRecipe, output: Path, rows: Any, tokenizer: Any, model: Any, where: str, notify: Notify
+) -> Any:
+    from peft import LoraConfig
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    plan, lora = recipe.training, recipe.lora
+    optimizer = plan.optimizer
+    if "paged" in optimizer and not where.startswith("cuda"):
+        optimizer = "adamw_torch"
+        notify(f"{plan.optimizer} needs a GPU; {optimizer} (the same rule, not paged) takes its place")
+
+    class Progress(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
+            if logs and "loss" in logs:
+                notify(f"step {state.global_step}/{state.max_steps}, loss {float(logs['loss']):.4f}")
+
+    config = SFTConfig(
+        output_dir=str(output),
+        seed=recipe.seed,
+        num_train_epochs=plan.epochs,
+        per_device_train_batch_size=plan.batch_size,
+        gradient_accumulation_steps=plan.gradient_accumulation,
+        learning_rate=plan.learning_rate,
+        optim=optimizer,
+        max_length=plan.max_length,
+        completion_only_loss=plan.loss == "answer",
+        save_strategy="steps",
+        save_steps=plan.save_steps,
+        save_total_limit=2,
+        logging_steps=10,
+        disable_tqdm=True,
+        report_to="none",
+        use_cpu=not where.startswith("cuda"),
+        gradient_checkpointing=where.startswith("cuda"),
+        bf16=False,
+        dataloader_pin_memory=False,
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=config,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=LoraConfig(
+            r=lora.r,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=list(lora.target_modules),
+            task_type="CAUSAL_LM",
+        ),
+        callbacks=[Progress()],
+    )
+    for known in list(trainer.callback_handler.callbacks):
+        if type(known).__name__ == "PrinterCallback":
+            trainer.remove_callback(known)
+    return trainer
