@@ -16,7 +16,7 @@ from typing import Any
 from harness.databases.results import Failure
 from harness.records import Benchmark, Example
 from harness.scoring.official.base import Judge, Options, Score
-from harness.scoring.official.runner import Runner, databases_of
+from harness.scoring.official.runner import Database, Runner, databases_of
 
 Row = tuple[Any, ...]
 
@@ -64,7 +64,7 @@ def scored(
 
     @contextmanager
     def open_scorer(benchmark: Benchmark, options: Options) -> Iterator[Judge]:
-        runner = Runner()
+        runner = Runner(options.timeout)
 
         def judge(example: Example, sql: str) -> Score:
             databases = databases_of(benchmark, example, options, siblings=False)
@@ -72,19 +72,21 @@ def scored(
                 return Score(0.0, "no database could be populated from the schema")
             worst = Score(1.0)
             for database in databases:
-                worst = min(worst, _score(runner, database, sql, example.gold))
+                worst = min(worst, score(database, sql, example.gold))
                 if not worst.value:
                     break
             return worst
 
-        def _score(runner: Runner, database: Any, sql: str, gold: str) -> Score:
-            end = time.monotonic() + options.timeout
-            found = runner.run(database, sql, options.timeout)
+        def score(database: Database, sql: str, gold: str) -> Score:
+            start = time.monotonic()
+            found = runner.run(database, sql)
             if isinstance(found, Failure):
                 return Score(0.0, f"does not run: {found.message}")
-            wanted = runner.run(database, gold, end - time.monotonic())
+            wanted = runner.run(database, gold)
             if isinstance(wanted, Failure):
                 return Score(0.0, f"the gold does not run: {wanted.message}")
+            if time.monotonic() - start > options.timeout:
+                return Score(0.0, f"it and the gold take more than {options.timeout:g} s together")
             value = compare(found.rows, wanted.rows)
             return Score(value, "" if value == 1 else "another answer")
 

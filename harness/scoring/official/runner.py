@@ -1,20 +1,18 @@
-"""Runs queries on real databases in a process of its own, which is killed when the time is up.
+"""Runs queries on real databases in a worker process, which is killed when the time is up.
 
-A limit inside SQLite does not end one long step (``instr`` on long texts); the end of the process does.
-The process opens databases read-only through the sandbox and may use 4 GiB.
+A limit inside SQLite does not end one long step; the end of the process does. Databases are opened
+read-only through the sandbox, and the worker may use 4 GiB.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.databases.results import Failure, Result
 from harness.databases.sandbox import Sandbox
+from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import BenchmarkError
 from harness.records import Benchmark, Example, Rules
 from harness.scoring.official.base import Options
@@ -22,74 +20,37 @@ from harness.scoring.official.base import Options
 Database = Path | bytes  # a file, or the image of a populated one
 
 ROWS = 1_000_000
-_MEMORY = 4 << 30
-_ROOT = Path(__file__).resolve().parents[3]
+_ENDLESS = 10**15  # steps: the clock decides, as it does officially
+
+
+class _Query(NamedTuple):
+    database: Database
+    sql: str
 
 
 class Runner:
-    """The child process, started on first use and again after it was killed."""
+    """One worker, and the seconds that a query may take in it. To be closed."""
 
-    def __init__(self) -> None:
-        self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
+    def __init__(self, seconds: float) -> None:
+        self._pool = WorkerPool(_answer, workers=1, memory_mib=4096, seconds=seconds)
 
-    def run(self, database: Database, sql: str, seconds: float) -> Result | Failure:
-        """The result of one query, or what went wrong; "timeout" after that many seconds."""
-        _, pipe = self._child or self._start()
-        try:
-            pipe.send((database, sql))
-            if pipe.poll(max(seconds, 0.0)):
-                answer: Result | Failure = pipe.recv()
-                return answer
-        except (EOFError, OSError):
-            self.close()
-            return Failure("execution_error", "the process that ran it died")
-        self.close()
-        return Failure("timeout", f"more than {seconds:.3g} s")
-
-    def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
-        ours, theirs = Pipe()
-        code = f"from {__name__} import serve; serve({theirs.fileno()})"
-        path = os.pathsep.join([str(_ROOT), os.environ.get("PYTHONPATH", "")])
-        process = subprocess.Popen(
-            [sys.executable, "-c", code],
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": path},
-        )
-        theirs.close()
-        self._child = process, ours
-        return self._child
+    def run(self, database: Database, sql: str) -> Result | Failure:
+        """The result of one query, or what went wrong; "timeout" where its time was up."""
+        ((_, answer),) = self._pool.map([_Query(database, sql)])
+        return Failure("timeout", answer.reason) if isinstance(answer, WorkerLost) else answer
 
     def close(self) -> None:
-        """Kill the process."""
-        if self._child is not None:
-            process, pipe = self._child
-            self._child = None
-            pipe.close()
-            process.kill()
-            process.wait()
+        """End the worker."""
+        self._pool.close()
 
 
-def serve(descriptor: int) -> None:
-    """The child's loop: take a query, answer it, until the other end is closed."""
-    import resource
+@cache
+def _sandbox() -> Sandbox:
+    return Sandbox(steps=_ENDLESS, rows=ROWS)
 
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    pipe = Connection(descriptor)
-    loaded: Database = b""
-    with Sandbox(steps=10**15, rows=ROWS) as box:
-        while True:
-            try:
-                database, sql = pipe.recv()
-            except (EOFError, KeyboardInterrupt):
-                return
-            try:
-                if database != loaded:
-                    box.load(database)
-                    loaded = database
-                pipe.send(box.query(sql))
-            except MemoryError:
-                pipe.send(Failure("execution_error", "out of memory"))
+
+def _answer(query: _Query) -> Result | Failure:
+    return _sandbox().run(query.database, query.sql)
 
 
 def files_of(benchmark: Benchmark, example: Example, options: Options, *, siblings: bool) -> tuple[Path, ...]:

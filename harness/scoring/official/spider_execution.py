@@ -32,7 +32,7 @@ _THIS_YEAR = re.compile(r"\byear\s*\(\s*curdate\s*\(\s*\)\s*\)", re.I)
 @contextmanager
 def execution(benchmark: Benchmark, options: Options) -> Iterator[Judge]:
     """The gold's answer on every database of the example."""
-    runner = Runner()
+    runner = Runner(options.timeout)
 
     def judge(example: Example, sql: str) -> Score:
         gold = prepared(example.gold, options)
@@ -58,11 +58,11 @@ def execution(benchmark: Benchmark, options: Options) -> Iterator[Judge]:
                 f" on {database.name}" if not isinstance(database, bytes) else f" on populated database {i}"
             )
             if i not in answers:
-                answers[i] = runner.run(database, gold, options.timeout)
+                answers[i] = runner.run(database, gold)
             wanted = answers[i]
             if isinstance(wanted, Failure):
                 return f"the gold does not run{where}: {wanted.message}"
-            found = runner.run(database, candidate, options.timeout)
+            found = runner.run(database, candidate)
             if isinstance(found, Failure):
                 return f"does not run{where}: {found.message}"
             if not same_bag(wanted.rows, found.rows, ordered=ordered):
