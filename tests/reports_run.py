@@ -99,7 +99,12 @@ def write_run(
     body = {
         "results": {name: summarise(made)},
         "breakdown": {name: breakdown(made)},
-        "policy": {name: {pair: {"case=exact": share([1.0] * 5 + [0.0] * 5)} for pair in answers}},
+        "policy": {
+            name: {
+                pair: {"as judged": share([1.0] * 6 + [0.0] * 4), "case=exact": share([1.0] * 5 + [0.0] * 5)}
+                for pair in answers
+            }
+        },
         "suite": {name: {"strength": 0.998, "databases": 8, "flagged": {}}},
         "configs": {name: describe_benchmark(benchmark)},
         "pairs": {

@@ -93,6 +93,12 @@ def test_twenty_failures_those_that_the_base_had_right_first(run: Path) -> None:
     assert len({title.split(" · ")[1] for title in titles}) >= 4
 
 
+def test_policy_changes_are_against_the_same_sample(run: Path) -> None:
+    text = (run / "report.md").read_text("utf-8")
+    assert "the change in points on the same 10 questions." in text
+    assert "| `case=exact` | 50.0 <sub>−10.0</sub> | 50.0 <sub>−10.0</sub> |" in text
+
+
 def test_charts_are_there_and_the_same_each_time(run: Path) -> None:
     text = (run / "report.md").read_text("utf-8")
     linked = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
