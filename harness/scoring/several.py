@@ -6,18 +6,24 @@ by one: whichever brings its worker down once more is a timeout. Nothing is lost
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from harness.assets import cache_folder
 from harness.databases import Sandbox, Suite
+from harness.databases.store import suites
+from harness.databases.workers import WorkerLost, WorkerPool
 from harness.records import Example, Outcome, Prediction, Rules, Verdict, Witness
-from harness.scoring._interim import WorkerLost, WorkerPool, suites
 from harness.scoring.verdict import ATTACKS, judge
 from harness.scoring.witness import find_witness
 
 RULES = Rules()
+_CACHE = "suites.sqlite"
+_Task = TypeVar("_Task")
+_Value = TypeVar("_Value")
 MEMORY_MIB = 2048
 SECONDS = 60.0
 
@@ -68,7 +74,7 @@ def judge_all(
         size=size,
         seed=seed,
         workers=workers,
-        cache=cache,
+        cache=cache_file(cache),
     )
     by_id = {g.example.id: g for g in groups}
     tasks = (
@@ -104,21 +110,42 @@ def witnesses(
     places: dict[str, list[int]] = {}
     for place, (example, _) in enumerate(pairs):
         places.setdefault(example.id, []).append(place)
-    firsts = [pairs[found[0]][0] for found in places.values()]
-    built = suites(firsts, rules=rules, dialect=dialect, size=size, seed=seed, workers=workers, cache=cache)
-    with WorkerPool(_witness_task, workers=workers, memory_mib=MEMORY_MIB, seconds=SECONDS) as pool:
-        order: list[int] = []
+    store = suites(
+        [pairs[found[0]][0] for found in places.values()],
+        rules=rules,
+        dialect=dialect,
+        size=size,
+        seed=seed,
+        workers=workers,
+        cache=cache_file(cache),
+    )
+    order: list[int] = []
 
-        def tasks() -> Iterator[tuple[Suite, str | None]]:
-            for id_, suite in built:
-                for place in places[id_]:
-                    order.append(place)
-                    yield suite, pairs[place][1].sql
+    def tasks() -> Iterator[tuple[Suite, str | None]]:
+        for id_, suite in store:
+            for place in places[id_]:
+                order.append(place)
+                yield suite, pairs[place][1].sql
 
-        for number, found in pool.map(tasks()):
-            yield order[number], None if isinstance(found, WorkerLost) else found
-            if progress:
-                progress(1)
+    for number, found in _mapped(_witness_task, tasks(), workers):
+        yield order[number], None if isinstance(found, WorkerLost) else found
+        if progress:
+            progress(1)
+
+
+def cache_file(cache: Path | None) -> Path | None:
+    """The file that suites are kept in: ``cache`` itself, one in it if it is a folder, else the user's own.
+
+    None where the user's cache cannot be written: then suites are built anew each time.
+    """
+    if cache is not None:
+        return cache / _CACHE if cache.is_dir() or not cache.suffix else cache
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder / _CACHE if os.access(folder, os.W_OK) else None
 
 
 def group(examples: Sequence[Example], predictions: Iterable[Prediction]) -> list[Grouped]:
@@ -139,20 +166,30 @@ def _over(tasks: Iterable[Task], workers: int) -> Iterator[tuple[Task, list[Verd
             waiting[number] = task
             yield task
 
-    with WorkerPool(_judge_task, workers=workers, memory_mib=MEMORY_MIB, seconds=SECONDS) as pool:
-        lost: list[Task] = []
-        for number, verdicts in pool.map(numbered()):
-            task = waiting.pop(number)
-            if isinstance(verdicts, WorkerLost):
-                lost.append(task)
-            else:
-                yield task, verdicts
-        for task in lost:
-            single = [task._replace(sqls=(sql,)) for sql in task.sqls]
-            found: dict[int, list[Verdict]] = {}
-            for number, verdicts in pool.map(single):
-                found[number] = [_lost(task.suite)] if isinstance(verdicts, WorkerLost) else verdicts
-            yield task, [found[number][0] for number in range(len(single))]
+    lost: list[Task] = []
+    for number, verdicts in _mapped(_judge_task, numbered(), workers):
+        task = waiting.pop(number)
+        if isinstance(verdicts, WorkerLost):
+            lost.append(task)
+        else:
+            yield task, verdicts
+    for task in lost:
+        found: dict[int, list[Verdict]] = {}
+        single = [task._replace(sqls=(sql,)) for sql in task.sqls]
+        for number, verdicts in _mapped(_judge_task, single, max(2, workers)):
+            found[number] = [_lost(task.suite)] if isinstance(verdicts, WorkerLost) else verdicts
+        yield task, [found[number][0] for number in range(len(single))]
+
+
+def _mapped(
+    function: Callable[[_Task], _Value], tasks: Iterable[_Task], workers: int
+) -> Iterator[tuple[int, _Value | WorkerLost]]:
+    """The number of each task and what came of it; in this process where one worker is enough."""
+    if workers < 2:
+        yield from enumerate(map(function, tasks))
+        return
+    with WorkerPool(function, workers=workers, memory_mib=MEMORY_MIB, seconds=SECONDS) as pool:
+        yield from pool.map(tasks)
 
 
 def _lost(suite: Suite) -> Verdict:

@@ -114,7 +114,7 @@ def translate(suite: Suite, sql: str) -> str:
 def _trial(suite: Suite, sql: str) -> Trial | str:
     try:
         text = translate(suite, sql)
-        limited = " limit " in f"{suite.gold} {text}".lower()
+        limited = suite.limited or " limit " in text.lower()
         return Trial(text, set(range(len(suite.readings))), limited)
     except Untranspilable as error:
         return str(error)
@@ -250,9 +250,8 @@ def _outcome(
     suite: Suite, trial: Trial, readers: Readers, box: Sandbox, attacks: int
 ) -> tuple[Outcome, str | None, str]:
     """The outcome, the cause of a wrong one, and a line for people."""
-    if trial.failure is not None:
-        outcome = Outcome(trial.failure.kind)
-        return outcome, BY_OUTCOME[outcome], trial.failure.message
+    if failure := trial.failure:
+        return _failed(failure)
     basic = readers.basic.text(trial.text)
     for number, reading in enumerate(suite.readings):
         # also where results differed: then the gold's answer hangs on the order of its rows
@@ -262,8 +261,8 @@ def _outcome(
     shown = _shown(suite, trial, readers) if trial.accepted else None
     if trial.accepted and shown is None:
         count = _attacked(suite, trial, box, attacks)
-        if trial.failure is not None:
-            return _outcome(suite, trial, readers, box, 0)
+        if late := trial.failure:
+            return _failed(late)
         if trial.accepted and not trial.nulls and not trial.ties:
             return Outcome.INDISTINGUISHABLE, None, f"on {count} databases"
     if (
@@ -285,6 +284,11 @@ def _outcome(
     if nulls or ties:
         return Outcome.WRONG, found[0], "differs where values are NULL" if nulls else "differs on ties"
     return Outcome.WRONG, found[0], summary(found, gold, other)
+
+
+def _failed(failure: Failure) -> tuple[Outcome, str | None, str]:
+    outcome = Outcome(failure.kind)
+    return outcome, BY_OUTCOME[outcome], failure.message
 
 
 def asks_null(sql: str) -> bool:
