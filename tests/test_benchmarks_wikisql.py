@@ -92,7 +92,14 @@ def test_the_hubs_parquet_gives_the_same_examples(
         }
         table = tables[str(entry["table_id"])]
         sql = {"human_readable": "", "sel": sketch["sel"], "agg": sketch["agg"], "conds": conditions}
-        rows.append({"phase": 1, "question": entry["question"], "table": {**table, "rows": []}, "sql": sql})
+        rows.append(
+            {
+                "phase": 1,
+                "question": entry["question"],
+                "table": {**table, "rows": [[str(value) for value in row] for row in table["rows"]]},
+                "sql": sql,
+            }
+        )
     parquet.write_table(Table.from_pylist(rows), tmp_path / "0000.parquet")
     asked = []
 
@@ -102,12 +109,19 @@ def test_the_hubs_parquet_gives_the_same_examples(
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("harness.benchmarks.sources.fetch", fetch)
-    there = load_benchmark("wikisql", split="dev").examples
+    fetched = load_benchmark("wikisql", split="dev")
+    there = fetched.examples
     here = load_benchmark("wikisql", split="dev", data=release).examples
-    assert asked == [("Salesforce/wikisql", "refs/convert/parquet", "default/validation/0000.parquet")]
+    assert set(asked) == {("Salesforce/wikisql", "refs/convert/parquet", "default/validation/0000.parquet")}
     assert [(e.question, e.context) for e in there] == [(e.question, e.context) for e in here]
     assert there[0].gold == here[0].gold.replace("= 3", "= '3'")  # the conversion keeps no numbers
     assert there[1:] == here[1:]
+    assert fetched.folder == tmp_path / "sql-harness" / "wikisql" / "commit"
+    for database in (fetched.folder / "dev.db", release / "dev.db"):
+        with closing(sqlite3.connect(database)) as connection:
+            rows = connection.execute("SELECT col0, col1 FROM table_1_100_1 WHERE col1 > 2").fetchall()
+            assert rows == [("ann lee", 3.0), ("bo", 12.0)]
+            assert connection.execute("SELECT col4 FROM table_2_200_14").fetchall() == [("12,552",)]
 
 
 def test_without_tables_columns_are_numbered_and_it_is_said(release: Path) -> None:

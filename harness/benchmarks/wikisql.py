@@ -8,10 +8,14 @@ Where the tables are not there, columns are ``col0`` … in contexts too, which 
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.assets import cache_folder
 from harness.benchmarks import forms, sources
 from harness.benchmarks.files import Row, read_rows
 from harness.benchmarks.origins import Question
@@ -23,6 +27,7 @@ from harness.records import Example
 SPLITS = ("train", "dev", "test")
 AGGREGATES = ("", "MAX", "MIN", "COUNT", "SUM", "AVG")
 OPERATORS = ("=", ">", "<")
+_WANTED = ("question", "sql", "table.id", "table.header", "table.types")  # and not every table's rows
 _TYPES = {"text": "TEXT", "real": "REAL"}
 
 
@@ -73,8 +78,11 @@ def load(
         to_example(str(number), entry, used_only=spec.source.variant == "used")
         for number, entry in enumerate(entries(spec, folder, split))
     ]
-    about = {"folder": str(folder or spec.source.hub)}
-    if folder and not _file(folder, f"{split}.tables.jsonl"):
+    about = {"folder": str(folder)}
+    if folder is None:
+        path, commit = _fetch(spec, split)
+        folder, about = _database(path, split, commit), {"revision": f"commit {commit}"}
+    elif not _file(folder, f"{split}.tables.jsonl"):
         about["note"] = f"{split}.tables.jsonl is not there: columns are col0, col1, …"
     return examples, about, folder
 
@@ -97,9 +105,8 @@ def questions(spec: BenchmarkSpec) -> Iterator[Question]:
 def entries(spec: BenchmarkSpec, folder: Path | None, split: str) -> Iterator[Entry]:
     """The entries of a split, from the release's folder, or from the hub where there is none."""
     if folder is None:
-        name = {"dev": "validation"}.get(split, split)
-        path, _ = sources.fetch(spec, (spec.source.file or "").format(split=name))
-        yield from (_from_parquet(path, row) for row in read_rows(path))
+        path, _ = _fetch(spec, split)
+        yield from (_from_parquet(path, row) for row in read_rows(path, _WANTED))
         return
     path_ = _file(folder, f"{split}.jsonl")
     if path_ is None:
@@ -175,6 +182,39 @@ def _literal(value: Any) -> str:
 
 def _used(sketch: Mapping[str, Any]) -> list[int]:
     return list(dict.fromkeys([sketch["sel"], *(condition[0] for condition in sketch["conds"])]))
+
+
+def _fetch(spec: BenchmarkSpec, split: str) -> tuple[Path, str]:
+    name = {"dev": "validation"}.get(split, split)
+    return sources.fetch(spec, (spec.source.file or "").format(split=name))
+
+
+def _database(path: Path, split: str, commit: str) -> Path:
+    """A folder with SPLIT.db as the release has it (columns col0 …, text in lower case), made of the tables
+    in the hub's Parquet on first use."""
+    folder = cache_folder("wikisql", commit)
+    target = folder / f"{split}.db"
+    if target.exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}")
+    try:
+        with closing(sqlite3.connect(part)) as connection, connection:
+            done = set()
+            for row in read_rows(path, ("table.id", "table.types", "table.rows")):
+                own = row.values["table"]
+                if own["id"] not in done:
+                    done.add(own["id"])
+                    name = "table_" + str(own["id"]).replace("-", "_")
+                    columns = ", ".join(f"col{place} {kind}" for place, kind in enumerate(own["types"]))
+                    connection.execute(f"CREATE TABLE {name} ({columns})")
+                    marks = ", ".join("?" * len(own["types"]))
+                    rows = ([str(value).lower() for value in values] for values in own["rows"])
+                    connection.executemany(f"INSERT INTO {name} VALUES ({marks})", rows)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return folder
 
 
 def _folder(spec: BenchmarkSpec, data: Path | None) -> Path | None:
