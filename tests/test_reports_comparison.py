@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from reports_run import RULES, outcomes, write_run
 
 from harness.errors import RunError, UsageError
-from harness.records import Outcome, Rules
+from harness.records import Outcome, Rules, Sample
 from harness.reports import compare
 
 RIGHT, WRONG = Outcome.EQUIVALENT, Outcome.WRONG
@@ -75,9 +76,31 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
     b = write_run(tmp_path / "b", {"p": [RIGHT] * 4}, data_hash="e" * 64)
     with pytest.raises(RunError, match="different examples of starter"):
         compare(a, b)
-    c = write_run(tmp_path / "c", {"p": [RIGHT] * 4}, name="another")
-    with pytest.raises(RunError, match="share no benchmark"):
+
+
+def test_two_variants_of_a_benchmark(tmp_path: Path) -> None:
+    """The same questions put in another way: here one of them is another question."""
+
+    def other(made: Sample) -> Sample:
+        if made.example.id != "1":
+            return made
+        return replace(made, example=replace(made.example, question="Something else?"))
+
+    a = write_run(tmp_path / "a", {"p": [RIGHT] * 4})
+    b = write_run(tmp_path / "b", {"p": [WRONG] * 4}, name="variant", data_hash="e" * 64, change=other)
+    found = compare(a, b)
+    assert (found.benchmark, found.difference.n, found.difference.broken) == ("starter → variant", 3, 3)
+    assert found.remarks[0] == "the benchmarks differ (starter and variant)"
+    c = write_run(
+        tmp_path / "c",
+        {"p": [RIGHT] * 2},
+        name="foreign",
+        change=lambda made: replace(made, example=replace(made.example, question="?")),
+    )
+    with pytest.raises(RunError, match="starter and foreign share no question"):
         compare(a, c)
+    with pytest.raises(RunError, match="has no benchmark 'starter'"):
+        compare(a, c, benchmark="starter")
 
 
 def test_what_else_differs_is_said(tmp_path: Path) -> None:

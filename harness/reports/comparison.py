@@ -86,7 +86,8 @@ def compare(
     """Compare a pair of run a (before) with one of run b (after), example by example, joined by id.
 
     Without ``run_b`` two pairs of the same run are compared, the base with the adapter by default. A
-    pair may be left out where a run has a single adapter (or predictions file).
+    pair may be left out where a run has a single adapter (or predictions file). Two variants of a benchmark
+    (say create-context and create-context-full) are compared over the questions that they share.
 
     Raises:
         UsageError: the benchmark or a pair has to be named.
@@ -94,27 +95,26 @@ def compare(
     """
     a = read_results(run_a)
     b = a if run_b is None else read_results(run_b)
-    name = _common(a, b, benchmark)
-    side_a, side_b = a.benchmark(name), b.benchmark(name)
-    if side_a.config.get("data_hash") != side_b.config.get("data_hash"):
-        raise RunError(
-            f"{run_a} and {run_b} were run on different examples of {name} (the data's hashes differ)",
-            "run both with the same --benchmark, --data, --limit and --ids",
-        )
+    side_a, side_b = _sides(a, b, benchmark)
     if run_b is None and pair_a is None:
         pair_a = side_a.reference
-    one_run = run_b is None
-    chosen = choose(
-        side_b, pair_b, "--pair-b", wish=None if one_run else pair_a, without=pair_a if one_run else None
-    )
-    after = Entry(b, side_b, chosen)
-    before = Entry(a, side_a, choose(side_a, pair_a, "--pair-a", wish=chosen.pair))
+    wish, without = (pair_a, None) if run_b else (None, pair_a)
+    after = Entry(b, side_b, choose(side_b, pair_b, "--pair-b", wish=wish, without=without))
+    before = Entry(a, side_a, choose(side_a, pair_a, "--pair-a", wish=after.pair.pair))
     names = before.pair.pair, after.pair.pair
     if names[0] == names[1]:
         names = f"{names[0]} ({a.path.parent.name})", f"{names[1]} ({b.path.parent.name})"
-    return compare_samples(
-        before.samples(), after.samples(), benchmark=name, names=names, remarks=differences(before, after)
-    )
+    first, second, remarks = list(before.samples()), list(after.samples()), differences(before, after)
+    if side_a.name != side_b.name:
+        questions = {sample.id: sample.question for sample in second}
+        first = [sample for sample in first if questions.get(sample.id) == sample.question]
+        if not first:
+            raise RunError(
+                f"{side_a.name} and {side_b.name} share no question", "compare runs of the same benchmark"
+            )
+        remarks.insert(0, f"the benchmarks differ ({side_a.name} and {side_b.name})")
+    title = " → ".join(dict.fromkeys((side_a.name, side_b.name)))
+    return compare_samples(first, second, benchmark=title, names=names, remarks=remarks)
 
 
 def compare_samples(
@@ -192,19 +192,23 @@ def differences(before: Entry, after: Entry) -> list[str]:
     return [f"{what} ({change})" for what, change in found.items() if change]
 
 
-def _common(a: Results, b: Results, wanted: str | None) -> str:
-    if wanted is not None:
-        return wanted
-    names = [side.name for side in a.benchmarks if any(side.name == other.name for other in b.benchmarks)]
-    if not names:
-        raise RunError(
-            f"{a.path.parent} and {b.path.parent} share no benchmark", "compare runs of the same one"
-        )
-    if len(names) > 1:
+def _sides(a: Results, b: Results, wanted: str | None) -> tuple[BenchmarkResult, BenchmarkResult]:
+    """The benchmark that both runs hold, over the same data; else each one's only benchmark."""
+    shared = [side.name for side in a.benchmarks if any(side.name == other.name for other in b.benchmarks)]
+    if wanted is None and not shared and len(a.benchmarks) == len(b.benchmarks) == 1:
+        return a.benchmarks[0], b.benchmarks[0]
+    if wanted is None and len(shared) != 1:
+        known = shared or [side.name for side in (*a.benchmarks, *b.benchmarks)]
         raise UsageError(
-            "the runs share several benchmarks", f"name one with --benchmark: {', '.join(names)}"
+            "the runs do not share a single benchmark", f"name one with --benchmark: {', '.join(known)}"
         )
-    return names[0]
+    found = a.benchmark(wanted or shared[0]), b.benchmark(wanted or shared[0])
+    if found[0].config.get("data_hash") != found[1].config.get("data_hash"):
+        raise RunError(
+            f"the runs are over different examples of {found[0].name} (the data's hashes differ)",
+            "run both with the same --benchmark, --data, --limit and --ids",
+        )
+    return found
 
 
 def _paired(pairs: Sequence[tuple[Judged, Judged]]) -> PairedDifference:
