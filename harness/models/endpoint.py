@@ -27,7 +27,7 @@ from harness.records import Completion, Example
 
 _CONCURRENT = 16
 _TRIES = 7
-_LONGEST_PAUSE = 60.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0  # seconds
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _TOO_LONG = (
     "context length",
@@ -210,7 +210,7 @@ class Endpoint:
         if asked is not None:  # the server's own word holds for all requests
             self._not_before = max(self._not_before, time.monotonic() + min(asked, 10 * _LONGEST_PAUSE))
         elif attempt + 1 < _TRIES:
-            self._stop.wait(min(_LONGEST_PAUSE, 0.5 * 2**attempt) * random.uniform(0.5, 1.0))
+            self._stop.wait(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt) * random.uniform(0.5, 1.0))
 
     def _raise_for_key(self, answer: httpx.Response) -> None:
         if answer.status_code in {401, 403}:
