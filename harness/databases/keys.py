@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from harness.databases.profile import Ref
 from harness.databases.schema import Schema, Table
@@ -52,10 +53,12 @@ def keys_of(schema: Schema, links: Iterable[tuple[Ref, Ref]], rules: Rules) -> K
     return KeyMap(primary, tuple(foreign.items()))
 
 
+@lru_cache(maxsize=20_000)
 def _norm(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+@lru_cache(maxsize=20_000)
 def _singular(name: str) -> str:
     low = _norm(name)
     if low.endswith("ies"):
@@ -67,21 +70,18 @@ def _singular(name: str) -> str:
 
 def _own(table: Table, column: str) -> int:
     """How much a column looks like its table's key, 0 to 100."""
+    return _likeness(table.name, column)
+
+
+@lru_cache(maxsize=20_000)
+def _likeness(table: str, column: str) -> int:
     low = _norm(column)
-    singular, plural = _singular(table.name), _norm(table.name)
+    singular, plural = _singular(table), _norm(table)
     if low == "id":
         return 100
     if low in (singular + "id", plural + "id"):
         return 95
-    if low in (
-        singular + "code",
-        plural + "code",
-        singular + "no",
-        singular + "number",
-        singular + "key",
-        "code",
-        "uid",
-    ):
+    if low in (*(singular + s for s in ("code", "no", "number", "key")), plural + "code", "code", "uid"):
         return 85
     base = _SUFFIX.sub("", low)
     if base and base != low and len(base) > 2 and (singular.endswith(base) or singular.startswith(base)):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 from zlib import crc32
 
+from harness.databases.filler import Filler
 from harness.databases.keys import KeyMap, keys_of
 from harness.databases.profile import Atom, Conditions, Profile, Ref, Value, number_of
 from harness.databases.schema import Column, Schema, Table, quote
@@ -44,6 +45,7 @@ MODES: dict[str, Mode] = {
         Mode("full", (8, 14), 100, 0, 45, 25),
         Mode("few", (3, 6), 35, 55, 20, 10, strange=12),
         Mode("tiny", (1, 3), 60, 30, 20, 0),
+        Mode("scarce", (1, 4), 30, 45, 100, 10, strange=10),
         Mode("childless", (0, 3), 60, 30, 20, 0),
         Mode("twins", (10, 16), 50, 30, 40, 70),
         Mode("nulls", (12, 20), 35, 40, 30, 15, 18),
@@ -52,11 +54,16 @@ MODES: dict[str, Mode] = {
 
 
 @dataclass(slots=True)
-class _Column:
+class PlannedColumn:
+    """What a column holds: a kind, a function to believable values, and the pool of constants and near misses.
+
+    ``group`` numbers columns that share a pool (-1: none); ``ordered`` ones are sorted by or asked for extremes.
+    """
+
     column: Column
     ref: Ref
     kind: Kind
-    base: object
+    base: Callable[[int], Value]
     pool: list[Value]
     group: int = -1
     ordered: bool = False
@@ -85,13 +92,14 @@ class Plan:
         links = [link for p in profiles for link in p.links]
         peers = [link for p in profiles for link in p.peers]
         self.keys: KeyMap = keys_of(schema, profiles[0].links, rules)
+        self.foreign = dict(self.keys.foreign)
         self.used = {t for p in profiles for t in p.tables}
         self.thresholds = sorted({n for p in profiles for n in p.thresholds if 0 < n <= 40})
         numeric = dict(profiles[0].numeric)  # the gold says what is a number, and which keys there are
         self._groups = _Union()
         for a, b in [*links, *peers, *self.keys.foreign]:
             self._groups.join(a, b)
-        self.columns: dict[Ref, _Column] = {}
+        self.columns: dict[Ref, PlannedColumn] = {}
         for table in schema.tables:
             for column in table.columns:
                 self._plan_column(table, column, numeric)
@@ -102,6 +110,11 @@ class Plan:
                 self.scopes.setdefault(scope.table, []).append(scope)
         self.shared = {r for p in profiles for r in p.shared}
         self.focus = _differences(profiles)
+        self.outliers = 50 if self.focus else 30  # percent of rows that miss a condition and stand out
+        self.children = {child[0] for child in self.foreign}
+        self.tables = {
+            t.name.lower(): [self.columns[t.name.lower(), c.name.lower()] for c in t.columns] for t in schema.tables
+        }
         self._fits: dict[tuple[tuple[Atom, ...], int], dict[Ref, list[Value]]] = {}
         self.strangers = self._strangers()
         self.template, self.inserts = self._template()
@@ -117,7 +130,7 @@ class Plan:
         if self.rules.types == "declared":
             use = None
         elif use is None and not texts and column.affinity in ("TEXT", "NUMERIC", "BLOB"):
-            if ((extreme or ref in dict(self.keys.foreign)) and quantity_like(column.name)) or (
+            if ((extreme or ref in self.foreign) and quantity_like(column.name)) or (
                 self.keys.primary.get(ref[0]) == (ref[1],) and quantity_like(column.name)
             ):
                 use = False
@@ -149,8 +162,8 @@ class Plan:
             pool = [_as_number(v, kind) for v in pool]
         pool = list(dict.fromkeys(fold_text(v) if ignore and isinstance(v, str) else v for v in pool))
         nullable = any(ref in p.nullable for p in profiles)
-        keyed = ref in dict(self.keys.foreign) or ref[1] in self.keys.primary.get(ref[0], ())
-        self.columns[ref] = _Column(
+        keyed = ref in self.foreign or ref[1] in self.keys.primary.get(ref[0], ())
+        self.columns[ref] = PlannedColumn(
             column,
             ref,
             kind,
@@ -231,7 +244,7 @@ class Plan:
 
     def image(self, mode: str, seed: int | str) -> bytes:
         """The database of a mode and a seed."""
-        rows = _Filler(self, MODES[mode], Chance(mode, seed)).fill()
+        rows = Filler(self, MODES[mode], Chance(mode, seed)).fill()
         forge = _forge()
         forge.deserialize(self.template)
         forge.execute("BEGIN")
@@ -322,237 +335,3 @@ class _Union:
         return list(found.values())
 
 
-class _Filler:
-    """One filling: draws the rows of all tables, keys first."""
-
-    def __init__(self, plan: Plan, mode: Mode, chance: Chance) -> None:
-        self.plan, self.mode, self.chance = plan, mode, chance
-        self.foreign = dict(plan.keys.foreign)
-        self.drawn: dict[Ref, list[Value]] = {}
-        self.good: dict[str, set[int]] = {}  # rows that satisfy all conditions, as do their parents
-        self.rows: dict[str, list[list[Value]]] = {}
-
-    def fill(self) -> dict[str, list[list[Value]]]:
-        """The rows of each table, by its name in lower case."""
-        for table in self.plan.schema.tables:
-            self._table(table, ())
-        self._depend()
-        return self.rows
-
-    def _count(self, name: str) -> int:
-        low, high = self.mode.rows
-        if name not in self.plan.used:
-            return min(4, high)
-        if low == 0 and not any(child[0] == name for child in self.foreign):
-            low = 1
-        count = low + self.chance.below(high - low + 1)
-        if self.plan.thresholds and low > 4:
-            count = max(count, min(60, 2 * self.plan.thresholds[-1] + 2 + self.chance.below(6)))
-        return count
-
-    def _table(self, table: Table, waiting: tuple[str, ...]) -> None:
-        name = table.name.lower()
-        if name in self.rows or name in waiting:
-            return
-        for column in table.columns:
-            parent = self.foreign.get((name, column.name.lower()))
-            if parent is not None and parent[0] != name:
-                target = self.plan.schema.table(parent[0])
-                if target is not None:
-                    self._table(target, (*waiting, name))
-        count = self._count(name)
-        key = self.plan.keys.primary.get(name, ())
-        drawers: list[tuple[_Column, str, list[Value]]] = []
-        for column in table.columns:
-            planned = self.plan.columns[name, column.name.lower()]
-            drawers.append(self._style(planned, key, count))
-        self.rows[name] = self._draw_rows(name, drawers, key, count)
-        for at, (planned, _, _) in enumerate(drawers):
-            self.drawn[planned.ref] = [row[at] for row in self.rows[name]]
-
-    def _style(self, planned: _Column, key: tuple[str, ...], count: int) -> tuple[_Column, str, list[Value]]:
-        """How a column is filled: its style, and the values to draw from."""
-        chance = self.chance
-        parent = self.foreign.get(planned.ref)
-        if parent is not None and self.drawn.get(parent):
-            values = list(dict.fromkeys(v for v in self.drawn[parent] if v is not None))
-            keep = max(1, len(values) * (55 + chance.below(35)) // 100)
-            if self.plan.thresholds and chance.hit(70):
-                keep = max(1, min(keep, count // (self.plan.thresholds[-1] + 1)))
-            elif planned.ref in self.plan.shared or parent in self.plan.shared or chance.hit(20):
-                keep = min(keep, 1 + chance.below(4))
-            start = chance.below(len(values))
-            subset = [values[(start + i) % len(values)] for i in range(keep)]
-            return (
-                planned,
-                "unique" if key == (planned.ref[1],) else "skewed",
-                values if key == (planned.ref[1],) else subset,
-            )
-        base = planned.base
-        if key == (planned.ref[1],):
-            keys = [*planned.pool[: count // 2], *(base(i) for i in range(count + 4))]  # type: ignore[operator]
-            if planned.kind == "integer" and not planned.pool:
-                gap, start = 1 + chance.below(3), 1 + chance.below(9)
-                keys = [start + gap * i + (i > 2) + (i > 5) * 2 for i in range(count + 4)]
-                if chance.hit(50):
-                    keys = [keys[i] for i in _shuffled(len(keys), chance)]
-            return planned, "unique", list(dict.fromkeys(keys))
-        offset = chance.below(7)
-        if planned.group >= 0:
-            values = [*planned.pool, *(base(i) for i in range(5))]  # type: ignore[operator]
-            return planned, "skewed" if chance.hit(50) else "any", list(dict.fromkeys(values))
-        if planned.ref in self.plan.shared and chance.hit(70):
-            return (
-                planned,
-                "skewed",
-                [*planned.pool[:2], *(base(offset + i) for i in range(2 + chance.below(2)))],
-            )  # type: ignore[operator]
-        if planned.ordered and chance.hit(75):
-            values = [base(i + offset) for i in range(count + 3)]  # type: ignore[operator]
-            return planned, "distinct", values
-        if chance.hit(self.mode.narrow):
-            return planned, "skewed", [base(offset + i) for i in range(2 + chance.below(3))]  # type: ignore[operator]
-        values = [base(offset + i) for i in range(count + 3)]  # type: ignore[operator]
-        if planned.pool and chance.hit(60):
-            return planned, "any", [*planned.pool, *values[:4]]
-        return planned, "distinct", values
-
-    def _draw_rows(
-        self, name: str, drawers: list[tuple[_Column, str, list[Value]]], key: tuple[str, ...], count: int
-    ) -> list[list[Value]]:
-        chance, mode = self.chance, self.mode
-        scopes = self.plan.scopes.get(name, [])
-        rows: list[list[Value]] = []
-        seen: set[tuple[Value, ...]] = set()
-        taken: set[Value] = set()
-        places = [i for i, (c, _, _) in enumerate(drawers) if c.ref[1] in key]
-        order = _shuffled(count + 4, chance)
-        for number in range(count):
-            wanted, satisfied, outlier = self._wanted(scopes)
-            row: list[Value] = []
-            twin = rows[chance.below(len(rows))] if rows and chance.hit(mode.twins) else None
-            change = chance.below(len(drawers) + 1) if twin is not None else -1
-            for at, (planned, style, values) in enumerate(drawers):
-                if style == "unique":
-                    fitting = wanted.get(planned.ref, []) if number == 0 or chance.hit(30) else []
-                    fresh = [v for v in fitting if v not in taken] if fitting else []
-                    value = fresh[chance.below(len(fresh))] if fresh else None
-                    if value is None:
-                        value = next((v for v in values[number:] + values[:number] if v not in taken), None)
-                    taken.add(value)
-                    row.append(value)
-                    continue
-                if twin is not None and at != change:
-                    row.append(twin[at])
-                    continue
-                if self._null(planned, key):
-                    row.append(None)
-                    continue
-                fitting = wanted.get(planned.ref, [])
-                if not fitting and satisfied and planned.ref in self.foreign:
-                    fitting = self._good_parents(self.foreign[planned.ref])
-                if fitting:
-                    row.append(fitting[chance.skewed(len(fitting))])
-                elif (
-                    planned.ref not in self.foreign
-                    and planned.group < 0
-                    and name in self.plan.used
-                    and chance.hit(mode.strange)
-                ):
-                    row.append(self._stranger(planned, values))
-                elif planned.ordered and outlier and chance.hit(50 if self.plan.focus else 30):
-                    row.append(self._extreme(planned, values, number))
-                elif style == "distinct":
-                    row.append(values[order[number] % len(values)])
-                elif style == "skewed":
-                    row.append(values[chance.skewed(len(values))])
-                else:
-                    row.append(values[chance.below(len(values))])
-            if places:
-                mark = tuple(row[i] for i in places)
-                if mark in seen or None in mark:
-                    continue
-                seen.add(mark)
-            if satisfied and twin is None:
-                self.good.setdefault(name, set()).add(len(rows))
-            rows.append(row)
-        return rows
-
-    def _wanted(self, scopes: list[Conditions]) -> tuple[dict[Ref, list[Value]], bool, bool]:
-        """What the conditions ask of a row's columns; is it to satisfy the gold's; may it be an outlier."""
-        chance, mode = self.chance, self.mode
-        throw = chance.below(100)
-        if not scopes:
-            return {}, throw < mode.all, throw >= mode.all
-        scope = scopes[chance.below(len(scopes))]
-        focus = self.plan.focus
-        if focus and focus.isdisjoint(scope.atoms) and chance.hit(70):
-            scope = next((s for s in scopes if not focus.isdisjoint(s.atoms)), scope)
-        atoms = scope.atoms
-        every = (1 << len(atoms)) - 1
-        if throw < mode.all:
-            return self.plan.fits(atoms, every), True, False
-        if throw < mode.all + mode.one:
-            place = chance.below(len(atoms))
-            if scope.loose and chance.hit(70):
-                mask = chance.below(every + 1) if chance.hit(60) else 1 << place
-                return self.plan.fits(atoms, mask), False, True
-            if focus and chance.hit(60):
-                place = next((i for i, a in enumerate(atoms) if a in focus), place)
-            return self.plan.fits(atoms, every ^ 1 << place), atoms[place] in focus, True
-        return {}, False, True
-
-    def _good_parents(self, parent: Ref) -> list[Value]:
-        rows = self.good.get(parent[0])
-        drawn = self.drawn.get(parent)
-        return [drawn[i] for i in rows if i < len(drawn)] if rows and drawn else []
-
-    def _extreme(self, planned: _Column, values: list[Value], number: int) -> Value:
-        """More or less than other rows have, so that a row that should not count shows in MAX, MIN and LIMIT."""
-        if planned.kind not in ("integer", "real"):
-            texts = sorted(v for v in values if isinstance(v, str))
-            return texts[-1 if self.chance.hit(50) else 0] if texts else values[0]
-        numbers = [v for v in values if isinstance(v, (int, float))] or [1]
-        low, high = min(numbers), max(numbers)
-        return high + 1 + number if self.chance.hit(50) or low < 1 else max(0, low - 1 - number)
-
-    def _stranger(self, planned: _Column, values: list[Value]) -> Value:
-        strange = self.plan.strangers.get(planned.kind if planned.kind in ("integer", "real") else "text", [])
-        pool = strange or values
-        return pool[self.chance.below(len(pool))]
-
-    def _null(self, planned: _Column, key: tuple[str, ...]) -> bool:
-        if planned.nullable:
-            return self.chance.hit(20)
-        if not self.mode.nulls or planned.column.not_null or planned.ref[1] in key:
-            return False
-        return planned.ref not in self.foreign and self.chance.hit(self.mode.nulls)
-
-    def _depend(self) -> None:
-        """Bare columns beside GROUP BY follow its columns, where both stand in one table."""
-        for profile in self.plan.profiles:
-            for keys, bare in profile.dependencies:
-                for name in {r[0] for r in bare}:
-                    mine = [r[1] for r in keys if r[0] == name]
-                    table = self.plan.schema.table(name)
-                    if not mine or table is None:
-                        continue
-                    own = self.plan.keys.primary.get(name, ())
-                    if set(mine) >= set(own) and own:
-                        continue
-                    names = [c.name.lower() for c in table.columns]
-                    follow = [names.index(r[1]) for r in bare if r[0] == name and r[1] not in own]
-                    lead = [names.index(c) for c in mine]
-                    first: dict[tuple[Value, ...], list[Value]] = {}
-                    for row in self.rows[name]:
-                        model = first.setdefault(tuple(row[i] for i in lead), row)
-                        for i in follow:
-                            row[i] = model[i]
-
-
-def _shuffled(n: int, chance: Chance) -> list[int]:
-    order = list(range(n))
-    for i in range(n - 1, 0, -1):
-        j = chance.below(i + 1)
-        order[i], order[j] = order[j], order[i]
-    return order

@@ -131,7 +131,6 @@ _DENIED = frozenset(
     ]
 )
 _LIMITS = {
-    sqlite3.SQLITE_LIMIT_LENGTH: 30_000,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 30_000,
     sqlite3.SQLITE_LIMIT_COLUMN: 500,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 200,
@@ -150,14 +149,23 @@ class Sandbox:
     """One guarded connection. Use as a context manager; not for several threads.
 
     ``steps`` is the budget of a query in SQLite's virtual-machine steps (10 million are some 0.2 s),
-    ``rows`` the longest result; more of either is a "timeout".
+    ``rows`` the longest result; more of either is a "timeout". ``length`` is the longest value in bytes,
+    ``functions`` those that may be called (None: all of SQLite's but load_extension).
 
     >>> with Sandbox() as box:
     ...     box.run(b"", "SELECT 1 AS one"), box.run(b"", "PRAGMA user_version").kind
     (Result(columns=('one',), rows=[(1,)]), 'denied')
     """
 
-    def __init__(self, *, steps: int = 10_000_000, rows: int = 20_000) -> None:
+    def __init__(
+        self,
+        *,
+        steps: int = 10_000_000,
+        rows: int = 20_000,
+        length: int = 30_000,
+        functions: frozenset[str] | None = FUNCTIONS,
+    ) -> None:
+        self._length, self._functions = length, functions
         self._budget = max(1, steps // _STEP)
         self._rows = rows
         self._left = 0
@@ -170,6 +178,7 @@ class Sandbox:
         connection.execute("PRAGMA temp_store = 2")
         for limit, value in _LIMITS.items():
             connection.setlimit(limit, value)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, self._length)
         connection.set_authorizer(self._authorize)
         connection.set_progress_handler(self._tick, _STEP)
         return connection
@@ -181,7 +190,9 @@ class Sandbox:
         if action in _ALLOWED:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_FUNCTION:
-            return sqlite3.SQLITE_OK if second and second.lower() in FUNCTIONS else sqlite3.SQLITE_DENY
+            name = (second or "").lower()
+            known = name != "load_extension" if self._functions is None else name in self._functions
+            return sqlite3.SQLITE_OK if known else sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK if self._loading else sqlite3.SQLITE_DENY
 
     def _tick(self) -> int:

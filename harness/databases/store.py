@@ -148,6 +148,7 @@ def encode(suite: Suite) -> bytes:
         "reason": suite.reason,
         "kinds": suite.kinds,
         "links": suite.links,
+        "primary": suite.primary,
         "databases": [(d.kind, [_plain(a) for a in d.answers]) for d in suite.databases],
     }
     return _packed(head, [d.image for d in suite.databases])
@@ -173,6 +174,7 @@ def decode(blob: bytes, example: Example, settings: Settings) -> Suite:
         head["readings"] = tuple(head.get("readings", ()))
         head["kinds"] = tuple((t, tuple((c, k) for c, k in columns)) for t, columns in head.get("kinds", ()))
         head["links"] = tuple((tuple(a), tuple(b)) for a, b in head.get("links", ()))
+        head["primary"] = tuple((t, tuple(c)) for t, c in head.get("primary", ()))
     except (ZlibError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"a suite in the cache cannot be read ({error})", "delete the cache file") from error
     try:

@@ -24,19 +24,9 @@ from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
 
 CYCLE = (
-    "mixed",
-    "near",
-    "narrow",
-    "twins",
-    "wide",
-    "full",
-    "near",
-    "tiny",
-    "mixed",
-    "near",
-    "twins",
-    "narrow",
-)
+    "mixed", "near", "narrow", "twins", "scarce", "wide", "few", "full", "near", "scarce", "tiny", "scarce", "mixed",
+    "few", "scarce", "childless", "near", "wide", "scarce", "twins",
+)  # fmt: skip
 DatabaseKind = Literal["fair", "nulls", "ties"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 _LIMIT = re.compile(r"\blimit\s+\d", re.I)
@@ -64,7 +54,7 @@ class Suite:
     ``mutants`` (near misses that are not equivalent) that some deciding database tells from the gold. ``limited``:
     the gold has a LIMIT. ``kinds``
     are what columns hold ("integer", "real", "text", "" for mixed), ``links`` the foreign keys that hold as
-    (child, parent) columns; both in lower case. ``schema`` is None where the context cannot be read;
+    (child, parent) columns, ``primary`` the keys of tables; all in lower case. ``schema`` is None where the context cannot be read;
     ``reason`` says why a gold is not "ok".
     """
 
@@ -80,6 +70,7 @@ class Suite:
     reason: str = ""
     kinds: Kinds = ()
     links: tuple[tuple[Ref, Ref], ...] = ()
+    primary: tuple[tuple[str, tuple[str, ...]], ...] = ()
     rules: Rules = field(default_factory=Rules)
     dialect: str = "sqlite"
     seed: int = 0
