@@ -35,7 +35,7 @@ def test_best_first_each_base_once(runs: list[Path], tmp_path: Path) -> None:
     found = rows(text)
     assert [row[1].replace("*", "").split()[0] for row in found] == ["good", "middling", "poor", "base"]
     assert [row[0] for row in found] == ["1", "2", "3–4", "3–4"]
-    link = re.search(r"\[json\]\(([^)]+)\)", text)
+    link = re.search(r"\[2\d{3}-\d\d-\d\d\]\(([^)]+)\)", text)
     assert link
     assert (tmp_path / "reports" / link[1]).resolve().is_file()
 

@@ -91,15 +91,17 @@ def _over_base(entry: Entry) -> str:
     if base is None or entry.pair.pair in REFERENCES:
         return "–"
     limits = unpaired_difference((round(own.value * own.n), own.n), (round(base.value * base.n), base.n))
-    return f"{points(own.value - base.value)} <sub>{span(*limits, signed=True)}</sub>"
+    interval = span(*limits, signed=True).replace(" ", "\u00a0")
+    return f"{points(own.value - base.value)} <sub>{interval}</sub>"
 
 
 def _prompt(prompt: Mapping[str, Any]) -> str:
-    """Where a prompt came from, and a short hash of its text, so that unequal prompts show."""
+    """Where a prompt came from if not from the benchmark, and a short hash of its text."""
     if not prompt:
         return "–"
     digest = hashlib.sha256(json.dumps(_words(prompt)).encode()).hexdigest()[:6]
-    return f"{Path(str(prompt.get('origin') or 'benchmark')).name}, {prompt.get('form') or 'chat'} `{digest}`"
+    origin = Path(str(prompt.get("origin") or "benchmark")).name
+    return f"{'' if origin == 'benchmark' else origin + ', '}{prompt.get('form') or 'chat'} `{digest}`"
 
 
 def _words(prompt: Mapping[str, Any]) -> list[Any]:
