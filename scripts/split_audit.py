@@ -51,7 +51,16 @@ def measure_rule(name: str, data: Path | None, limit: int | None) -> dict[str, f
 
     benchmark = load_benchmark(name, data=data, limit=limit)
     predictions = [Prediction(id=e.id, pair="rule", sql=apply_rule(e)) for e in benchmark.examples]
-    verdicts = list(judge_all(benchmark.examples, predictions, rules=benchmark.rules, workers=2))
+    with tempfile.TemporaryDirectory() as folder:
+        verdicts = list(
+            judge_all(
+                benchmark.examples,
+                predictions,
+                rules=benchmark.rules,
+                workers=2,
+                cache=Path(folder) / "s.sqlite",
+            )
+        )
     counted = [verdict for verdict in verdicts if verdict.gold_status == "ok"]
     return {
         "questions": len(verdicts),

@@ -16,6 +16,7 @@ import benchmark_data
 import pytest
 
 from harness.benchmarks import (
+    Training,
     apply_rule,
     audit,
     create_context,
@@ -292,23 +293,33 @@ def test_exposure_says_what_a_training_file_has_seen(tmp_path: Path, published: 
     assert f"{first.id}: {first.question}" in found.overlaps["question"].shown
 
 
-def test_exposure_by_name_and_declaration(tmp_path: Path, published: Path) -> None:
+def test_exposure_by_name_and_by_the_recipes_rows(published: Path) -> None:
     benchmark = load_benchmark("create-context", data=published)
-    for training in ("create-context:train", "create-context:seed"):
+    recipe = Training("b-mc2/sql-create-context", limit=1000, seed=42)
+    for training in ("create-context:train", recipe):
         exposed = expose(benchmark, training)
         assert all("table" not in example.meta["exposure"] for example in exposed.examples)
+        assert any("skeleton" in example.meta["exposure"] for example in exposed.examples)
     assert all("table" in e.meta["exposure"] for e in expose(benchmark, "create-context:test").examples)
+    for training in ("gone.jsonl", "gone:test", "C:/gone"):
+        with pytest.raises(DataError, match="no such training set"):
+            expose(benchmark, training)
+
+
+def test_what_an_adapter_declares(tmp_path: Path) -> None:
     assert declared(tmp_path) is None
-    (tmp_path / "training.json").write_text('{"data": "starter:train"}')
-    assert declared(tmp_path) == "starter:train"
+    told = tmp_path / "training.json"
+    told.write_text('{"data": "starter:train", "recipe": {"data": "x"}}')
+    assert declared(tmp_path) == Training("starter:train")
+    told.write_text('{"data": "b-mc2/x", "recipe": {"data": {"limit": 1000, "shuffle_seed": 42}}}')
+    assert declared(tmp_path) == Training("b-mc2/x", 1000, 42)
     (tmp_path / "rows.jsonl").write_text("")
-    (tmp_path / "training.json").write_text('{"data": "rows.jsonl"}')
-    assert declared(tmp_path) == str(tmp_path / "rows.jsonl")
-    (tmp_path / "training.json").write_text("[]")
-    with pytest.raises(BenchmarkError, match=r"training\.json: no 'data'"):
-        declared(tmp_path)
-    with pytest.raises(DataError, match="no such training file"):
-        expose(benchmark, "gone.jsonl")
+    told.write_text('{"data": "rows.jsonl"}')
+    assert declared(tmp_path) == Training(str(tmp_path / "rows.jsonl"))
+    for wrong in ("[]", "{}", "no", '{"data": 5}'):
+        told.write_text(wrong)
+        with pytest.raises(BenchmarkError, match=r"training\.json: no 'data'"):
+            declared(tmp_path)
 
 
 def test_the_audit_finds_nothing_here_and_much_elsewhere(published: Path) -> None:

@@ -2,7 +2,7 @@
 
 from harness.benchmarks.audit import Audit, audit
 from harness.benchmarks.describe import Description, describe, listing_row
-from harness.benchmarks.exposure import declared, expose
+from harness.benchmarks.exposure import Training, declared, expose
 from harness.benchmarks.load import load_benchmark, load_file
 from harness.benchmarks.rule import apply_rule
 from harness.benchmarks.spec import BenchmarkSpec, get_spec, list_benchmarks
@@ -11,6 +11,7 @@ __all__ = [
     "Audit",
     "BenchmarkSpec",
     "Description",
+    "Training",
     "apply_rule",
     "audit",
     "declared",

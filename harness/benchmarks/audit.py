@@ -113,7 +113,7 @@ def audit(name: str, *, data: Path | None = None, against: Path | str | None = N
     elif against is None:
         train = exposure.to_records(_training_split(spec, data))
     if against is not None:
-        train = exposure.training_records(str(against), benchmark)
+        train = exposure.training_records(exposure.Training(str(against)), benchmark)
     test = exposure.to_records(benchmark.examples)
     found = exposure.exposures(test, exposure.seen(train))
     return Audit(

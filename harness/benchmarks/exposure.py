@@ -13,11 +13,12 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.benchmarks import create_context, forms, sources, splits
 from harness.benchmarks.load import load_benchmark
 from harness.benchmarks.origins import Origin, Origins
-from harness.benchmarks.spec import get_spec
+from harness.benchmarks.spec import find_specs, get_spec
 from harness.benchmarks.splits import Record
 from harness.errors import BenchmarkError, DataError
 from harness.records import Benchmark, Example
@@ -72,33 +73,51 @@ def _to_record(example: Example) -> Record:
     return Record(example.id, example.question, example.context, example.gold, tables, used, origins)
 
 
-def training_records(training: str, benchmark: Benchmark) -> list[Record]:
-    """The rows of a declared training set: a file, "NAME:SPLIT" of a benchmark, or "create-context:seed".
+class Training(NamedTuple):
+    """A declared training set: a file, "NAME:SPLIT" of a benchmark, or a hub id whose rows a benchmark has;
+    of it all rows, or the first ``limit`` after ``shuffle(seed)``."""
 
-    Where the benchmark knows origins, the file's rows are looked up in the same index.
+    data: str
+    limit: int | None = None
+    seed: int | None = None
+
+
+def training_records(training: Training, benchmark: Benchmark) -> list[Record]:
+    """The rows of a declared training set.
+
+    Where the benchmark knows origins, a file's rows are looked up in the same index. DataError where
+    there is no such set.
     """
+    records = _records(training.data, benchmark)
+    if training.seed is None:
+        return records[: training.limit]
+    return [records[row] for row in splits.seed_rows(len(records), training.limit, training.seed)]
+
+
+def _records(training: str, benchmark: Benchmark) -> list[Record]:
     data = Path(benchmark.about["data"]) if "data" in benchmark.about else None
     path = Path(training)
-    name, colon, split = training.partition(":")
-    if colon and not path.exists():
-        data = data if get_spec(name).source.kind == "create-context" else None
-        if split != "seed":
-            return to_records(load_benchmark(name, split=split, data=data).examples)
-        records = create_context.deal(get_spec(name), data).records
-        return [records[row] for row in splits.seed_rows(len(records))]
-    if not path.exists():
-        raise DataError(f"{training}: no such training file", 'give a file, or "NAME:SPLIT" of a benchmark')
-    known = any("origin" in example.meta for example in benchmark.examples)
-    index = create_context.find_origins(data) if known else Origins({}, {})
-    return create_context.read_records(path, sources.rows(path), index)
+    if path.exists():
+        known = any("origin" in example.meta for example in benchmark.examples)
+        index = create_context.find_origins(data) if known else Origins({}, {})
+        return create_context.read_records(path, sources.rows(path), index)
+    whole = get_spec("create-context")
+    if training == whole.source.hub:
+        return create_context.deal(whole, data).records
+    name, _, split = training.partition(":")
+    if not split or name not in find_specs():
+        raise DataError(f"{training}: no such training set", 'give a file, or "NAME:SPLIT" of a benchmark')
+    data = data if get_spec(name).source.kind == "create-context" else None
+    return to_records(load_benchmark(name, split=split, data=data).examples)
 
 
-def expose(benchmark: Benchmark, training: str) -> Benchmark:
+def expose(benchmark: Benchmark, training: Training | str) -> Benchmark:
     """The benchmark with ``meta["exposure"]`` on each example: what that training set has seen of it.
 
     ``["none"]`` where nothing; DataError where the training set cannot be read.
     """
-    known = seen(training_records(training, benchmark))
+    wanted = Training(training) if isinstance(training, str) else training
+    known = seen(training_records(wanted, benchmark))
     examples = tuple(
         replace(example, meta={**example.meta, "exposure": list(known.of(record)) or ["none"]})
         for example, record in zip(benchmark.examples, to_records(benchmark.examples), strict=True)
@@ -106,20 +125,24 @@ def expose(benchmark: Benchmark, training: str) -> Benchmark:
     return replace(benchmark, examples=examples)
 
 
-def declared(adapter: Path) -> str | None:
-    """The training set that an adapter's folder declares in ``training.json`` ({"data": …}), or None.
+def declared(adapter: Path) -> Training | None:
+    """The training set that an adapter's folder declares in ``training.json``, or None.
 
-    A path there is relative to the folder. BenchmarkError where the file has not that form.
+    The file is {"data": "FILE, HUB ID or NAME:SPLIT"}; a path is relative to the folder. Where it holds the
+    recipe too, the recipe's shuffle and limit count. BenchmarkError where it has not that form.
     """
     path = adapter / "training.json"
     if not path.exists():
         return None
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))["data"]
-    except (ValueError, KeyError, TypeError):
+        told = json.loads(path.read_text(encoding="utf-8"))
+        data = told["data"]
+        rows = told.get("recipe", {}).get("data")
+        rows = rows if isinstance(rows, dict) else {}
+        own = adapter / data
+        return Training(str(own) if own.exists() else data, rows.get("limit"), rows.get("shuffle_seed"))
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise BenchmarkError(f"{path}: no 'data'", 'write {"data": "FILE or NAME:SPLIT"}') from None
-    own = adapter / str(data)
-    return str(own) if own.exists() else str(data)
 
 
 def exposures(records: Sequence[Record], known: Seen) -> dict[str, list[Record]]:

@@ -118,7 +118,10 @@ def build(questions: Iterable[Question], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        with gzip.GzipFile(part, "wb", mtime=0) as packed, io.TextIOWrapper(packed, "utf-8", newline="") as text:
+        with (
+            gzip.GzipFile(part, "wb", mtime=0) as packed,
+            io.TextIOWrapper(packed, "utf-8", newline="") as text,
+        ):
             csv.writer(text, lineterminator="\n").writerows(_lines(questions))
         part.replace(path)
     finally:

@@ -60,11 +60,11 @@ class Split:
         return [row for row, own in enumerate(self.sides) if own == side]
 
 
-def seed_rows(total: int, count: int = SEED_ROWS) -> list[int]:
-    """The rows that ``shuffle(seed=42).select(range(count))`` of ``datasets`` takes out of ``total``."""
+def seed_rows(total: int, count: int | None = SEED_ROWS, seed: int = 42) -> list[int]:
+    """The rows that ``shuffle(seed).select(range(count))`` of ``datasets`` takes out of ``total``."""
     from numpy.random import default_rng
 
-    return [int(row) for row in default_rng(42).permutation(total)[:count]]
+    return [int(row) for row in default_rng(seed).permutation(total)[:count]]
 
 
 def split(records: Sequence[Record]) -> Split:
