@@ -55,12 +55,15 @@ class Filler:
     def _count(self, name: str) -> int:
         low, high = self.mode.rows
         if name not in self.plan.used:
-            return min(4, high)
+            constants = max((c.lead for c in self.plan.tables[name]), default=0)
+            return min(4 + 2 * min(constants, 4), high)
         if low == 0 and name not in self.plan.children:
             low = 1
         count = low + self.chance.below(high - low + 1)
         if self.plan.thresholds and low > 4:
-            count = max(count, min(60, 2 * self.plan.thresholds[-1] + 2 + self.chance.below(6)))
+            most = self.plan.thresholds[-1]
+            if most <= 30 or self.mode.name in ("narrow", "full"):  # large ones are dear: two modes will do
+                count = max(count, 2 * most + 3 + self.chance.below(6))
         return count
 
     def _table(self, table: Table, waiting: tuple[str, ...]) -> None:
@@ -96,6 +99,8 @@ class Filler:
             if alone or not values:
                 return _Drawer(column, "unique", values, parent)
             keep = max(1, len(values) * (55 + chance.below(35)) // 100)
+            if plan.thresholds and column.ref in plan.counted and chance.hit(60):
+                return _Drawer(column, "distinct", self._blocks(values, count), parent)
             if plan.thresholds and chance.hit(70):
                 keep = max(1, min(keep, count // (plan.thresholds[-1] + 1)))
             elif column.ref in plan.shared or parent in plan.shared or chance.hit(20):
@@ -104,7 +109,10 @@ class Filler:
             return _Drawer(column, "skewed", (values[start:] + values[:start])[:keep], parent)
         base, pool = column.base, column.pool
         if alone:
-            keys: list[Value] = [*pool[: count // 2], *map(base, range(count + 4))]
+            lead, rest = pool[: column.lead], pool[column.lead :]
+            start = chance.below(len(rest)) if rest else 0
+            some = (rest[start:] + rest[:start])[: max(0, count // 2 - len(lead))]
+            keys: list[Value] = [*lead, *some, *map(base, range(count + 4))]
             if column.kind == "integer" and not pool:
                 gap, start = 1 + chance.below(3), 1 + chance.below(9)
                 keys = [start + gap * i + (i > 2) + (i > 5) * 2 for i in range(count + 4)]
@@ -114,6 +122,9 @@ class Filler:
         inside = column.ref[1] in key
         nulls = 0 if inside or parent is not None or column.column.not_null else 20 if column.nullable else mode.nulls
         offset = chance.below(7)
+        if plan.thresholds and column.ref in plan.counted and chance.hit(50):
+            values = self._blocks([base(offset + i) for i in range(12)], count)
+            return _Drawer(column, "distinct", values, parent, 0, nulls)
         if column.group >= 0:
             if mode.narrow == 100:
                 start = chance.below(len(pool)) if pool else 0
@@ -132,6 +143,17 @@ class Filler:
         if pool and chance.hit(60) and not column.ordered:
             return _Drawer(column, "any", [*pool, *values[:4]], None, strange, nulls)
         return _Drawer(column, "distinct", values, None, strange, nulls)
+
+    def _blocks(self, values: list[Value], count: int) -> list[Value]:
+        """Values for ``count`` rows in groups around the threshold: just so many, one more, one fewer, …"""
+        most = self.plan.thresholds[self.chance.below(len(self.plan.thresholds))]
+        sizes = [most, most + 1, max(1, most - 1), 1, 2]
+        start = self.chance.below(3)
+        sizes = sizes[start:3] + sizes[:start] + sizes[3:]
+        found: list[Value] = []
+        for number, value in enumerate(values):
+            found += [value] * sizes[number % len(sizes)]
+        return (found or values)[: max(1, count)]
 
     def _draw(self, name: str, drawers: list[_Drawer], key: tuple[str, ...], count: int) -> list[list[Value]]:
         chance, mode = self.chance, self.mode

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import NamedTuple
 from zlib import crc32
 
 from harness.databases.filler import Filler
 from harness.databases.keys import KeyMap, keys_of
-from harness.databases.profile import Atom, Conditions, Profile, Ref, Value, number_of
+from harness.databases.profile import Atom, Conditions, Profile, Ref, Value, number_of, profile_of
+from harness.databases.readings import parsed
 from harness.databases.schema import Column, Schema, Table, quote
 from harness.databases.sqltext import fold_text
 from harness.databases.values import Chance, Kind, holds, kind_of, like_samples, near, quantity_like, sequence
@@ -57,7 +59,7 @@ MODES: dict[str, Mode] = {
 class PlannedColumn:
     """What a column holds: a kind, a function to believable values, and the pool of constants and near misses.
 
-    ``group`` numbers columns that share a pool (-1: none); ``ordered`` ones are sorted by or asked for extremes.
+    The pool's first ``lead`` values are the constants themselves. ``group`` numbers columns that share a pool (-1: none); ``ordered`` ones are sorted by or asked for extremes.
     """
 
     column: Column
@@ -65,6 +67,7 @@ class PlannedColumn:
     kind: Kind
     base: Callable[[int], Value]
     pool: list[Value]
+    lead: int = 0
     group: int = -1
     ordered: bool = False
     nullable: bool = False
@@ -94,11 +97,15 @@ class Plan:
         self.keys: KeyMap = keys_of(schema, profiles[0].links, rules)
         self.foreign = dict(self.keys.foreign)
         self.used = {t for p in profiles for t in p.tables}
-        self.thresholds = sorted({n for p in profiles for n in p.thresholds if 0 < n <= 40})
+        self.thresholds = sorted({n for p in profiles for n in p.thresholds if 0 < n <= 250})
         numeric = dict(profiles[0].numeric)  # the gold says what is a number, and which keys there are
         self._groups = _Union()
         for a, b in [*links, *peers, *self.keys.foreign]:
             self._groups.join(a, b)
+        self.grouped = {r for p in profiles for r in p.grouped}
+        parents = {self.foreign.get(r, r) for r in self.grouped}
+        self.counted = self.grouped | {c for c, parent in self.foreign.items() if parent in parents}
+        self._checks = _check_atoms(schema)
         self.columns: dict[Ref, PlannedColumn] = {}
         for table in schema.tables:
             for column in table.columns:
@@ -138,40 +145,48 @@ class Plan:
         if texts and kind not in ("text",) and use is None:
             kind = "text"
         base = sequence(column.name, kind)
+        bounds = self._checks.get(ref, [])
+        lead, pool = self._pool([*atoms, *bounds], kind)
+        if column.default is not None and column.affinity == "TEXT":
+            pool.append(column.default)
+        if column.values or bounds:
+            usual = column.values or [v for v in (*lead, *pool, *map(base, range(20))) if _all_hold(bounds, v)]
+            if usual:
+                lead, pool, base = [], list(usual), _cycle(tuple(usual))
+        elif lead or pool:
+            pool += map(base, range(3))
         ignore = self.rules.case == "ignore"
-        pool: list[Value] = []
+        lead, pool = (
+            [fold_text(v) if ignore and isinstance(v, str) else v for v in (_as_number(v, kind) for v in values)]
+            if kind in ("integer", "real") or ignore
+            else values
+            for values in (lead, pool)
+        )
+        keyed = ref in self.foreign or ref[1] in self.keys.primary.get(ref[0], ())
+        nullable = any(ref in p.nullable for p in profiles) and not keyed and not column.not_null
+        lead = list(dict.fromkeys(lead))
+        pool = list(dict.fromkeys([*lead, *pool]))
+        self.columns[ref] = PlannedColumn(column, ref, kind, base, pool, len(lead), -1, extreme, nullable)
+
+    def _pool(self, atoms: Sequence[Atom], kind: Kind) -> tuple[list[Value], list[Value]]:
+        """The constants that conditions name, and their near misses."""
+        lead: list[Value] = []
+        others: list[list[Value]] = []
         for atom in atoms:
             for value in atom.values:
                 if atom.op.endswith("like") and isinstance(value, str):
                     hits, misses = like_samples(value)
-                    pool += hits + misses
+                    lead.append(hits[0])
+                    others.append([*hits[1:], *misses])
                 elif value is not None:
-                    pool.append(value)
-                    pool += near(value, kind, exact_case=not ignore)
+                    lead.append(value)
+                    others.append(list(near(value, kind, exact_case=self.rules.case == "exact")))
             if atom.op.endswith("between") and len(atom.values) == 2:
                 low, high = atom.values
                 if isinstance(low, (int, float)) and isinstance(high, (int, float)) and high > low:
-                    middle = (low + high) / 2
-                    pool.append(middle if kind == "real" else int(middle))
-        pool += column.values
-        if column.default is not None and column.affinity == "TEXT":
-            pool.append(column.default)
-        if pool and not column.values:
-            pool += [base(i) for i in range(3)]
-        if kind in ("integer", "real"):
-            pool = [_as_number(v, kind) for v in pool]
-        pool = list(dict.fromkeys(fold_text(v) if ignore and isinstance(v, str) else v for v in pool))
-        nullable = any(ref in p.nullable for p in profiles)
-        keyed = ref in self.foreign or ref[1] in self.keys.primary.get(ref[0], ())
-        self.columns[ref] = PlannedColumn(
-            column,
-            ref,
-            kind,
-            base,
-            pool,
-            ordered=extreme,
-            nullable=nullable and not keyed and not column.not_null,
-        )
+                    others.append([(low + high) / 2 if kind == "real" else (low + high) // 2])
+        mixed = [v for values in zip_longest(*others) for v in values if v is not None]
+        return lead, mixed
 
     def _share_groups(self) -> None:
         """Columns that are compared with one another hold the same kind of values, from one pool."""
@@ -180,20 +195,16 @@ class Plan:
             if not columns:
                 continue
             kinds = {c.kind for c in columns}
-            lead = next((c for c in columns if c.pool), columns[0])
-            kind: Kind = (
-                lead.kind
-                if len(kinds) == 1
-                else "text"
-                if "text" in kinds and any(c.pool for c in columns if c.kind == "text")
-                else "integer"
-                if kinds & {"integer", "real"}
-                else "text"
-            )
-            pool = list(dict.fromkeys(v for c in columns for v in c.pool))
+            first = next((c for c in columns if c.pool), columns[0])
+            kind = first.kind
+            if len(kinds) > 1:
+                texts = any(c.pool for c in columns if c.kind == "text")
+                kind = "integer" if kinds & {"integer", "real"} and not texts else "text"
+            lead = list(dict.fromkeys(v for c in columns for v in c.pool[: c.lead]))
+            pool = list(dict.fromkeys([*lead, *(v for c in columns for v in c.pool[c.lead :])]))
             for column in columns:
-                column.kind, column.pool, column.group = kind, pool, number
-                column.base = sequence(lead.column.name, kind)
+                column.kind, column.pool, column.lead, column.group = kind, pool, len(lead), number
+                column.base = sequence(first.column.name, kind)
 
     def _template(self) -> tuple[bytes, dict[str, str]]:
         connection = sqlite3.connect(":memory:", isolation_level=None)
@@ -303,6 +314,26 @@ def _as_number(value: Value, kind: Kind) -> Value:
     if kind == "integer" and isinstance(value, float) and value == int(value):
         return int(value)
     return value
+
+
+def _check_atoms(schema: Schema) -> dict[Ref, list[Atom]]:
+    """The conditions that CHECK constraints put on columns, where they are plain conjunctions."""
+    found: dict[Ref, list[Atom]] = {}
+    for table in schema.tables:
+        for check in table.checks:
+            tree = parsed(f"SELECT 1 FROM {quote(table.name)} WHERE {check}")
+            for scope in profile_of(tree, schema).scopes if tree is not None else ():
+                for atom in scope.atoms if not scope.loose else ():
+                    found.setdefault(atom.ref, []).append(atom)
+    return found
+
+
+def _all_hold(atoms: Sequence[Atom], value: Value) -> bool:
+    return all(holds(a, value) for a in atoms)
+
+
+def _cycle(values: tuple[Value, ...]) -> Callable[[int], Value]:
+    return lambda i: values[i % len(values)]
 
 
 def _differences(profiles: Sequence[Profile]) -> frozenset[Atom]:

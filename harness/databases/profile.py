@@ -303,7 +303,7 @@ class _Reader:
             values = [v[0] for s in sides if s is not None and (v := constant(s))]
             if any(s is not None and s.find(exp.Count) for s in sides):
                 self.profile.thresholds.update(
-                    int(v) for v in values if isinstance(v, (int, float)) and v < 30
+                    int(v) for v in values if isinstance(v, (int, float)) and v <= 250
                 )
         found: list[tuple[str, Atom]] = []
         self._condition(node, scope, found, joining=False)
