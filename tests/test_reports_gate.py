@@ -11,6 +11,7 @@ from reports_run import write_run
 from harness.errors import DataError, HarnessError, RunError, UsageError
 from harness.records import Outcome, Rules
 from harness.reports import check, write_baseline
+from harness.reports.results import read_results
 
 RIGHT, WRONG = Outcome.EXACT, Outcome.WRONG
 BEFORE = [RIGHT] * 150 + [WRONG] * 50
@@ -105,6 +106,7 @@ def test_the_baseline_is_small_and_a_results_file(baseline: Path) -> None:
     marks = json.loads(baseline.read_text("utf-8"))["marks"]["starter"]
     assert marks["starter"]["execution_accuracy"] == "1" * 150 + "0" * 50
     assert marks["ids"][:3] == ["0", "1", "2"]
+    assert read_results(baseline).benchmark("starter").reference == "base"
 
 
 @pytest.mark.parametrize(

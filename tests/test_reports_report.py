@@ -183,6 +183,18 @@ def test_exposure_that_nobody_knows_is_called_so(run: Path) -> None:
     assert "Exposure unknown: no training data is declared" in (run / "report.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize(
+    ("pairs", "reference"),
+    [(["base"], None), (["x", "rule"], "rule"), (["rule", "base", "x"], "base"), (["x", "y"], "x")],
+)
+def test_what_a_pair_is_held_against(tmp_path: Path, pairs: list[str], reference: str | None) -> None:
+    folder = write_run(tmp_path / "run", {pair: outcomes(9, 0.4, len(pair)) for pair in pairs})
+    assert read_results(folder).benchmark("starter").reference == reference
+    text = write_report(folder).read_text("utf-8")
+    assert re.findall(r"^## Against (.*)$", text, flags=re.M) == ([reference] if reference else [])
+    assert ("has\nright" in text or "has right" in text) == bool(reference)
+
+
 @pytest.mark.parametrize("flagged", [{}, {str(number): "broken" for number in range(6)}])
 def test_small_runs(tmp_path: Path, flagged: dict[str, str]) -> None:
     folder = write_run(tmp_path / "run", {"base": [Outcome.EXACT] * 6}, flagged=flagged)

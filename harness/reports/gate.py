@@ -21,18 +21,7 @@ from .statistics import mcnemar, paired_difference, unpaired_difference, unpaire
 from .wording import label, p_value, percent, points, span, write
 
 _PAIRED = {"execution_accuracy": "execution_match", "exact_match": "exact_match"}
-_KEPT = (
-    "harness",
-    "run",
-    "time",
-    "fingerprint",
-    "results",
-    "configs",
-    "pairs",
-    "config",
-    "versions",
-    "command",
-)
+_KEPT = ("harness", "time", "fingerprint", "results", "configs", "pairs", "config", "versions")
 
 
 class Finding(NamedTuple):
@@ -61,12 +50,6 @@ class Gate:
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         return {"passed": self.passed, "findings": [finding._asdict() for finding in self.findings]}
-
-    def to_markdown(self) -> str:
-        """As a list, the answer first."""
-        return "\n".join(
-            [f"**{'passed' if self.passed else 'FAILED'}**", "", *(f"- {line}" for line in self.lines)]
-        )
 
 
 def check(
@@ -128,7 +111,8 @@ def write_baseline(run: Path, target: Path) -> Path:
             for pair, found in by_pair.items()
         }
     kept = {key: whole[key] for key in _KEPT if key in whole}
-    return write(target, json.dumps({**kept, "marks": marks}, indent=1, ensure_ascii=False) + "\n")
+    head = json.dumps(kept, indent=1, ensure_ascii=False).removesuffix("\n}")
+    return write(target, f'{head},\n "marks": {json.dumps(marks, ensure_ascii=False)}\n}}\n')
 
 
 def _matched(

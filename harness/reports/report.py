@@ -179,7 +179,7 @@ def _comparisons(side: BenchmarkResult, samples: Sequence[Judged]) -> list[Compa
     by_pair: dict[str, list[Judged]] = {pair.pair: [] for pair in side.pairs}
     for sample in samples:
         if sample.sample == 0:
-            by_pair[sample.pair].append(sample)
+            by_pair.setdefault(sample.pair, []).append(sample)
     name = side.reference
     return [
         compare_samples(by_pair[name], by_pair[pair], benchmark=side.name, names=(name, pair))

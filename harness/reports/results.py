@@ -85,9 +85,10 @@ class BenchmarkResult:
 
     @property
     def reference(self) -> str | None:
-        """The pair that the others are compared with: the base, else the first of several."""
+        """The pair that the others are compared with: base, rule or the first; None for a single pair."""
         names = [pair.pair for pair in self.pairs]
-        return "base" if "base" in names else names[0] if len(names) > 1 else None
+        known = [name for name in (*REFERENCES, *names) if name in names]
+        return known[0] if len(names) > 1 else None
 
     @property
     def subjects(self) -> list[PairResult]:
