@@ -105,6 +105,11 @@ def published(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.benchmarks.sources.download", lambda url, sha256, target: False)
+
+
 def _wikisql_at(release: Path) -> BenchmarkSpec:
     spec = get_spec("wikisql")
     return spec.model_copy(update={"source": spec.source.model_copy(update={"folder": release})})
@@ -126,6 +131,24 @@ def test_every_origin_is_found_by_the_index(dealt: create_context.Dealt) -> None
         value = re.search(r'"v(\d+)x\d+"', record.gold)
         assert value is not None
         assert [origin.origin for origin in record.origins] == [f"2-{int(value[1]) + 1}-1"]
+
+
+def test_a_spider_rows_origin_is_the_database_that_has_its_columns(tmp_path: Path) -> None:
+    other = {**benchmark_data.SCHEMA, "db_id": "school", "table_names_original": ["Student", "Desk"]}
+    (tmp_path / "tables.json").write_text(json.dumps([benchmark_data.SCHEMA, other]))
+    (tmp_path / "origins.csv").write_text("key,table_id,header\n")
+    index = create_context.find_origins(tmp_path / "set.json")
+
+    def find(context: str) -> list[str]:
+        return [origin.origin for origin in index.find("why?", forms.tables(context))]
+
+    assert find('CREATE TABLE "has pet" (petid INT)') == ["spider:pets"]
+    assert find("CREATE TABLE student (Id VARCHAR)") == ["spider:pets", "spider:school"]
+    assert find("CREATE TABLE student (StuID INT); CREATE TABLE desk (Id VARCHAR)") == ["spider:school"]
+    assert find("CREATE TABLE student (PetID INT); CREATE TABLE desk (PetID INT)") == ["spider:school"]
+    assert find("CREATE TABLE student (name INT)") == []
+    assert find("CREATE TABLE cars (Id INT)") == []
+    assert find("nothing") == []
 
 
 def test_groups_join_tables_of_one_header(dealt: create_context.Dealt) -> None:
@@ -224,6 +247,7 @@ def test_small_is_a_sample_of_the_whole(published: Path, monkeypatch: pytest.Mon
     assert len(small.examples) == 7
     assert {example.id for example in small.examples} < {example.id for example in whole.examples}
     assert small.about["sample"].startswith("7 of ")
+    assert small.about["note"].startswith("Spider's tables.json is not here")
 
 
 def test_the_full_variant_gives_the_whole_header_and_takes_nothing_from_the_gold(published: Path) -> None:

@@ -19,6 +19,11 @@ from harness.benchmarks.splits import Record
 from harness.errors import BenchmarkError, DataError
 from harness.records import Example
 
+SPIDER_TABLES = (
+    "https://raw.githubusercontent.com/taoyds/spider/7036cf422b1da08a907acbdc062e598bb0761bf7"
+    "/evaluation_examples/examples/tables.json"
+)
+SPIDER_SHA256 = "61bb20aa401f03164e2d7f3b16509b7b5f79cc9c943ca7bd159046df1159e2ed"
 SPLITS = ("train", "validation", "test")
 
 
@@ -48,6 +53,8 @@ def _deal(path: Path, commit: str | None) -> Dealt:
         raise DataError(f"{path}: no rows", "fetch it again")
     about = {"rows": f"{len(records):,}"}
     about |= {"data": str(path)} if commit is None else {"revision": f"commit {commit}"}
+    if index.spider is None:
+        about["note"] = "Spider's tables.json is not here: its rows are of unknown origin, all in training"
     return Dealt(records, splits.split(records), index, about, path if path.is_dir() else path.parent)
 
 
@@ -85,32 +92,39 @@ def read_records(path: Path, rows: Iterable[Row], index: Origins) -> list[Record
 def find_origins(path: Path | None) -> Origins:
     """The index of origins: beside the data, in the cache, or built from the WikiSQL release.
 
-    Spider's tables.json is taken from beside the data, a folder ``spider`` next to it, or the Spider
-    download; without it Spider's rows have no known origin (and go to training).
+    Spider's schemas are taken from a tables.json beside the data, in a folder ``spider`` next to it or in
+    the Spider download, else fetched (pinned) from Spider's repository. Without them Spider's rows
+    have no known origin and go to training.
     """
     beside = [] if path is None else [path if path.is_dir() else path.parent]
     cached = cache_folder("origins.csv.gz")
     named = [folder / name for folder in beside for name in ("origins.csv.gz", "origins.csv")]
     found = next((file for file in [*named, cached] if file.exists()), None)
     if found is None:
-        from harness.benchmarks import wikisql
-        from harness.benchmarks.spec import get_spec
-
-        try:
-            origins.build(wikisql.questions(get_spec("wikisql")), cached)
-        except BenchmarkError as error:
-            raise BenchmarkError(
-                f"sql-create-context cannot be split without the WikiSQL release ({error.problem})",
-                f"{error.remedy}; or put an index origins.csv.gz beside the data",
-            ) from None
-        found = cached
-    index = origins.read(found)
+        _build_index(cached)
+    index = origins.read(found or cached)
+    kept = cache_folder("spider-tables.json")
     folders = [place for folder in beside for place in (folder, folder.parent / "spider")]
-    for folder in [*folders, cache_folder("benchmarks", "spider")]:
-        for name in ("tables.json", "tables.json.gz"):
-            if index.spider is None and (folder / name).exists():
-                index.spider = read_tables(folder / name)
+    folders.append(cache_folder("benchmarks", "spider"))
+    tables = [folder / name for folder in folders for name in ("tables.json", "tables.json.gz")]
+    for file in [*tables, kept]:
+        if file.exists() or (file is kept and sources.download(SPIDER_TABLES, SPIDER_SHA256, kept)):
+            index.spider = read_tables(file)
+            break
     return index
+
+
+def _build_index(target: Path) -> None:
+    from harness.benchmarks import wikisql
+    from harness.benchmarks.spec import get_spec
+
+    try:
+        origins.build(wikisql.questions(get_spec("wikisql")), target)
+    except BenchmarkError as error:
+        raise BenchmarkError(
+            f"sql-create-context cannot be split without the WikiSQL release ({error.problem})",
+            f"{error.remedy}; or put an index origins.csv.gz beside the data",
+        ) from None
 
 
 def load(

@@ -7,6 +7,7 @@ data set on the hub are fetched into the hub's own cache, checked against the be
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -92,6 +93,27 @@ def _cached(spec: BenchmarkSpec) -> bool:
     return isinstance(
         try_to_load_from_cache(str(source.hub), file, repo_type="dataset", revision=source.revision), str
     )
+
+
+def download(url: str, sha256: str, target: Path) -> bool:
+    """Fetch a pinned file to ``target``; whether it is there now. False without a network (or with
+    HF_HUB_OFFLINE), and where the file has changed."""
+    import httpx
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return False
+    try:
+        content = httpx.get(url, timeout=20, follow_redirects=True).raise_for_status().content
+    except (OSError, httpx.HTTPError):
+        return False
+    if hashlib.sha256(content).hexdigest() != sha256:
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}")
+    part.write_bytes(content)
+    part.replace(target)
+    return True
 
 
 def hash_file(path: Path) -> str:
