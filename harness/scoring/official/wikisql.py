@@ -38,7 +38,7 @@ _FUNCTIONS: dict[type[exp.Expr], int] = {exp.Max: 1, exp.Min: 2, exp.Count: 3, e
 _COMPARISONS: dict[type[exp.Expr], tuple[int, int]] = {exp.EQ: (0, 0), exp.GT: (1, 2), exp.LT: (2, 1)}
 _PARTS = frozenset({"expressions", "from_", "where"})
 _DIGITS = re.compile(r"[+-]?\d*\.\d+|\d+")
-_UNREAD = Score(0.0, "not of WikiSQL's form: one column, one table, conditions = > < joined by AND")
+_UNREAD = Score(0.0, "no sketch: one known column, one table, conditions = > < joined by AND")
 
 Value = str | int | float
 
@@ -64,7 +64,7 @@ def sql_to_sketch(sql: str, columns: Sequence[str]) -> Sketch | None:
     first, parentheses, aliases and qualifiers are fine). All else is not: ``COUNT(*)``, DISTINCT,
     OR, >=, LIKE, ORDER BY, a second statement. A column is found by its name in ``columns``
     (case aside), else as ``colN``, else by its letters and digits if only one has these. A
-    name in double quotes that is no column is a string, as in SQLite.
+    column compared with a name in double quotes is compared with a string: sketches hold nothing else.
 
     >>> sql_to_sketch("SELECT COUNT(No) FROM t WHERE 5 < Year AND Team = 'A'", ["No", "Year", "Team"])
     Sketch(sel=0, agg=3, conds=((1, 1, 5), (2, 0, 'A')))
@@ -278,7 +278,7 @@ class _Names:
         return None
 
     def _value(self, node: exp.Expr) -> Value | None:
-        if isinstance(node, exp.Column) and node.this.args.get("quoted") and self.find(node) is None:
+        if isinstance(node, exp.Column) and node.this.args.get("quoted"):
             return node.name
         negative = isinstance(node, exp.Neg)
         literal = node.this if negative else node
