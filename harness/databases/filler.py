@@ -18,8 +18,9 @@ _NOTHING: Wanted = {}
 class _Drawer(NamedTuple):
     """How a column is filled this time.
 
-    ``style``: "unique", "distinct", "skewed" (few, the first ones often) or "any" of ``values``. ``parent``: the key
-    that it refers to. ``strange``, ``nulls``: percent of constants of other columns, and of NULLs.
+    ``style``: "unique", "distinct", "skewed" (few, the first ones often) or "any" of ``values``.
+    ``parent``: the key that it refers to. ``strange``, ``nulls``: percent of constants of
+    other columns, and of NULLs.
     """
 
     planned: PlannedColumn
@@ -95,7 +96,7 @@ class Filler:
         parent = self.foreign.get(column.ref)
         alone = key == (column.ref[1],)
         if parent is not None and self._drawn.get(parent):
-            values = list(dict.fromkeys(v for v in self._drawn[parent] if v is not None))
+            values: list[Value] = list(dict.fromkeys(v for v in self._drawn[parent] if v is not None))
             if alone or not values:
                 return _Drawer(column, "unique", values, parent)
             keep = max(1, len(values) * (55 + chance.below(35)) // 100)
@@ -120,7 +121,13 @@ class Filler:
                     keys = [keys[i] for i in shuffled(len(keys), chance)]
             return _Drawer(column, "unique", list(dict.fromkeys(keys)))
         inside = column.ref[1] in key
-        nulls = 0 if inside or parent is not None or column.column.not_null else 20 if column.nullable else mode.nulls
+        nulls = (
+            0
+            if inside or parent is not None or column.column.not_null
+            else 20
+            if column.nullable
+            else mode.nulls
+        )
         offset = chance.below(7)
         if plan.thresholds and column.ref in plan.counted and chance.hit(50):
             values = self._blocks([base(offset + i) for i in range(12)], count)
@@ -194,7 +201,9 @@ class Filler:
                 elif style == "distinct":
                     row.append(values[order[number] % len(values)])
                 else:
-                    row.append(values[chance.skewed(len(values)) if style == "skewed" else below(len(values))])
+                    row.append(
+                        values[chance.skewed(len(values)) if style == "skewed" else below(len(values))]
+                    )
             if places:
                 mark = tuple([row[i] for i in places])
                 if mark in seen or None in mark:
@@ -205,7 +214,9 @@ class Filler:
             rows.append(row)
         return rows
 
-    def _fresh(self, values: list[Value], number: int, fitting: list[Value] | None, taken: set[Value]) -> Value:
+    def _fresh(
+        self, values: list[Value], number: int, fitting: list[Value] | None, taken: set[Value]
+    ) -> Value:
         """A key that is not taken; one that the conditions ask for where that can be."""
         value: Value = None
         if fitting and (number == 0 or self.chance.hit(30)):
@@ -252,7 +263,7 @@ class Filler:
         return [drawn[i] for i in sorted(self._good[parent[0]]) if i < len(drawn)]
 
     def _extreme(self, planned: PlannedColumn, values: list[Value], number: int) -> Value:
-        """More or less than other rows have, so that a row that should not count shows in MAX, MIN and LIMIT."""
+        """More or less than other rows have: a row that should not count then shows in MAX and LIMIT."""
         if planned.kind not in ("integer", "real"):
             texts = sorted(v for v in values if isinstance(v, str))
             return texts[-1 if self.chance.hit(50) else 0] if texts else values[0]

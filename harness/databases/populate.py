@@ -1,4 +1,4 @@
-"""Fills databases: rows that satisfy a query, rows that just miss it, and what else its mistakes could touch."""
+"""Fills databases: rows that satisfy a query, rows that just miss it, and what its mistakes could touch."""
 
 from __future__ import annotations
 
@@ -57,9 +57,10 @@ MODES: dict[str, Mode] = {
 
 @dataclass(slots=True)
 class PlannedColumn:
-    """What a column holds: a kind, a function to believable values, and the pool of constants and near misses.
+    """What a column holds: a kind, a function to believable values, a pool of constants and near misses.
 
-    The pool's first ``lead`` values are the constants themselves. ``group`` numbers columns that share a pool (-1: none); ``ordered`` ones are sorted by or asked for extremes.
+    The pool's first ``lead`` values are the constants themselves. ``group`` numbers columns that share a
+    pool (-1: none); ``ordered`` ones are sorted by or asked for extremes.
     """
 
     column: Column
@@ -81,7 +82,7 @@ def populate(
     seed: int | str = 0,
     rules: Rules | None = None,
 ) -> bytes:
-    """The image of one SQLite database for the queries with these profiles; the same for the same arguments."""
+    """The image of one SQLite database for queries with these profiles; same arguments, same image."""
     return Plan(schema, profiles, rules or Rules()).image(mode, seed)
 
 
@@ -120,7 +121,8 @@ class Plan:
         self.outliers = 50 if self.focus else 30  # percent of rows that miss a condition and stand out
         self.children = {child[0] for child in self.foreign}
         self.tables = {
-            t.name.lower(): [self.columns[t.name.lower(), c.name.lower()] for c in t.columns] for t in schema.tables
+            t.name.lower(): [self.columns[t.name.lower(), c.name.lower()] for c in t.columns]
+            for t in schema.tables
         }
         self._fits: dict[tuple[tuple[Atom, ...], int], dict[Ref, list[Value]]] = {}
         self.strangers = self._strangers()
@@ -137,10 +139,8 @@ class Plan:
         if self.rules.types == "declared":
             use = None
         elif use is None and not texts and column.affinity in ("TEXT", "NUMERIC", "BLOB"):
-            if ((extreme or ref in self.foreign) and quantity_like(column.name)) or (
-                self.keys.primary.get(ref[0]) == (ref[1],) and quantity_like(column.name)
-            ):
-                use = False
+            keyed = ref in self.foreign or self.keys.primary.get(ref[0]) == (ref[1],)
+            use = False if (extreme or keyed) and quantity_like(column.name) else None
         kind = kind_of(column.name, column.affinity, column.type, use)
         if texts and kind not in ("text",) and use is None:
             kind = "text"
@@ -150,14 +150,19 @@ class Plan:
         if column.default is not None and column.affinity == "TEXT":
             pool.append(column.default)
         if column.values or bounds:
-            usual = column.values or [v for v in (*lead, *pool, *map(base, range(20))) if _all_hold(bounds, v)]
+            usual = column.values or [
+                v for v in (*lead, *pool, *map(base, range(20))) if _all_hold(bounds, v)
+            ]
             if usual:
                 lead, pool, base = [], list(usual), _cycle(tuple(usual))
         elif lead or pool:
             pool += map(base, range(3))
         ignore = self.rules.case == "ignore"
         lead, pool = (
-            [fold_text(v) if ignore and isinstance(v, str) else v for v in (_as_number(v, kind) for v in values)]
+            [
+                fold_text(v) if ignore and isinstance(v, str) else v
+                for v in (_as_number(v, kind) for v in values)
+            ]
             if kind in ("integer", "real") or ignore
             else values
             for values in (lead, pool)
@@ -228,7 +233,7 @@ class Plan:
         return image, inserts
 
     def kinds(self) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
-        """What each column holds: "integer", "real", "text", or "" where that is mixed; all names in lower case."""
+        """What each column holds: "integer", "real", "text", or "" where mixed; names in lower case."""
         found: dict[str, list[tuple[str, str]]] = {}
         for (table, name), column in self.columns.items():
             kind: str = column.kind if column.kind in ("integer", "real") else "text"
@@ -239,12 +244,12 @@ class Plan:
         return tuple((table, tuple(columns)) for table, columns in found.items())
 
     def create(self, table: Table) -> str:
-        """The CREATE statement of a table as its databases have it: types as used, NOCASE where case is ignored."""
+        """The CREATE statement of a table here: types as used, NOCASE where case is ignored."""
         collate = " COLLATE NOCASE" if self.rules.case == "ignore" else ""
         types = {"integer": "INTEGER", "real": "REAL"}
         parts = [
-            f"{quote(c.name)} {types.get(self.columns[table.name.lower(), c.name.lower()].kind, 'TEXT' + collate)}"
-            for c in table.columns
+            f"{quote(c.column.name)} {types.get(c.kind, 'TEXT' + collate)}"
+            for c in self.tables[table.name.lower()]
         ]
         if table.primary_key and self.rules.keys != "loose":
             parts.append(f"PRIMARY KEY ({', '.join(map(quote, table.primary_key))})")
@@ -287,7 +292,7 @@ class Plan:
         return found
 
     def _strangers(self) -> dict[str, list[Value]]:
-        """Constants that the queries compare some other column with, by the kind of column that could hold them."""
+        """Constants that the queries compare other columns with, by the kind that could hold them."""
         constants = [
             v for p in self.profiles for a in p.atoms for v in a.values if v is not None and a.op != "like"
         ]
@@ -338,7 +343,7 @@ def _cycle(values: tuple[Value, ...]) -> Callable[[int], Value]:
 
 def _differences(profiles: Sequence[Profile]) -> frozenset[Atom]:
     """Conditions that the gold and the last query do not have in common."""
-    first, last = ({a for a in p.atoms} for p in (profiles[0], profiles[-1]))
+    first, last = (set(p.atoms) for p in (profiles[0], profiles[-1]))
     return frozenset(first ^ last)
 
 
@@ -364,5 +369,3 @@ class _Union:
         for ref in self._parent:
             found.setdefault(self.find(ref), []).append(ref)
         return list(found.values())
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlglot import exp
 
@@ -19,7 +19,8 @@ _OPS: dict[type[exp.Expr], str] = {
     exp.Is: "is", exp.Like: "like", exp.Glob: "glob", exp.In: "in", exp.Between: "between",
 }  # fmt: skip
 _MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
-_OPPOSITE = {"=": "!=", "!=": "=", ">": "<=", "<=": ">", "<": ">=", ">=": "<", "like": "not like", "in": "not in",
+_OPPOSITE = {"=": "!=", "!=": "=", ">": "<=", "<=": ">", "<": ">=", ">=": "<", "like": "not like",
+             "in": "not in",
              "between": "not between", "is": "is not", "near": "near", "glob": "not like"}  # fmt: skip
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\Z")
 COMMA_NUMBER = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?\Z")
@@ -48,8 +49,8 @@ class Profile:
     ``scopes`` are the conditions of each SELECT by source (alias, table): rows satisfy all or miss one.
     ``links`` are equal columns of joins, ``peers`` columns compared or set against one another otherwise.
     ``thresholds`` are counts (HAVING, LIMIT). ``numeric`` columns are used as numbers (True: with decimals).
-    ``shared`` columns are met again in another part of the query (set operations, IN), so few values serve best.
-    ``dependencies`` are (group columns, bare columns) that must hang together for the query to have one answer.
+    ``shared`` columns are met again in another part of the query (INTERSECT, IN): few values serve best.
+    ``dependencies`` are (group columns, bare columns) that must hang together for one answer.
     """
 
     tables: set[str] = field(default_factory=set)
@@ -169,8 +170,6 @@ class _Reader:
                 self._source(source.this, scope)
         atoms: list[tuple[str, Atom]] = []
         for join in joins:
-            if join.side:
-                self._outer_join(join, scope)
             self._condition(join.args.get("on"), scope, atoms, joining=True)
             for name in join.args.get("using") or ():
                 refs = [r for s in scope.sources.values() if (r := _lookup(s, name.name.lower()))]
@@ -209,9 +208,6 @@ class _Reader:
             scope.sources[alias or f"_{len(scope.sources)}"] = _mapping(
                 self.query(node.this, (scope.outer and scope) or scope), []
             )
-
-    def _outer_join(self, join: exp.Join, scope: Scope) -> None:
-        """An outer join makes NULLs of its own; nothing to record but that its sides may miss each other."""
 
     def _output(self, node: exp.Expr, scope: Scope) -> Ref | None:
         inner = node.this if isinstance(node, exp.Alias) else node
@@ -271,9 +267,7 @@ class _Reader:
         if isinstance(node, (exp.Select, exp.SetOperation)):
             self.query(node, scope)
             return
-        if isinstance(node, (exp.Sum, exp.Avg)) or isinstance(
-            node, (exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg)
-        ):
+        if isinstance(node, (exp.Sum, exp.Avg, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg)):
             self._numeric(node, scope)
         elif isinstance(node, (exp.Max, exp.Min)) and isinstance(node.this, exp.Column):
             found = scope.resolve(node.this)
@@ -406,7 +400,7 @@ class _Reader:
 
 
 def _mapping(outputs: list[tuple[str, Ref | None]], names: list[str]) -> Mapping[str, Ref | None]:
-    found = {name: ref for name, ref in outputs}
+    found = dict(outputs)
     found.update({name: ref for name, (_, ref) in zip(names, outputs, strict=False)})
     return found
 
@@ -428,9 +422,3 @@ def _columns(node: exp.Expr | None, *, inside_aggregates: bool = True) -> Iterat
         return
     for child in node.iter_expressions():
         yield from _columns(child, inside_aggregates=inside_aggregates)
-
-
-def tree_facts(tree: exp.Expr) -> tuple[bool, Any]:
-    """Is the outermost query ordered, and by what."""
-    order = tree.args.get("order") if isinstance(tree, exp.Query) else None
-    return order is not None, order

@@ -1,7 +1,7 @@
 """Prints a parsed query as SQLite text and remembers where each node stands in it.
 
-A near miss is then a cut in the text (``Text.edited``), which costs a microsecond where copying and printing the
-tree costs hundreds.
+A near miss is then a cut in the text (``Text.edited``), which costs a microsecond where copying and printing
+the tree costs hundreds.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from sqlglot import exp
 
 _BINARY: dict[type[exp.Expr], str] = {
-    exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=", exp.And: "AND", exp.Or: "OR",
-    exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%", exp.DPipe: "||", exp.Like: "LIKE",
+    exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=", exp.And: "AND",
+    exp.Or: "OR", exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%", exp.DPipe: "||",
+    exp.Like: "LIKE",
     exp.Glob: "GLOB", exp.Is: "IS", exp.Escape: "ESCAPE",
 }  # fmt: skip
 _AGGREGATES: dict[type[exp.Expr], str] = {
@@ -157,7 +158,7 @@ class Text:
         self._modifiers(node)
 
     def _wrapped(self, node: exp.Expr) -> None:
-        self._put({exp.Exists: "EXISTS (", exp.Paren: "("}[type(node)])
+        self._put("EXISTS (" if isinstance(node, exp.Exists) else "(")
         self._node(node.this)
         self._put(")")
 
@@ -238,7 +239,8 @@ _PRINTERS: dict[type[exp.Expr], Callable[[Text, exp.Expr], None]] = {
     exp.Select: Text._select, exp.Union: Text._set, exp.Intersect: Text._set, exp.Except: Text._set,
     exp.Join: Text._join, exp.Column: Text._column, exp.Alias: Text._alias, exp.Table: Text._table,
     exp.Subquery: Text._subquery, exp.Exists: Text._wrapped, exp.Paren: Text._wrapped, exp.Not: Text._not,
-    exp.In: Text._predicate, exp.Between: Text._predicate, exp.Distinct: Text._distinct, exp.Ordered: Text._ordered,
-    exp.Literal: Text._literal, exp.Neg: Text._neg, exp.Identifier: lambda text, node: text._put(identifier(node)),
+    exp.In: Text._predicate, exp.Between: Text._predicate, exp.Distinct: Text._distinct,
+    exp.Ordered: Text._ordered, exp.Literal: Text._literal, exp.Neg: Text._neg,
+    exp.Identifier: lambda text, node: text._put(identifier(node)),
     exp.Star: lambda text, _: text._put("*"), **dict.fromkeys(_AGGREGATES, Text._aggregate),
 }  # fmt: skip

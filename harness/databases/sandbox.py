@@ -22,113 +22,25 @@ from pathlib import Path
 from types import TracebackType
 
 from harness.databases.results import Failure, Result
+from harness.databases.sqltext import words
 
 FUNCTIONS = frozenset(
-    [
-        "abs",
-        "avg",
-        "ceil",
-        "ceiling",
-        "coalesce",
-        "concat",
-        "concat_ws",
-        "count",
-        "cume_dist",
-        "date",
-        "datetime",
-        "dense_rank",
-        "exp",
-        "first_value",
-        "floor",
-        "glob",
-        "group_concat",
-        "ifnull",
-        "iif",
-        "instr",
-        "julianday",
-        "lag",
-        "last_value",
-        "lead",
-        "length",
-        "like",
-        "likelihood",
-        "likely",
-        "ln",
-        "log",
-        "log10",
-        "log2",
-        "lower",
-        "ltrim",
-        "max",
-        "min",
-        "mod",
-        "nth_value",
-        "ntile",
-        "nullif",
-        "percent_rank",
-        "pow",
-        "power",
-        "quote",
-        "rank",
-        "replace",
-        "round",
-        "row_number",
-        "rtrim",
-        "sign",
-        "sqrt",
-        "strftime",
-        "string_agg",
-        "substr",
-        "substring",
-        "sum",
-        "time",
-        "total",
-        "trim",
-        "trunc",
-        "typeof",
-        "unicode",
-        "unixepoch",
-        "unlikely",
-        "upper",
-        "char",
-        "acos",
-        "asin",
-        "atan",
-        "atan2",
-        "cos",
-        "sin",
-        "tan",
-        "pi",
-        "degrees",
-        "radians",
-        "hex",
-    ]
+    words(
+        "abs avg ceil ceiling coalesce concat concat_ws count cume_dist date datetime dense_rank exp "
+        "first_value floor glob group_concat ifnull iif instr julianday lag last_value lead length like "
+        "likelihood likely ln log log10 log2 lower ltrim max min mod nth_value ntile nullif percent_rank "
+        "pow power quote rank replace round row_number rtrim sign sqrt strftime string_agg substr substring "
+        "sum time total trim trunc typeof unicode unixepoch unlikely upper char acos asin atan atan2 cos "
+        "sin tan pi degrees radians hex"
+    )
 )
 _ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE))
 _FIRST = re.compile(r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/|\()*([A-Za-z]*)", re.S)
 _DENIED = frozenset(
-    [
-        "EXPLAIN",
-        "PRAGMA",
-        "ATTACH",
-        "DETACH",
-        "VACUUM",
-        "BEGIN",
-        "COMMIT",
-        "END",
-        "ROLLBACK",
-        "SAVEPOINT",
-        "RELEASE",
-        "INSERT",
-        "UPDATE",
-        "DELETE",
-        "REPLACE",
-        "CREATE",
-        "DROP",
-        "ALTER",
-        "REINDEX",
-        "ANALYZE",
-    ]
+    words(
+        "EXPLAIN PRAGMA ATTACH DETACH VACUUM BEGIN COMMIT END ROLLBACK SAVEPOINT RELEASE INSERT UPDATE "
+        "DELETE REPLACE CREATE DROP ALTER REINDEX ANALYZE"
+    )
 )
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 30_000,

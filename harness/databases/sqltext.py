@@ -12,6 +12,12 @@ from collections.abc import Sequence
 import sqlglot
 from sqlglot.errors import SqlglotError
 
+
+def words(text: str) -> list[str]:
+    """The words of a text."""
+    return text.split()
+
+
 CLOCK = "2024-07-01 12:00:00"
 
 _TOKEN = re.compile(
@@ -20,11 +26,9 @@ _TOKEN = re.compile(
     r"""|(?P<op><=|>=|<>|!=|==|\|\||.)""",
     re.S,
 )
-_COMPARE = frozenset(["=", "==", "!=", "<>", "<", ">", "<=", ">=", "LIKE", "GLOB", "BETWEEN", "ESCAPE", "IS"])
+_COMPARE = frozenset(words("= == != <> < > <= >= LIKE GLOB BETWEEN ESCAPE IS"))
 _JOINERS = frozenset(("||", "+", "-", "*", "/"))
-_TEXT_FUNCTIONS = frozenset(
-    ["LOWER", "UPPER", "TRIM", "LTRIM", "RTRIM", "DATE", "TIME", "DATETIME", "JULIANDAY"]
-)
+_TEXT_FUNCTIONS = frozenset(words("LOWER UPPER TRIM LTRIM RTRIM DATE TIME DATETIME JULIANDAY"))
 _FROZEN = re.compile(r"\bnow\b|\bcurrent_(?:date|time|timestamp)\b", re.I)
 _CLOCK_WORDS = {"CURRENT_DATE": CLOCK[:10], "CURRENT_TIME": CLOCK[11:], "CURRENT_TIMESTAMP": CLOCK}
 
@@ -44,7 +48,7 @@ def to_sqlite(
     """The query as SQLite is to run it.
 
     ``namespaces`` are qualifiers that are dropped (``public.users``); ``fold`` lower-cases letters beyond
-    ASCII, which SQLite's NOCASE leaves alone; ``columns`` (lower case) stay identifiers even on the right side
+    ASCII, which SQLite's NOCASE leaves alone; ``columns`` (lower case) stay identifiers even right
     of a comparison. Raises Untranspilable for another dialect's constructs.
 
     >>> to_sqlite('SELECT "name" FROM t WHERE "city" = "Rome" AND n IN ("a", "b");')

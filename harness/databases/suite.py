@@ -24,8 +24,8 @@ from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
 
 CYCLE = (
-    "mixed", "near", "narrow", "twins", "scarce", "wide", "few", "full", "near", "scarce", "tiny", "scarce", "mixed",
-    "few", "scarce", "childless", "near", "wide", "scarce", "twins",
+    "mixed", "near", "narrow", "twins", "scarce", "wide", "few", "full", "near", "scarce", "tiny", "scarce",
+    "mixed", "few", "scarce", "childless", "near", "wide", "scarce", "twins",
 )  # fmt: skip
 DatabaseKind = Literal["fair", "nulls", "ties"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
@@ -51,11 +51,11 @@ class Suite:
     """What an example is judged by; picklable, and the same for the same arguments everywhere.
 
     ``readings`` are the gold as SQLite runs it, the literal reading first. ``strength`` is the share of the
-    ``mutants`` (near misses that are not equivalent) that some deciding database tells from the gold. ``limited``:
-    the gold has a LIMIT. ``kinds``
-    are what columns hold ("integer", "real", "text", "" for mixed), ``links`` the foreign keys that hold as
-    (child, parent) columns, ``primary`` the keys of tables; all in lower case. ``schema`` is None where the context cannot be read;
-    ``reason`` says why a gold is not "ok".
+    ``mutants`` (near misses that are not equivalent) that some deciding database tells from the gold.
+    ``limited``: the gold has a LIMIT. ``kinds`` are what columns hold ("integer", "real", "text", "" for
+    mixed), ``links`` the foreign keys that hold as (child, parent) columns, ``primary`` the keys of tables;
+    all in lower case. ``schema`` is None where the context cannot be read; ``reason`` says why a gold is not
+    "ok".
     """
 
     schema: Schema | None
@@ -95,9 +95,8 @@ def build_suite(
 ) -> Suite:
     """Build the suite of one example: at most ``size`` fair databases, and a probe each for NULLs and ties.
 
-    ``operators`` names the mutation operators (default: all BUILDING ones). ``database`` is a real SQLite file
-    on which the gold and predictions run beside the made ones. Never raises on data: what cannot be built
-    is a "broken" suite with a reason.
+    ``operators`` names the mutation operators (default: all BUILDING ones). ``database``, a real SQLite file,
+    is only noted in the suite. Never raises on data: what cannot be built is a "broken" suite with a reason.
     """
     rules = rules or Rules()
     bare = Suite(schema=None, gold=gold, rules=rules, dialect=dialect, seed=seed, database=database)

@@ -10,6 +10,7 @@ from random import Random
 from typing import Literal
 
 from harness.databases.profile import Atom, Value, number_of
+from harness.databases.sqltext import words
 
 Kind = Literal["integer", "real", "text", "date", "time", "datetime"]
 
@@ -37,179 +38,47 @@ class Chance:
         return self._random() * 100 < percent
 
 
-_FIRST = [
-    "Anna",
-    "Boris",
-    "Clara",
-    "Daniel",
-    "Elena",
-    "Farid",
-    "Grace",
-    "Hugo",
-    "Ines",
-    "Jonas",
-    "Keiko",
-    "Liam",
-    "Maria",
-    "Nadia",
-    "Oscar",
-    "Priya",
-    "Quentin",
-    "Rosa",
-    "Samuel",
-    "Tara",
-]
-_LAST = [
-    "Novak",
-    "Okafor",
-    "Silva",
-    "Tanaka",
-    "Meyer",
-    "Rossi",
-    "Haddad",
-    "Larsen",
-    "Dubois",
-    "Kowalski",
-    "Nguyen",
-    "Costa",
-    "Ivanov",
-    "Brown",
-    "Garcia",
-    "Singh",
-    "Weber",
-    "Ali",
-    "Moreau",
-    "Lind",
-]
-_CITIES = [
-    "Rome",
-    "Oslo",
-    "Lima",
-    "Cairo",
-    "Kyoto",
-    "Porto",
-    "Quito",
-    "Dakar",
-    "Hanoi",
-    "Perth",
-    "Turin",
-    "Bergen",
-    "Ghent",
-    "Malaga",
-    "Austin",
-    "Leeds",
-]
-_COUNTRIES = [
-    "Norway",
-    "Peru",
-    "Egypt",
-    "Japan",
-    "Portugal",
-    "Ecuador",
-    "Senegal",
-    "Vietnam",
-    "Australia",
-    "Italy",
-    "Belgium",
-    "Spain",
-    "Kenya",
-    "Brazil",
-    "Canada",
-    "France",
-]
-_STATES = [
-    "Texas",
-    "Ohio",
-    "Bavaria",
-    "Tuscany",
-    "Ontario",
-    "Victoria",
-    "Kerala",
-    "Oregon",
-    "Jalisco",
-    "Utah",
-    "Nevada",
-    "Saxony",
-]
-_TEAMS = [
-    "River Hawks",
-    "North Stars",
-    "City Lions",
-    "Iron Bears",
-    "Red Foxes",
-    "Harbor Kings",
-    "Blue Wolves",
-    "Green Rovers",
-    "Royal Eagles",
-    "Sun Devils",
-    "Union FC",
-    "Athletic Club",
-]
-_ORGS = [
-    "Acme Corp",
-    "Globex",
-    "Initech",
-    "Umbra Labs",
-    "Northwind",
-    "Contoso",
-    "Stark Media",
-    "Blue Ocean",
-    "Redwood Bank",
-    "Summit Air",
-    "Vertex",
-    "Orion Press",
-]
-_TITLES = [
-    "Silent River",
-    "Golden Hour",
-    "The Last Train",
-    "Winter Light",
-    "Paper Moon",
-    "Second Sun",
-    "Open Water",
-    "Distant Fires",
-    "Blue Garden",
-    "Night Market",
-    "Long Road",
-    "First Snow",
-]
-_COLORS = ["red", "blue", "green", "black", "white", "yellow", "silver", "orange", "purple", "brown"]
-_STATUS = ["active", "closed", "pending", "open", "approved", "cancelled", "draft", "completed"]
-_WORDS = [
-    "alpha",
-    "bravo",
-    "cedar",
-    "delta",
-    "ember",
-    "falcon",
-    "garnet",
-    "harbor",
-    "indigo",
-    "juniper",
-    "karma",
-    "lotus",
-    "maple",
-    "nectar",
-    "opal",
-    "pearl",
-    "quartz",
-    "raven",
-    "sierra",
-    "topaz",
-]
-_STREETS = [
-    "Oak Street",
-    "Mill Lane",
-    "Park Avenue",
-    "High Street",
-    "Lake Road",
-    "Hill Drive",
-    "Elm Court",
-    "River Walk",
-]
-_PEOPLE = [f"{_FIRST[i % 20]} {_LAST[(i * 7 + i // 20) % 20]}" for i in range(60)]
-_RESULTS = ["W 3-1", "L 0-2", "D 1-1", "W 24-17", "L 10-14", "W 5-4", "L 2-6", "D 0-0"]
+def _phrases(text: str) -> list[str]:
+    return text.split(",")
 
+
+_FIRST = words(
+    "Anna Boris Clara Daniel Elena Farid Grace Hugo Ines Jonas Keiko Liam Maria Nadia Oscar Priya "
+    "Quentin Rosa Samuel Tara"
+)
+_LAST = words(
+    "Novak Okafor Silva Tanaka Meyer Rossi Haddad Larsen Dubois Kowalski Nguyen Costa Ivanov Brown "
+    "Garcia Singh Weber Ali Moreau Lind"
+)
+_CITIES = words(
+    "Rome Oslo Lima Cairo Kyoto Porto Quito Dakar Hanoi Perth Turin Bergen Ghent Malaga Austin Leeds"
+)
+_COUNTRIES = words(
+    "Norway Peru Egypt Japan Portugal Ecuador Senegal Vietnam Australia Italy Belgium Spain Kenya "
+    "Brazil Canada France"
+)
+_STATES = words("Texas Ohio Bavaria Tuscany Ontario Victoria Kerala Oregon Jalisco Utah Nevada Saxony")
+_TEAMS = _phrases(
+    "River Hawks,North Stars,City Lions,Iron Bears,Red Foxes,Harbor Kings,Blue Wolves,Green Rovers,"
+    "Royal Eagles,Sun Devils,Union FC,Athletic Club"
+)
+_ORGS = _phrases(
+    "Acme Corp,Globex,Initech,Umbra Labs,Northwind,Contoso,Stark Media,Blue Ocean,Redwood Bank,"
+    "Summit Air,Vertex,Orion Press"
+)
+_TITLES = _phrases(
+    "Silent River,Golden Hour,The Last Train,Winter Light,Paper Moon,Second Sun,Open Water,"
+    "Distant Fires,Blue Garden,Night Market,Long Road,First Snow"
+)
+_COLORS = words("red blue green black white yellow silver orange purple brown")
+_STATUS = words("active closed pending open approved cancelled draft completed")
+_WORDS = words(
+    "alpha bravo cedar delta ember falcon garnet harbor indigo juniper karma lotus maple nectar opal "
+    "pearl quartz raven sierra topaz"
+)
+_STREETS = _phrases("Oak Street,Mill Lane,Park Avenue,High Street,Lake Road,Hill Drive,Elm Court,River Walk")
+_PEOPLE = [f"{_FIRST[i % 20]} {_LAST[(i * 7 + i // 20) % 20]}" for i in range(60)]
+_RESULTS = _phrases("W 3-1,L 0-2,D 1-1,W 24-17,L 10-14,W 5-4,L 2-6,D 0-0")
 _LISTS: tuple[tuple[re.Pattern[str], list[str]], ...] = tuple(
     (re.compile(pattern), words)
     for pattern, words in (
@@ -222,14 +91,16 @@ _LISTS: tuple[tuple[re.Pattern[str], list[str]], ...] = tuple(
         (r"city|town|location|venue|place|capital|hometown|headquarter|stadium|airport|destination", _CITIES),
         (r"state|province|county|region|district|territory", _STATES),
         (r"team|club|opponent|visitor|home|away|winner|loser|school|college|champion|runner", _TEAMS),
-        (r"company|manufacturer|maker|network|publisher|airline|label|sponsor|bank|department|organi|brand|employer", _ORGS),
+        (r"company|manufacturer|maker|network|publisher|airline|label|sponsor|bank|organi|brand", _ORGS),
         (r"title|song|album|film|movie|book|episode|theme|show|track|play\b|paper|work|product", _TITLES),
         (r"colou?r", _COLORS),
         (r"status|outcome|stage|phase", _STATUS),
         (r"result|score|record", _RESULTS),
         (r"gender|sex", ["F", "M"]),
         (r"is_|has_|flag|_yn$", ["T", "F"]),
-        (r"name|player|person|author|artist|director|actor|singer|coach|captain|driver|student|teacher|owner|candidate|incumbent|rider|writer|manager|host|leader|president|employee|customer|member|pilot|written_by|directed_by", _PEOPLE),
+        (r"name|player|person|author|artist|director|actor|singer|coach|captain|driver|student|teacher|owner"
+         r"|candidate|incumbent|rider|writer|manager|host|leader|president|employee|customer|member|pilot|ted_by",
+         _PEOPLE),
         (r"code|abbr|symbol|initial", [a + b + c for a in "ABCD" for b in "KLM" for c in "XYZ"]),
     )
 )  # fmt: skip
@@ -258,7 +129,7 @@ def quantity_like(name: str) -> bool:
 
 
 def kind_of(name: str, affinity: str, declared: str, numeric: bool | None) -> Kind:
-    """What a column holds. ``numeric``: a query uses it as a number (True: with decimals); None: none does."""
+    """What a column holds. ``numeric``: the gold uses it as a number (True: with decimals), or None."""
     low, up = name.lower(), declared.upper()
     if numeric is not None:
         return "real" if numeric or (affinity == "REAL" and not quantity_like(low)) else "integer"

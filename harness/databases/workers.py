@@ -1,4 +1,4 @@
-"""Worker processes for what may die or hang: an address-space limit, a time limit, and a new one for each that is lost."""
+"""Worker processes for what may die or hang: limits of memory and time, and a new one for each lost."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class WorkerPool(Generic[Task, Value]):
     """Maps a function of a module over tasks in processes of their own. Use as a context manager.
 
     A worker may take ``memory_mib`` more address space than it starts with, and ``seconds`` for one task.
-    One that dies or hangs is replaced; only the task that it was at is lost. Tasks are read as they are needed,
-    so that memory stays flat.
+    One that dies or hangs is replaced; only the task that it was at is lost. Tasks are read as they are
+    needed, so that memory stays flat.
 
     >>> with WorkerPool(abs, workers=2) as pool:
     ...     sorted(pool.map([-1, 2, -3]))
@@ -89,7 +89,7 @@ class WorkerPool(Generic[Task, Value]):
 
     def _started(self) -> _Worker:
         mine, theirs = self._context.Pipe()
-        process = self._context.Process(
+        process = self._context.Process(  # type: ignore[attr-defined]
             target=_work, args=(theirs, self._function, self._memory), daemon=True
         )
         process.start()
@@ -164,7 +164,7 @@ def _work(connection: Connection, function: Callable[[Any], Any], memory_mib: in
 
 
 def limit_memory(mib: int) -> None:
-    """Let this process take at most so many MiB of address space beyond what it has; nothing where that is unknown."""
+    """Let this process take at most so many MiB of address space beyond what it has (on Linux)."""
     try:
         import resource
 
