@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import benchmark_data
 import pytest
@@ -130,13 +131,14 @@ def test_only_the_first_filter_of_lm_eval_is_read(tmp_path: Path, three: Benchma
 
 def test_wikisql_sketches_become_sql(tmp_path: Path) -> None:
     benchmark = load_benchmark("wikisql", data=benchmark_data.wikisql(tmp_path / "data"))
-    rows = [{"query": entry["sql"], "error": ""} for entry in benchmark_data.QUESTIONS]
-    rows[2] = {"query": None, "error": "no parse"}  # type: ignore[dict-item]
+    rows: list[dict[str, Any]] = [{"query": entry["sql"], "error": ""} for entry in benchmark_data.QUESTIONS]
+    rows[0] = {"query": None, "error": "SELECT nothing"}
     read = read_predictions(_write(tmp_path, _lines(*rows)), benchmark)
     assert (read.form, read.joined) == ("wikisql", "order")
     golds = [example.gold for example in benchmark.examples]
-    assert [prediction.sql for prediction in read.predictions] == [*golds[:2], None, golds[3]]
-    assert json.loads(read.predictions[0].completion or "")["query"] == rows[0]["query"]
+    assert [prediction.sql for prediction in read.predictions] == [None, *golds[1:]]
+    assert read.missing == ("0",)
+    assert json.loads(read.predictions[1].completion or "")["query"] == rows[1]["query"]
 
 
 @pytest.mark.parametrize(

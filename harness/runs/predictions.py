@@ -162,7 +162,7 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Any]]:
 def _objects(path: Path, items: list[tuple[str, Any]]) -> tuple[Form, list[_Entry]]:
     first = items[0][1] if items else {}
     form: Form = "jsonl"
-    if isinstance(first, dict) and isinstance(first.get("query"), dict):
+    if isinstance(first, dict) and "query" in first and not {"sql", "completion"} & first.keys():
         form = "wikisql"
     elif isinstance(first, dict) and "doc_id" in first and ("resps" in first or "filtered_resps" in first):
         form = "lm-eval"
@@ -181,10 +181,10 @@ def _object(path: Path, form: Form, where: str, place: int, item: Any) -> _Entry
         raise DataError(f"{path}, {where}: {type(item).__name__} instead of an object", "mend that line")
     if form == "wikisql":
         sketch = item.get("query")
+        if not isinstance(sketch, dict):
+            return _Entry(where, place, _key(item), None, None)
         raw = json.dumps(item, ensure_ascii=False)
-        return _Entry(
-            where, place, _key(item), None, raw, sketch=sketch if isinstance(sketch, dict) else None
-        )
+        return _Entry(where, place, _key(item), None, raw, sketch=sketch)
     if form == "lm-eval":
         responses = item.get("filtered_resps") or item.get("resps") or [None]
         text = responses[0]
