@@ -13,7 +13,7 @@ import pytest
 from harness.benchmarks import load_benchmark
 from harness.errors import BenchmarkError
 from harness.records import Benchmark, Example, Prediction
-from harness.scoring.official import Options, explain_official, flagged_golds, score_official
+from harness.scoring.official import Options, explain_official, flagged_golds, remarks, score_official
 from harness.scoring.official.wikisql import Engine, sketch_of, sql_to_sketch
 
 CASES = Path(__file__).parent / "cases"
@@ -85,6 +85,7 @@ def test_the_official_folder_loads_and_its_golds_score_one(release: Path) -> Non
     assert len(data.examples) == sum(case["answer"] is not None for case in FIXTURE["cases"])
     assert flagged_golds("wikisql_logical_form", data) == {}
     assert flagged_golds("wikisql_execution", data) == {}
+    assert remarks("wikisql_execution", data) == ()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,8 @@ def test_databases_are_opened_read_only(release: Path) -> None:
 def test_bad_input(release: Path, tmp_path: Path) -> None:
     gold = {"sel": 0, "agg": 0, "conds": []}
     data = Benchmark(name="w", split="dev", examples=(example(sketch=gold),))
-    with pytest.raises(BenchmarkError, match=r"found no dev\.db; point --data at"):
+    assert remarks("wikisql_execution", data) == ("wikisql_execution: the release's dev.db is not there",)
+    with pytest.raises(BenchmarkError, match=r"dev\.db is not there; point --data at"):
         scored("wikisql_execution", data, "SELECT Player FROM t")
     bare = Benchmark(name="w", split="dev", examples=(example(table_id=None),), folder=release)
     with pytest.raises(BenchmarkError, match="example 0 has no table_id"):

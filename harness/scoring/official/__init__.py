@@ -31,7 +31,7 @@ SCORERS: Mapping[str, Scorer] = {
     scorer.name: scorer
     for scorer in (
         Scorer("wikisql_logical_form", _WIKISQL, wikisql.logical_form),
-        Scorer("wikisql_execution", _WIKISQL, wikisql.execution),
+        Scorer("wikisql_execution", _WIKISQL, wikisql.execution, wikisql.remark),
         Scorer("spider_exact_set_match", _SPIDER, spider.exact_set_match, spider.remark, spider.levels),
         Scorer("spider_execution", _SPIDER, spider_execution.execution, runner.remark, spider.levels),
         Scorer("bird_ex", _BIRD, bird.scored(bird.execution_accuracy), runner.remark, bird.levels),

@@ -46,7 +46,7 @@ class Runner:
 
 @cache
 def _sandbox() -> Sandbox:
-    return Sandbox(steps=_ENDLESS, rows=ROWS)
+    return Sandbox(steps=_ENDLESS, rows=ROWS, length=10_000_000, functions=None)
 
 
 def _answer(query: _Query) -> Result | Failure:

@@ -170,6 +170,17 @@ def execution(benchmark: Benchmark, options: Options) -> Iterator[Judge]:
             engine.close()
 
 
+def remark(benchmark: Benchmark, options: Options) -> str:
+    """Why answers cannot be had: no database, or examples that do not name their table; "" where they can."""
+    try:
+        for example in benchmark.examples:
+            _database(benchmark, example, options)
+            meta(example, "table_id", "")
+    except BenchmarkError as error:
+        return error.problem
+    return ""
+
+
 def _logical_form(example: Example, sql: str, options: Options) -> Score:
     gold, sketch = _sketches(example, sql)
     if gold is None:
@@ -220,7 +231,7 @@ def _database(benchmark: Benchmark, example: Example, options: Options) -> Path:
             return path
     if example.database is None:
         raise BenchmarkError(
-            f"wikisql_execution found no {benchmark.split}.db",
+            f"the release's {benchmark.split}.db is not there",
             "point --data at the data/ folder of the WikiSQL release (data.tar.bz2 of salesforce/WikiSQL)",
         )
     return example.database
