@@ -28,7 +28,7 @@ from mutations import Adversary, near_misses
 from rewrites import rewritten
 
 from harness import build_suite, explain, judge
-from harness.databases import Sandbox, Suite, parse_schema
+from harness.databases import Sandbox, Suite
 from harness.databases.mutants import HELD_OUT, mutants_of
 from harness.databases.readings import parsed
 from harness.databases.render import Text
@@ -140,7 +140,10 @@ def near_miss_part(data: Path, args: Any) -> dict[str, Any]:
         print(f"  wrongly accepted by maker: {dict(Counter(c.maker for c in bad).most_common())}")
         if args.list:
             shown = [*bad, *(c for c in cases if c.state == "open")]
-            print(*(f"  {c.state} | {c.maker} | {c.example}\n    {c.gold}\n    {c.sql}" for c in shown), sep="\n")
+            print(
+                *(f"  {c.state} | {c.maker} | {c.example}\n    {c.gold}\n    {c.sql}" for c in shown),
+                sep="\n",
+            )
         result[source] = {
             "near_misses": len(cases),
             "wrongly_accepted": len(bad),
@@ -156,13 +159,20 @@ def rewrite_part(data: Path, args: Any) -> dict[str, Any]:
     for source in ("spider", "wikisql"):
         chosen = spread(rows(data, f"create-context/{source}-dev.jsonl.gz"), args.sample)
         cases = [c for found in over(partial(rights, source=source), chosen, args.workers) for c in found]
-        total, lost = Counter(c.maker for c in cases), Counter(c.maker for c in cases if c.state == "rejected")
+        total, lost = (
+            Counter(c.maker for c in cases),
+            Counter(c.maker for c in cases if c.state == "rejected"),
+        )
         gold, gold_lost = total.pop("gold itself"), lost.pop("gold itself", 0)
-        print(f"\nRewrites that keep the meaning, {source} dev, {len(chosen)} examples, {len(total)} rewrites")
+        print(
+            f"\nRewrites that keep the meaning, {source} dev, {len(chosen)} examples, {len(total)} rewrites"
+        )
         for maker, count in total.most_common():
             print(f"  {maker:32}{count:8}  rejected {lost[maker]}")
         share = sum(lost.values()) / max(1, sum(total.values()))
-        print(f"  rejected {sum(lost.values())} of {sum(total.values())} ({share:.3%}); gold {gold_lost} of {gold}")
+        print(
+            f"  rejected {sum(lost.values())} of {sum(total.values())} ({share:.3%}); gold {gold_lost} of {gold}"
+        )
         for c in [c for c in cases if c.state == "rejected"][:200] if args.list else ():
             print(f"  rejected | {c.maker} | {c.example} | {c.outcome}\n    {c.gold}\n    {c.sql}")
         result[source] = {
@@ -177,7 +187,10 @@ def rewrite_part(data: Path, args: Any) -> dict[str, Any]:
 
 def qwen_part(data: Path, args: Any) -> dict[str, Any]:
     questions = rows(data, "predictions/wikisql-test500-data.jsonl.gz")
-    examples = {r["id"]: Example(id=r["id"], question=r["question"], context=r["context"], gold=r["answer"]) for r in questions}
+    examples = {
+        r["id"]: Example(id=r["id"], question=r["question"], context=r["context"], gold=r["answer"])
+        for r in questions
+    }
     known: dict[tuple[str, str], dict[str, Any]] = {}
     for name in QWEN:
         for row in rows(data, f"predictions/wikisql-test500-qwen2.5-1.5b-{name}.jsonl.gz"):
@@ -189,22 +202,40 @@ def qwen_part(data: Path, args: Any) -> dict[str, Any]:
     wrongly = [v for v in accepted if (v.pair, v.id) not in passed]
     rejected = [v for v in verdicts if not v.execution_match and (v.pair, v.id) in passed]
     proved = [v for v in accepted if v.outcome in {Outcome.EXACT, Outcome.EQUIVALENT}]
-    contradicted = sum(_contradicted(examples[v.id], known[v.pair, v.id]["sql"]) for v in verdicts if v.outcome is Outcome.WRONG)
-    print(f"\nWikiSQL completions: {len(verdicts)}; real tables pass {len(passed)}, we accept {len(accepted)}")
+    contradicted = sum(
+        _contradicted(examples[v.id], known[v.pair, v.id]["sql"])
+        for v in verdicts
+        if v.outcome is Outcome.WRONG
+    )
+    print(
+        f"\nWikiSQL completions: {len(verdicts)}; real tables pass {len(passed)}, we accept {len(accepted)}"
+    )
     print(f"  accepted though failed on the real table: {len(wrongly)}")
-    print(f"  proved: {len(proved)} of {len(accepted)} accepted ({len(proved) / len(accepted):.2%}); contradicted {contradicted}")
+    print(
+        f"  proved: {len(proved)} of {len(accepted)} accepted ({len(proved) / len(accepted):.2%}); contradicted {contradicted}"
+    )
     print(f"  outcomes: {dict(Counter(v.outcome.value for v in verdicts).most_common())}")
-    print(f"  rejected though passed on the real table: {len(rejected)}, by cause {dict(Counter(v.cause for v in rejected))}")
+    print(
+        f"  rejected though passed on the real table: {len(rejected)}, by cause {dict(Counter(v.cause for v in rejected))}"
+    )
     without = 0
     for v in rejected:
         example, sql = examples[v.id], known[v.pair, v.id]["sql"]
         witness = explain(build_suite(example.context, example.gold), sql).witness
         without += witness is None
         if args.list:
-            print(f"  {v.id} {v.pair} {v.outcome.value}: {v.detail}\n    gold       {example.gold}\n    prediction {sql}")
+            print(
+                f"  {v.id} {v.pair} {v.outcome.value}: {v.detail}\n    gold       {example.gold}\n    prediction {sql}"
+            )
             if witness:
-                print(f"    gold gives {witness.gold_rows}, prediction {witness.prediction_rows or witness.prediction_error} on")
-                print("\n".join(f"      {line}" for line in witness.script.splitlines() if line.startswith("INSERT")))
+                print(
+                    f"    gold gives {witness.gold_rows}, prediction {witness.prediction_rows or witness.prediction_error} on"
+                )
+                print(
+                    "\n".join(
+                        f"      {line}" for line in witness.script.splitlines() if line.startswith("INSERT")
+                    )
+                )
     print(f"  of these without a witness: {without}")
     return {
         "accepted": len(accepted),
@@ -226,7 +257,8 @@ def _contradicted(example: Example, sql: str) -> bool:
 def systems_part(data: Path, args: Any) -> dict[str, Any]:
     questions = rows(data, "create-context/spider-dev.jsonl.gz")
     examples = [
-        Example(id=r["id"], question=r["question"], context=r["full_context"], gold=r["answer"]) for r in questions
+        Example(id=r["id"], question=r["question"], context=r["full_context"], gold=r["answer"])
+        for r in questions
     ]
     predictions = [
         Prediction(id=example.id, pair=name, sql=line.split("\t")[0])
@@ -242,7 +274,9 @@ def systems_part(data: Path, args: Any) -> dict[str, Any]:
         judge_all(examples, predictions, rules=RULES["spider"], workers=args.workers, cache=args.cache)
     )
     result = {}
-    print(f"\nSpider systems, {len(examples)} questions each, {time.perf_counter() - started:.1f} s with building")
+    print(
+        f"\nSpider systems, {len(examples)} questions each, {time.perf_counter() - started:.1f} s with building"
+    )
     for name in SYSTEMS:
         own = [v for v in verdicts if v.pair == name]
         fine = [v for v in own if v.gold_status == "ok"]
@@ -253,7 +287,9 @@ def systems_part(data: Path, args: Any) -> dict[str, Any]:
 
 
 def _outcomes(verdicts: list[Verdict]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in Counter(v.outcome.value for v in verdicts).most_common())
+    return ", ".join(
+        f"{name} {count}" for name, count in Counter(v.outcome.value for v in verdicts).most_common()
+    )
 
 
 def flagged_part(data: Path, args: Any) -> dict[str, Any]:

@@ -64,7 +64,8 @@ def judge_all(
 
     Suites come from the cache or are built on the way. ``workers`` is the number of processes that judge;
     with 0 or 1 this process does. ``built`` are the rules that the suites are built under where those that
-    are judged by differ only in how results are compared. ``progress`` is called with the number of predictions just judged.
+    are judged by differ only in how results are compared. ``progress`` is called with the number of
+    predictions just judged.
     """
     groups = group(examples, predictions)
     store = suites(
@@ -106,7 +107,7 @@ def witnesses(
     cache: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, Witness | None]]:
-    """The smallest database found for each pair of example and wrong prediction, with its index in ``pairs``."""
+    """The smallest database found for each example and wrong prediction, with the index in ``pairs``."""
     places: dict[str, list[int]] = {}
     for place, (example, _) in enumerate(pairs):
         places.setdefault(example.id, []).append(place)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-from harness.databases import Database, Failure, Result, Sandbox, Suite, Untranspilable, attack
+from harness.databases import Database, Failure, Result, Sandbox, Suite, Untranspilable
 from harness.databases.canonical import Canonicaliser
 from harness.databases.results import Expected
 from harness.databases.sqltext import strip_distinct
 from harness.records import Outcome, Verdict
+from harness.scoring.attack import TINY, Attacker
 from harness.scoring.cause import BY_OUTCOME, causes, summary
 from harness.scoring.proof import proof
 
@@ -65,7 +66,7 @@ class Readers:
 
 
 def kinds(suite: Suite) -> Mapping[str, Mapping[str, str]]:
-    """Each table's columns with the kind of value that its databases hold: "integer", "real", "text" or ""."""
+    """Each table's columns with the kind of value that they hold: "integer", "real", "text" or ""."""
     if suite.kinds or suite.schema is None:
         return {table: dict(columns) for table, columns in suite.kinds}
     return {table.name: {column.name: "" for column in table.columns} for table in suite.schema.tables}
@@ -95,9 +96,9 @@ def judge(
             trials[sql] = _trial(suite, sql)
     started = {trial.text: trial for trial in trials.values() if isinstance(trial, Trial)}
     execute(suite, list(started.values()), box, real=real, everything=signatures)
-    readers = Readers(suite)
+    readers, attacker = Readers(suite), Attacker(suite, box)
     verdicts = {
-        sql: _verdict(suite, sql, started[trial.text], readers, box, attacks, signatures)
+        sql: _verdict(suite, sql, started[trial.text], readers, attacker, attacks, signatures)
         if isinstance(trial, Trial)
         else _refused(suite, Outcome.UNTRANSPILABLE, trial)
         for sql, trial in trials.items()
@@ -139,7 +140,7 @@ def execute(
             box.load(database.image)
         answers = expected(suite, database)
         for trial in todo:
-            attempt(trial, database, answers, box)
+            attempt(suite, trial, database, answers, box)
             if everything and trial.failure is None:
                 trial.results.append(trial.result)
     for trial in trials:
@@ -157,7 +158,9 @@ def expected(suite: Suite, database: Database) -> list[Expected | None]:
     ]
 
 
-def attempt(trial: Trial, database: Database, answers: Sequence[Expected | None], box: Sandbox) -> None:
+def attempt(
+    suite: Suite, trial: Trial, database: Database, answers: Sequence[Expected | None], box: Sandbox
+) -> None:
     """Run one trial on the database that is loaded."""
     result = box.query(trial.text)
     trial.ran = True
@@ -173,7 +176,12 @@ def attempt(trial: Trial, database: Database, answers: Sequence[Expected | None]
     elif database.kind == "nulls" or (_nothing(database, trial.readings) and not _values(result)):
         trial.nulls = True
     elif database.kind == "ties" and trial.limited:
-        trial.ties = True
+        others = (box.query(reading, backwards=True) for reading in suite.readings)
+        trial.ties = trial.ties or not any(
+            isinstance(other, Result)
+            and Expected(other, ordered=suite.ordered, rules=suite.rules).same(result)
+            for other in others
+        )
     else:
         trial.readings, trial.lost = set(), database
 
@@ -197,7 +205,7 @@ def _execute_real(suite: Suite, trials: Sequence[Trial], box: Sandbox, real: byt
     ready = expected(suite, database)
     for trial in trials:
         if trial.accepted and trial.text not in suite.readings:
-            attempt(trial, database, ready, box)
+            attempt(suite, trial, database, ready, box)
 
 
 def _signed(result: Result, suite: Suite) -> object:
@@ -224,9 +232,9 @@ def _refused(suite: Suite, outcome: Outcome, detail: str) -> Verdict:
 
 
 def _verdict(
-    suite: Suite, sql: str, trial: Trial, readers: Readers, box: Sandbox, attacks: int, signatures: bool
+    suite: Suite, sql: str, trial: Trial, readers: Readers, attacker: Attacker, attacks: int, signatures: bool
 ) -> Verdict:
-    outcome, cause, detail = _outcome(suite, trial, readers, box, attacks)
+    outcome, cause, detail = _outcome(suite, trial, readers, attacker, attacks)
     valid, adheres = _runs(trial, readers)
     return Verdict(
         id="",
@@ -247,7 +255,7 @@ def _verdict(
 
 
 def _outcome(
-    suite: Suite, trial: Trial, readers: Readers, box: Sandbox, attacks: int
+    suite: Suite, trial: Trial, readers: Readers, attacker: Attacker, attacks: int
 ) -> tuple[Outcome, str | None, str]:
     """The outcome, the cause of a wrong one, and a line for people."""
     if failure := trial.failure:
@@ -260,8 +268,8 @@ def _outcome(
             return Outcome.EXACT, None, "canonical form"
     shown = _shown(suite, trial, readers) if trial.accepted else None
     if trial.accepted and shown is None:
-        count = _attacked(suite, trial, box, attacks)
-        if late := trial.failure:
+        count, late = _attacked(trial, attacker, attacks)
+        if late:
             return _failed(late)
         if trial.accepted and not trial.nulls and not trial.ties:
             return Outcome.INDISTINGUISHABLE, None, f"on {count} databases"
@@ -308,16 +316,17 @@ def _shown(suite: Suite, trial: Trial, readers: Readers) -> str | None:
     return None
 
 
-def _attacked(suite: Suite, trial: Trial, box: Sandbox, attacks: int) -> int:
-    """Attack an accepted prediction; the number of databases it was judged on altogether."""
+def _attacked(trial: Trial, attacker: Attacker, attacks: int) -> tuple[int, Failure | None]:
+    """Attack an accepted prediction: how many databases it was judged on, and its failure on one."""
+    suite = attacker.suite
     count = sum(database.kind == "fair" for database in suite.databases)
-    for database in attack(suite, trial.text, count=attacks) if attacks else ():
-        box.load(database.image)
-        attempt(trial, database, expected(suite, database), box)
-        count += database.kind == "fair"
+    if not attacks:
+        return count, None
+    for database in attacker.databases(trial.text, planned=attacks):
+        attempt(suite, trial, database, expected(suite, database), attacker.box)
         if not trial.accepted:
             break
-    return count
+    return count + attacks + TINY, trial.failure
 
 
 def _runs(trial: Trial, readers: Readers) -> tuple[bool, bool]:

@@ -10,16 +10,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.databases import Failure, Result, Sandbox, Suite, attack, same
+from harness.databases import Failure, Result, Sandbox, Suite, same
 from harness.databases.fairness import Fairness
 from harness.databases.readings import parsed
 from harness.databases.render import Text
 from harness.databases.results import Expected
 from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
+from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
 from harness.scoring.verdict import ATTACKS, Readers, judge, translate
 
@@ -28,7 +30,7 @@ _NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A verdict with its reason: ``causes`` are all clauses that differ, ``witness`` the database that shows it.
+    """A verdict with its reason: ``causes`` are all clauses that differ, ``witness`` a database that shows it.
 
     Both are empty for a right prediction; the witness also where the prediction has no SQL, or where no
     database can be made for the gold.
@@ -76,9 +78,8 @@ def find_witness(suite: Suite, sql: str, box: Sandbox) -> Witness | None:
     counted = {"fair"} | {kind for kind in ("nulls", "ties") if getattr(suite.rules, kind) == "count"}
     differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image)]
     if not differing:
-        differing = [
-            d for d in attack(suite, text, count=ATTACKS) if d.kind in counted and duel.differs(d.image)
-        ][:1]
+        found = Attacker(suite, box).databases(text, planned=ATTACKS)
+        differing = list(islice((d for d in found if duel.differs(d.image)), 1))
     if not differing:
         return None
     with _Editor() as editor:

@@ -1,0 +1,230 @@
+"""Attack by pair: databases made to tell an accepted prediction from the gold.
+
+First those that the databases room makes from both queries' profiles, then many tiny ones: one to a few rows
+a table, every column narrow, its values the constants that either query compares it with, their neighbours and
+one or two of its usual values. Keys stay sound, and a database on which the gold's answer hangs on the order
+of rows or on ties does not count.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from harness.databases import Database, Failure, Result, Sandbox, Suite, attack
+from harness.databases.fairness import Fairness
+from harness.databases.profile import Profile, number_of, profile_of
+from harness.databases.readings import parsed
+from harness.databases.render import Text
+from harness.databases.results import Expected
+
+TINY = 120
+"""Tiny databases made against one prediction."""
+
+Ref = tuple[str, str]
+_MOST_ROWS = 12
+
+
+class Attacker:
+    """Makes databases against predictions of one suite; what predictions share is made once, when needed."""
+
+    def __init__(self, suite: Suite, box: Sandbox) -> None:
+        self.suite, self.box = suite, box
+
+    def databases(self, sql: str, *, planned: int, tiny: int = TINY) -> Iterator[Database]:
+        """Databases that may tell the prediction (SQLite text) from the gold, each loaded in the sandbox.
+
+        Tiny ones are only given where they do tell it, and are fair or the first to differ on ties.
+        """
+        for database in attack(self.suite, sql, count=planned):
+            self.box.load(database.image)
+            yield database
+        if not self.suite.databases or self.suite.schema is None:
+            return
+        tied = False
+        for image in self._images(sql, tiny):
+            self.box.load(image)
+            result = self.box.query(sql)
+            answers = tuple(self.box.query(reading) for reading in self.suite.readings)
+            ready = [self._expected(answer) for answer in answers]
+            agree = isinstance(result, Result) and any(r is not None and r.same(result) for r in ready)
+            if agree or ready[0] is None:
+                continue
+            kind = self._fairness.check(self.box, self.suite.readings[0], ready[0])
+            if kind == "fair" or (kind == "ties" and not tied):
+                tied = tied or kind == "ties"
+                yield Database(image, "fair" if kind == "fair" else "ties", answers)
+
+    def _expected(self, answer: Result | Failure) -> Expected | None:
+        if isinstance(answer, Failure):
+            return None
+        return Expected(answer, ordered=self.suite.ordered, rules=self.suite.rules)
+
+    @cached_property
+    def _fairness(self) -> Fairness:
+        tree = parsed(self.suite.readings[0])
+        return Fairness(Text(tree) if tree is not None else None)
+
+    @cached_property
+    def _gold(self) -> Profile:
+        tree = parsed(self.suite.readings[0])
+        return profile_of(tree, self.suite.schema) if tree is not None and self.suite.schema else Profile()
+
+    @cached_property
+    def _shape(self) -> tuple[bytes, dict[str, str], dict[Ref, list[Any]]]:
+        """The empty database, each table's own name, and usual values of each column."""
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.deserialize(self.suite.databases[0].image)
+        names, values = {}, {}
+        for table in self.suite.schema.tables if self.suite.schema else ():
+            low, quoted = table.name.lower(), _quoted(table.name)
+            names[low] = table.name
+            for column in table.columns:
+                found = connection.execute(f"SELECT DISTINCT {_quoted(column.name)} FROM {quoted} LIMIT 5")
+                values[low, column.name.lower()] = [v for (v,) in found if v is not None]
+            connection.execute(f"DELETE FROM {quoted}")
+        image = connection.serialize()
+        connection.close()
+        return image, names, values
+
+    def _images(self, sql: str, count: int) -> Iterator[bytes]:
+        tree = parsed(sql)
+        if tree is None or self.suite.schema is None:
+            return
+        empty, names, _ = self._shape
+        other = profile_of(tree, self.suite.schema)
+        pools = self._pools(other)
+        thresholds = {n for n in self._gold.thresholds | other.thresholds if n < _MOST_ROWS}
+        order = self._order(self._gold.tables | other.tables)
+        chance = random.Random(f"{self.suite.seed}/{sql}")
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        for number in range(count):
+            connection.deserialize(empty)
+            drawn: dict[Ref, list[Any]] = {}
+            most = max(thresholds, default=0) + 2 if thresholds and number % 3 == 0 else 2 + number % 5
+            for table in order:
+                rows = self._rows(
+                    table, chance, pools, drawn, chance.randint(0 if number % 4 == 0 else 1, most)
+                )
+                if rows:
+                    marks = ",".join("?" * len(rows[0]))
+                    connection.executemany(
+                        f"INSERT OR IGNORE INTO {_quoted(names[table])} VALUES ({marks})", rows
+                    )
+            yield connection.serialize()
+        connection.close()
+
+    def _order(self, tables: set[str]) -> list[str]:
+        """The tables with those they refer to, parents first."""
+        parents: dict[str, set[str]] = {}
+        for (child, _), (parent, _) in self.suite.links:
+            parents.setdefault(child, set()).add(parent)
+        done: list[str] = []
+
+        def visit(table: str, path: tuple[str, ...]) -> None:
+            for parent in sorted(parents.get(table, ())):
+                if parent not in path and parent not in done:
+                    visit(parent, (*path, table))
+            if table not in done:
+                done.append(table)
+
+        for table in sorted(tables):
+            visit(table, ())
+        return done
+
+    def _pools(self, other: Profile) -> Mapping[Ref, tuple[list[Any], list[Any]]]:
+        """For each column the values that conditions turn on, and its usual ones."""
+        kinds = {(t, c): kind for t, columns in self.suite.kinds for c, kind in columns}
+        asked: dict[Ref, list[Any]] = {}
+        loose: list[float] = []
+        for profile in (self._gold, other):
+            for atom in profile.atoms:
+                for value in atom.values:
+                    asked.setdefault(atom.ref, []).extend(_around(value, kinds.get(atom.ref, "")))
+            loose += [n + d for n in profile.thresholds for d in (-1, 0, 1)]
+        for a, b in [*self._gold.links, *self._gold.peers, *other.links, *other.peers, *self.suite.links]:
+            shared = asked.get(a, []) + asked.get(b, [])
+            if shared:
+                asked[a] = asked[b] = list(dict.fromkeys(shared))
+        usual = self._shape[2]
+        return {
+            ref: (
+                list(dict.fromkeys(asked.get(ref, []))),
+                [1, 2, *loose, *found[:2]] if kinds.get(ref) in {"integer", "real"} else found[:4],
+            )
+            for ref, found in usual.items()
+        }
+
+    def _rows(
+        self,
+        name: str,
+        chance: random.Random,
+        pools: Mapping[Ref, tuple[list[Any], list[Any]]],
+        drawn: dict[Ref, list[Any]],
+        count: int,
+    ) -> list[list[Any]]:
+        table = self.suite.schema.table(name) if self.suite.schema else None
+        if table is None:
+            return []
+        links = dict(self.suite.links)
+        key = dict(self.suite.primary).get(name, ())
+        columns: list[list[Any]] = []
+        for column in table.columns:
+            ref = (name, column.name.lower())
+            asked, usual = pools[ref]
+            parent = links.get(ref)
+            if parent is not None and parent[0] != name and parent in drawn:
+                values: Sequence[Any] = drawn[parent]
+                if not values:
+                    return []
+            elif key == (ref[1],):
+                known = list(dict.fromkeys([*asked, *usual, *range(1, count + 3)]))
+                columns.append(chance.sample(known, min(count, len(known))))
+                continue
+            else:
+                values = _narrow(asked, usual, chance)
+            picked = [chance.choice(values) for _ in range(count)]
+            if ref in self._gold.nullable and not column.not_null and ref[1] not in key:
+                picked = [None if chance.random() < 0.2 else value for value in picked]
+            columns.append(picked)
+        rows = [list(row) for row in zip(*columns, strict=False)]
+        places = [i for i, column in enumerate(table.columns) if column.name.lower() in key]
+        kept = {tuple(_mark(row[i]) for i in places) if places else n: row for n, row in enumerate(rows)}
+        for i, column in enumerate(table.columns):
+            drawn[name, column.name.lower()] = [row[i] for row in kept.values()]
+        return list(kept.values())
+
+
+def _narrow(asked: Sequence[Any], usual: Sequence[Any], chance: random.Random) -> Sequence[Any]:
+    """Few values for a column: mostly what the queries ask for."""
+    if not asked:
+        return chance.sample(list(usual), min(len(usual), chance.choice((1, 2, 2, 3)))) or [None]
+    if chance.random() < 0.6:
+        return chance.sample(list(asked), min(len(asked), chance.choice((1, 2, 3))))
+    return [*chance.sample(list(asked), min(len(asked), 2)), *chance.sample(list(usual), min(len(usual), 1))]
+
+
+def _around(value: Any, kind: str) -> list[Any]:
+    """A constant and its neighbours, as a column of that kind holds them."""
+    if kind in {"integer", "real"}:
+        number = number_of(value) if isinstance(value, str) else value
+        if number is None:
+            return []
+        whole = int(number)
+        return [whole - 1, whole, whole + 1, *([number, number + 0.5] if kind == "real" else [])]
+    if value is None:
+        return []
+    text = str(value)
+    bare = text.replace("%", "").replace("_", "x")
+    return [text.replace("%", ""), f"{bare}x", f"x{bare}", bare[:-1] or "x", f"{bare[:-1]}0", f"{text} "]
+
+
+def _mark(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
