@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.benchmarks import describe, get_spec, list_benchmarks, listing_row, load_benchmark
+from harness.benchmarks import BenchmarkSpec, describe, get_spec, list_benchmarks, listing_row, load_benchmark
+from harness.benchmarks.spec import Source
 from harness.errors import BenchmarkError
 
 OWN = """
@@ -157,3 +158,12 @@ def test_what_is_not_downloaded_says_what_to_fetch_and_where_to_put_it(
     assert str(tmp_path / "sql-harness" / "benchmarks") in error.value.remedy
     assert listing_row(get_spec(name)).here == "to be downloaded"
     assert "Not here: fetch " in describe(name).to_markdown()
+
+
+def test_the_docs_name_every_benchmark_and_every_key(root: Path) -> None:
+    page = (root / "docs" / "benchmarks.md").read_text()
+    for path in (root / "benchmarks").glob("*.yaml"):
+        assert f"`{path.stem}`" in page
+    for key in (*BenchmarkSpec.model_fields, *Source.model_fields):
+        if key not in {"name", "path", "source", "rules", "prompt", "generation"}:
+            assert f"`{key}`" in page or f"source.{key}`" in page, key
