@@ -21,7 +21,7 @@ from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import DataError, SchemaError
 from harness.records import Example, Rules
 
-_COMMIT = 500
+_COMMIT = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,12 +223,12 @@ class SuiteStore:
 
     def __init__(self, path: Path | None) -> None:
         self._connection: sqlite3.Connection | None = None
-        self._waiting = 0
+        self._waiting: list[tuple[str, bytes]] = []  # written together: short transactions for others' sake
         if path is None:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=30)
+            self._connection = sqlite3.connect(path, timeout=60)
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute(
@@ -250,11 +250,15 @@ class SuiteStore:
         """Keep a packed suite."""
         if self._connection is None:
             return
-        self._connection.execute("INSERT OR REPLACE INTO suites VALUES (?, ?)", (key, blob))
-        self._waiting += 1
-        if self._waiting >= _COMMIT:
-            self._connection.commit()
-            self._waiting = 0
+        self._waiting.append((key, blob))
+        if len(self._waiting) >= _COMMIT:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._connection is not None and self._waiting:
+            with self._connection:
+                self._connection.executemany("INSERT OR REPLACE INTO suites VALUES (?, ?)", self._waiting)
+            self._waiting.clear()
 
     def __enter__(self) -> SuiteStore:
         return self
@@ -263,5 +267,5 @@ class SuiteStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._connection is not None:
-            self._connection.commit()
+            self._flush()
             self._connection.close()

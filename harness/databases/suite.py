@@ -24,8 +24,12 @@ from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
 
 CYCLE = (
-    "mixed", "near", "narrow", "twins", "scarce", "wide", "few", "full", "near", "scarce", "tiny", "scarce",
-    "mixed", "few", "scarce", "childless", "near", "wide", "scarce", "twins",
+    "mixed", "near", "narrow", "twins", "scarce", "wide", "few", "childless", "full", "near", "scarce", "tiny",
+    "scarce", "mixed", "few", "scarce", "near", "wide", "scarce", "twins",
+)  # fmt: skip
+AGAINST = (
+    "scarce", "near", "few", "childless", "scarce", "mixed", "wide", "scarce", "twins", "few", "childless", "narrow",
+    "near", "scarce", "full", "few",
 )  # fmt: skip
 DatabaseKind = Literal["fair", "nulls", "ties"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
@@ -133,36 +137,36 @@ class Builder:
         self.profiles = [profile_of(t, schema) for t in self.trees if t is not None] or [Profile()]
         self.ordered = any(t is not None and t.args.get("order") is not None for t in self.trees)
         self.limited = any(has_limit(r) for r in bare.readings)
-        self.primary = 0
         self._texts = [Text(t) if t is not None else None for t in self.trees]
         self.fairness = Fairness(self._texts[0])
 
     def build(self) -> Suite:
         """The finished suite."""
         plan = Plan(self.schema, self.profiles, self.suite.rules)
-        base = replace(
+        self.suite = replace(
             self.suite,
             ordered=self.ordered,
             limited=self.limited,
             kinds=plan.kinds(),
             links=plan.keys.foreign,
+            primary=tuple(plan.keys.primary.items()),
         )
         form = degenerate(self.trees[0])
         found = self._candidates(plan, 4 if form else self.size + 2)
         if isinstance(found, Failure):
-            return replace(base, gold_status="broken", reason=found.message)
+            return replace(self.suite, gold_status="broken", reason=found.message)
         candidates, ties = found
         if form:
             return replace(
-                base,
+                self.suite,
                 gold_status="broken",
                 reason=form,
                 databases=tuple(c.database for c in candidates[: self.size]),
             )
-        if not self._informative(candidates):
+        if not self._informative([*candidates, *ties]):
             constant = tuple(c.database for c in candidates[: self.size])
             return replace(
-                base,
+                self.suite,
                 gold_status="uninformative",
                 reason="its answer is the same on every database",
                 databases=constant,
@@ -181,7 +185,7 @@ class Builder:
             killed |= candidate.kills
         total = len(mutants) - len(equivalent)
         return replace(
-            base,
+            self.suite,
             databases=(*(c.database for c in chosen), *(c.database for c in ties[:1]), self._nulls(plan)),
             strength=killed.bit_count() / total if total else None,
             mutants=total,
@@ -219,33 +223,38 @@ class Builder:
         image = plan.image(mode, f"{self.suite.seed}/{number}/{self.suite.gold}")
         self.box.load(image)
         answers = tuple(self.box.query(r) for r in self.suite.readings)
-        answer = answers[self.primary]
+        answer = answers[0]
         if isinstance(answer, Failure):
             return answer
         expected = self._expect(answer)
-        kind = self.fairness.check(self.box, self.suite.readings[self.primary], expected)
+        kind = self.fairness.check(self.box, self.suite.readings[0], expected)
         return kind, _Candidate(Database(image, "fair", answers), expected)
 
     def _expect(self, answer: Result) -> Expected:
         return Expected(answer, ordered=self.ordered, rules=self.suite.rules)
 
     def _informative(self, candidates: list[_Candidate]) -> bool:
-        """Does some reading have different answers; it becomes the one that near misses are made of."""
+        """Keep the readings that have different answers (all of them where none has); is there one."""
+        kept = []
         for number in range(len(self.suite.readings)):
-            answers = [c.database.answers[number] for c in candidates]
-            results = [a for a in answers if isinstance(a, Result)]
-            if len(results) == len(answers) and any(r.rows != results[0].rows for r in results[1:]):
-                if number != self.primary:
-                    self.primary = number
-                    for candidate, result in zip(candidates, results, strict=True):
-                        candidate.expected = self._expect(result)
-                return True
-        return False
+            results = [a for c in candidates if isinstance(a := c.database.answers[number], Result)]
+            if len(results) == len(candidates) and any(r.rows != results[0].rows for r in results[1:]):
+                kept.append(number)
+        if kept and len(kept) < len(self.suite.readings):
+            self.suite = replace(self.suite, readings=tuple(self.suite.readings[i] for i in kept))
+            self.trees = [self.trees[i] for i in kept]
+            self._texts = [self._texts[i] for i in kept]
+            for candidate in candidates:
+                answers = tuple(candidate.database.answers[i] for i in kept)
+                candidate.database = replace(candidate.database, answers=answers)
+                if isinstance(answers[0], Result):
+                    candidate.expected = self._expect(answers[0])
+        return bool(kept)
 
     # ---- near misses ----
 
     def _mutants(self) -> list[Mutant]:
-        text = self._texts[self.primary]
+        text = self._texts[0]
         return mutants_of(text, self.schema, self.operators) if text is not None else []
 
     def _runnable(self, mutants: list[Mutant], candidate: _Candidate) -> list[Mutant]:
@@ -281,7 +290,7 @@ class Builder:
         canon = Canonicaliser(
             {t: dict(c) for t, c in self.suite.kinds}, case=self.suite.rules.case, strong=True
         )
-        gold = canon.text(self.suite.readings[self.primary])
+        gold = canon.text(self.suite.readings[0])
         killed = 0
         for number in survivors:
             if killed >> number & 1:
@@ -313,7 +322,7 @@ class Builder:
         plan = Plan(self.schema, [*self.profiles, profile_of(tree, self.schema)], self.suite.rules)
         given = 0
         for number in range(3 * count):
-            candidate = self.candidate(plan, CYCLE[number % len(CYCLE)], start + number)
+            candidate = self.candidate(plan, AGAINST[number % len(AGAINST)], start + number)
             if not isinstance(candidate, Failure) and candidate[0] == "fair":
                 given += 1
                 yield candidate[1]
