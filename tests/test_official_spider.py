@@ -144,6 +144,10 @@ def test_bad_input(tmp_path: Path) -> None:
     (tmp_path / "tables.json").write_text("[{")
     with pytest.raises(BenchmarkError, match="cannot be read"):
         score_official("spider_exact_set_match", data, {}, options=Options(tables=tmp_path))
+    for text, problem in (('["x"]', "is not Spider's"), ('[{"db_id": "school"}]', "database school in")):
+        (tmp_path / "tables.json").write_text(text)
+        with pytest.raises(BenchmarkError, match=problem):
+            flagged_golds("spider_exact_set_match", data, options=Options(tables=tmp_path))
     with pytest.raises(UsageError, match="no official metric 'spider'"):
         score_official("spider", data, {})
 

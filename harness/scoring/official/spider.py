@@ -89,7 +89,12 @@ class _Schemas:
     """Schemas by database, or by context where an example's database is not in tables.json."""
 
     def __init__(self, benchmark: Benchmark, options: Options) -> None:
-        self._entries = {e["db_id"]: e for path in tables_files(benchmark, options) for e in read_json(path)}
+        self._entries: dict[str | None, Mapping[str, Any]] = {}
+        for path in tables_files(benchmark, options):
+            try:
+                self._entries |= {entry["db_id"]: entry for entry in read_json(path)}
+            except (TypeError, KeyError) as error:
+                raise BenchmarkError(f"{path} is not Spider's tables.json", "a list of {db_id, …}") from error
         self._numbers: dict[str, int] = {}
         self.kept: list[Schema] = []
 
@@ -99,7 +104,12 @@ class _Schemas:
         key = example.db_id if entry is not None and example.db_id else example.context
         if key not in self._numbers:
             self._numbers[key] = len(self.kept)
-            self.kept.append(schema_of(entry if entry is not None else _entry_of(example.context)))
+            try:
+                self.kept.append(schema_of(entry if entry is not None else _entry_of(example.context)))
+            except (TypeError, KeyError, IndexError, ValueError) as error:
+                raise BenchmarkError(
+                    f"database {key} in tables.json is not as Spider has it: {error!r}", "download it again"
+                ) from error
         return self._numbers[key]
 
 
