@@ -17,6 +17,7 @@ from harness.databases import Sandbox, Suite
 from harness.databases.store import suites
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.records import Example, Outcome, Prediction, Rules, Verdict, Witness
+from harness.scoring.real import real_database
 from harness.scoring.verdict import ATTACKS, judge
 from harness.scoring.witness import find_witness
 
@@ -222,7 +223,7 @@ def _judge_task(task: Task) -> list[Verdict]:
         task.suite,
         task.sqls,
         box=_box(),
-        real=task.example.database,
+        real=real_database(task.example, task.suite.rules),
         attacks=task.attacks,
         signatures=task.signatures,
     )

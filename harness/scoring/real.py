@@ -1,0 +1,51 @@
+"""A benchmark's own rows beside the suite: the real database that a right prediction must agree on as well.
+
+Spider's and BIRD's files are read as they are. WikiSQL's release names its columns ``col0``, ``col1``, …, so
+the table in question is copied under the names that the context gives them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from functools import lru_cache
+from pathlib import Path
+from zlib import crc32
+
+from harness.records import Example, Rules
+
+
+def real_database(example: Example, rules: Rules) -> bytes | Path | None:
+    """The example's real database, to be opened read-only; None where there is none."""
+    path = example.database
+    if path is None or not path.is_file():
+        return None
+    names, table = example.meta.get("columns"), example.meta.get("table_id")
+    if not names or not table:
+        return path
+    return _renamed(path, "table_" + str(table).replace("-", "_"), tuple(names), rules.case == "ignore")
+
+
+@lru_cache(maxsize=256)
+def _renamed(path: Path, table: str, names: tuple[str, ...], fold: bool) -> bytes | None:
+    collate = " COLLATE NOCASE" if fold else ""
+    with (
+        closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(":memory:", isolation_level=None)) as target,
+    ):
+        listing = source.execute(f"PRAGMA table_info({_quoted(table)})")
+        declared = {name.lower(): kind for _, name, kind, *_ in listing}
+        wanted = [f"col{n}" for n in range(len(names))]
+        if not set(wanted) <= set(declared):
+            return None
+        columns = [f"{_quoted(n)} {declared[c]}{collate}" for n, c in zip(names, wanted, strict=True)]
+        target.execute(f"CREATE TABLE {_quoted(table)} ({', '.join(columns)})")
+        rows = source.execute(f"SELECT {', '.join(wanted)} FROM {_quoted(table)}")
+        target.executemany(f"INSERT INTO {_quoted(table)} VALUES ({', '.join('?' * len(names))})", rows)
+        # a cookie of its own, so that no statement made for another schema is used again
+        target.execute(f"PRAGMA schema_version = {crc32(repr((table, names)).encode()) & 0x3FFFFFFF}")
+        return target.serialize()
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
