@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from harness.databases.forms import Atom, Compound, Condition, Form, Not, Query, show
+from harness.databases.forms import TRUE, Atom, Compound, Condition, Form, Not, Query, show
 from harness.records import Outcome
 
 ORDER = (
@@ -184,5 +184,6 @@ def summary(found: tuple[str, ...], gold: Form | None, prediction: Form | None) 
     if len(found) == 1 and isinstance(gold, Query) and isinstance(prediction, Query):
         for ours, theirs in ((gold.where, prediction.where), (gold.having, prediction.having)):
             if ours != theirs and len(show(ours)) + len(show(theirs)) < 160:
-                return f"{text}: {show(theirs)} instead of {show(ours)}"
+                said, wanted = (show(one) if one != TRUE else "no condition" for one in (theirs, ours))
+                return f"{text}: {said} instead of {wanted}"
     return text
