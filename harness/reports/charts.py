@@ -117,11 +117,13 @@ def _outcomes(side: BenchmarkResult, figure: Figure) -> bool:
 
 def _causes(side: BenchmarkResult, figure: Figure) -> bool:
     pairs = [pair for pair in side.pairs if pair.causes]
-    causes = sorted({cause for pair in pairs for cause in pair.causes})
+    causes = sorted({cause for pair in side.subjects for cause in pair.causes})
     causes.sort(key=lambda cause: -sum(pair.causes.get(cause, 0) for pair in side.subjects))
     if not causes:
         return False
-    axes = _axes(figure, [label(cause) for cause in causes], 1.3 + (0.12 + 0.2 * len(pairs)) * len(causes))
+    from matplotlib.ticker import MaxNLocator
+
+    axes = _axes(figure, [label(cause) for cause in causes], 1.2 + (0.1 + 0.15 * len(pairs)) * len(causes))
     height = 0.76 / len(pairs)
     for pair, shift in zip(pairs, _shifts(len(pairs), height), strict=True):
         answers = sum(pair.outcomes.values()) or sum(pair.causes.values())
@@ -130,7 +132,7 @@ def _causes(side: BenchmarkResult, figure: Figure) -> bool:
         bars = axes.barh(places, values, height * 0.92, color=_colours(side)[pair.pair], label=pair.pair)
         axes.bar_label(bars, [f"{value:.1f}" if value else "" for value in values], padding=3, fontsize=8)
     axes.set_xlim(auto=True)
-    axes.set_xticks(range(0, round(axes.get_xlim()[1]) + 1, 5 if axes.get_xlim()[1] > 12 else 2))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.margins(x=0.1)
     axes.set_xlabel("% of all answers")
     figure.legend(loc="outside upper center", ncols=4)
@@ -147,7 +149,7 @@ def _kinds(side: BenchmarkResult, figure: Figure) -> bool:
     first = by_pair.get(side.subjects[0].pair, {})
     kinds = sorted(sizes, key=lambda kind: (-first[kind].value if kind in first else 1, kind))
     names = [f"{kind}  ({sizes[kind]})" for kind in kinds]
-    axes = _axes(figure, names, 1.3 + (0.2 + 0.13 * len(by_pair)) * len(kinds))
+    axes = _axes(figure, names, 1.2 + (0.16 + 0.08 * len(by_pair)) * len(kinds))
     for (pair, shares), shift in zip(by_pair.items(), _shifts(len(by_pair), 0.24), strict=True):
         for place, kind in enumerate(kinds):
             if kind in shares:
@@ -169,7 +171,7 @@ def _axes(figure: Figure, names: Sequence[str], height: float) -> Axes:
     axes = figure.add_subplot()
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.45, -0.6)
-    axes.set_xlim(0, 103)
+    axes.set_xlim(-1.5, 103)
     axes.set_xticks(range(0, 101, 20))
     axes.grid(axis="x")
     return axes
