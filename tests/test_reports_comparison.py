@@ -24,7 +24,7 @@ def test_counts_by_hand(tmp_path: Path) -> None:
     assert [change.id for change in found.fixed] == ["2"]
     assert [change.id for change in found.broken] == ["1"]
     assert (found.accuracy_a, found.accuracy_b) == (0.6, 0.6)
-    assert found.remarks == ("1 examples with a flagged gold are left out",)
+    assert found.remarks == ("examples left out for a flagged gold: 1",)
     assert {kind: d.n for kind, d in found.kinds.items()} == {"aggregate": 2, "filter": 2, "join": 1}
     assert "p (b) (60.0 %) is not distinguishable from p (a) (60.0 %) on 5 questions" in found.sentence()
     document = json.loads(json.dumps(found.to_json()))

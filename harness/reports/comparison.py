@@ -96,6 +96,10 @@ def compare(
     a = read_results(run_a)
     b = a if run_b is None else read_results(run_b)
     side_a, side_b = _sides(a, b, benchmark)
+    questions = {sample.id: sample.question for sample in a.samples(side_a.name)}
+    shared = {one.id for one in b.samples(side_b.name) if questions.get(one.id) == one.question}
+    if not shared:
+        raise RunError(f"{side_a.name} and {side_b.name} share no question", "compare runs of one benchmark")
     if run_b is None and pair_a is None:
         pair_a = side_a.reference
     wish, without = (pair_a, None) if run_b else (None, pair_a)
@@ -104,17 +108,16 @@ def compare(
     names = before.pair.pair, after.pair.pair
     if names[0] == names[1]:
         names = f"{names[0]} ({a.path.parent.name})", f"{names[1]} ({b.path.parent.name})"
-    first, second, remarks = list(before.samples()), list(after.samples()), differences(before, after)
+    remarks = differences(before, after)
     if side_a.name != side_b.name:
-        questions = {sample.id: sample.question for sample in second}
-        first = [sample for sample in first if questions.get(sample.id) == sample.question]
-        if not first:
-            raise RunError(
-                f"{side_a.name} and {side_b.name} share no question", "compare runs of the same benchmark"
-            )
         remarks.insert(0, f"the benchmarks differ ({side_a.name} and {side_b.name})")
-    title = " → ".join(dict.fromkeys((side_a.name, side_b.name)))
-    return compare_samples(first, second, benchmark=title, names=names, remarks=remarks)
+    return compare_samples(
+        (sample for sample in before.samples() if sample.id in shared),
+        after.samples(),
+        benchmark=" → ".join(dict.fromkeys((side_a.name, side_b.name))),
+        names=names,
+        remarks=remarks,
+    )
 
 
 def compare_samples(
@@ -131,9 +134,9 @@ def compare_samples(
     counted = [(a, b) for a, b in both if a.counted and b.counted]
     notes = list(remarks)
     if lone := len(first) + len(second) - 2 * len(both):
-        notes.append(f"{lone} examples stand on one side only and are left out")
+        notes.append(f"examples left out that stand on one side only: {lone}")
     if len(both) > len(counted):
-        notes.append(f"{len(both) - len(counted)} examples with a flagged gold are left out")
+        notes.append(f"examples left out for a flagged gold: {len(both) - len(counted)}")
     kinds: dict[str, list[tuple[Judged, Judged]]] = {}
     for a, b in counted:
         kinds.setdefault(a.kind or "–", []).append((a, b))

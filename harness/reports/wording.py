@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from harness.errors import RunError
 from harness.records import Metric
+
+_MARKS = re.compile(r"[\\|*`\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What Markdown would read as its own; an underscore inside a word it leaves alone."""
 
 _PHRASES = {"execution_accuracy_all": "execution accuracy, flagged golds too"}
 _NAMES = {"sql": "SQL", "ex": "EX", "f1": "F1", "bird": "BIRD", "spider": "Spider", "wikisql": "WikiSQL"}
@@ -81,11 +85,13 @@ def label(name: str) -> str:
 
 
 def cell(value: object, limit: int = 0) -> str:
-    """Text that is safe in Markdown and inside its tables; ``limit`` cuts it."""
-    text = _cut(value, limit)
-    for sign in "\\|*_`[]":
-        text = text.replace(sign, "\\" + sign)
-    return text.replace("<", "&lt;")
+    """Text that stays text in Markdown and inside its tables; ``limit`` cuts it.
+
+    >>> cell("a_b | *c* <b> < 3")
+    'a_b \\\\| \\\\*c\\\\* &lt;b> < 3'
+    """
+    text = _MARKS.sub(lambda found: "\\" + found[0], _cut(value, limit))
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text)
 
 
 def code(value: object, limit: int = 0) -> str:
