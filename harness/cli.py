@@ -77,15 +77,13 @@ Policy = Annotated[bool, typer.Option(help="Also give the score with each rule o
 Scorer = Annotated[
     list[str] | None, typer.Option("--scorer", help="An official metric as well; may be repeated.")
 ]
-OfficialTables = Annotated[
-    Path | None, typer.Option(help="tables.json for the Spider scorers, where the benchmark has none.")
+ScorerOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="Of official metrics: tables, databases, edition, keep_distinct, plug_values, ordered, timeout.",
+    ),
 ]
-OfficialDatabases = Annotated[
-    Path | None,
-    typer.Option(help="Folder of DB/DB.sqlite for the official scorers, where the benchmark has none."),
-]
-KeepDistinct = Annotated[bool, typer.Option(help="spider_execution: DISTINCT counts.")]
-PlugValues = Annotated[bool, typer.Option(help="spider_execution: the gold's values into the prediction.")]
 Seed = Annotated[int, typer.Option(help="Seed of databases and of sampling.")]
 
 
@@ -149,10 +147,7 @@ def run(
     ] = None,
     output: Output = None,
     scorer: Scorer = None,
-    official_tables: OfficialTables = None,
-    official_databases: OfficialDatabases = None,
-    keep_distinct: KeepDistinct = False,
-    plug_values: PlugValues = False,
+    scorer_option: ScorerOption = None,
     dialect: Dialect = None,
     case: Case = None,
     keys: Keys = None,
@@ -219,10 +214,7 @@ def score(
     ids: Ids = None,
     output: Output = None,
     scorer: Scorer = None,
-    official_tables: OfficialTables = None,
-    official_databases: OfficialDatabases = None,
-    keep_distinct: KeepDistinct = False,
-    plug_values: PlugValues = False,
+    scorer_option: ScorerOption = None,
     dialect: Dialect = None,
     case: Case = None,
     keys: Keys = None,
@@ -449,13 +441,27 @@ def _judging(given: dict[str, Any]) -> Any:
         workers=given["workers"] or min(8, os.cpu_count() or 1),
         witnesses=given["witnesses"],
         policy=given["policy"],
-        official={
-            "tables": given["official_tables"],
-            "databases": given["official_databases"],
-            "keep_distinct": given["keep_distinct"],
-            "plug_values": given["plug_values"],
-        },
+        official=_scorer_options(given["scorer_option"] or ()),
     )
+
+
+def _scorer_options(texts: Sequence[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` as the official scorers' options; their types say how a value reads."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from harness.scoring.official import Options
+
+    parts = (text.partition("=") for text in texts)
+    given = {key.replace("-", "_"): value if sign else "true" for key, sign, value in parts}
+    try:
+        options = TypeAdapter(Options).validate_python(given, extra="forbid")
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise UsageError(
+            f"--scorer-option {fault['loc'][0] if fault['loc'] else ''}: {fault['msg']}",
+            "its keys are tables, databases, edition, keep_distinct, plug_values, ordered, timeout",
+        ) from error
+    return {key: getattr(options, key) for key in given}
 
 
 def _ids(text: str | None) -> tuple[str, ...] | None:

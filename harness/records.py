@@ -196,6 +196,7 @@ class Verdict:
     sample: int = 0
     signature: str = ""
     official: Mapping[str, float] = field(default_factory=dict)
+    official_notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def execution_match(self) -> bool:

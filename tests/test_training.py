@@ -107,11 +107,11 @@ def test_the_rate_rises_stays_and_falls() -> None:
 
 
 def test_invented_names_come_of_the_training_domains_alone() -> None:
-    from harness.training.invention import invent, plural
+    from harness.training.invention import Inventor, plural
 
-    rng = random.Random(1)
+    inventor = Inventor(random.Random(1))
     known = {domain.name for domain in domains() if domain.split == "train"} | {"invented"}
-    made = [invent(rng, 0.5) for _ in range(400)]
+    made = [inventor.schema(0.5) for _ in range(400)]
     assert {domain.name for domain in made} <= known
     held_out = {table.name for domain in domains() if domain.split != "train" for table in domain.tables}
     share = sum(table.name in held_out for domain in made for table in domain.tables) / len(made)
@@ -150,13 +150,14 @@ def test_a_training_sequence_is_the_prompt_that_the_harness_will_give(tokenizer:
     from harness.models.prompts import render
     from harness.records import Example
     from harness.training.batches import Mix, sequence
+    from harness.training.invention import Inventor
 
     def encode(text: str) -> list[int]:
         return list(tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
 
     prompt = load_benchmark("starter", limit=1).prompt
     for seed in range(30):
-        made = sequence(encode, Mix("chat", questions=3), random.Random(seed))
+        made = sequence(encode, Mix("chat", questions=3), Inventor(random.Random(seed)), copying=0.1)
         prefix = [token for token, part in zip(made.ids, made.parts, strict=True) if part == 0]
         context = tokenizer.decode(prefix).rsplit("<|user|>", 1)[1]
         for number in (1, 2, 3):
@@ -176,6 +177,7 @@ def test_a_question_sees_the_schema_and_itself_alone(tokenizer: Any) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from harness.training.batches import Mix, Sample, collate, sequence
+    from harness.training.invention import Inventor
 
     def encode(text: str) -> list[int]:
         return list(tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
@@ -190,7 +192,7 @@ def test_a_question_sees_the_schema_and_itself_alone(tokenizer: Any) -> None:
             num_attention_heads=2,
         )
     ).eval()
-    made = sequence(encode, Mix("plain", questions=3), random.Random(3))
+    made = sequence(encode, Mix("plain", questions=3), Inventor(random.Random(3)), copying=0.0)
     second = [place for place, part in enumerate(made.parts) if part in {0, 2}]
     alone = Sample(*([field[place] for place in second] for field in made))
 
@@ -221,12 +223,31 @@ def test_batches_depend_on_seed_and_step_alone(tokenizer: Any) -> None:
     assert torch.equal(next(first).ids, next(feed(11)).ids)
 
 
+def test_words_are_spelled_of_tokens_from_the_step_that_the_recipe_says(tokenizer: Any) -> None:
+    from harness.training.batches import Mix, batches
+    from harness.training.tokens import letter_pieces
+
+    def encode(text: str) -> list[int]:
+        return list(tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def met(mix: Mix, start: int) -> set[int]:
+        feed = batches(encode, mix, tokens=1024, seed=5, start=start, pad=0)
+        return {token for _ in range(16) for token in next(feed).ids.flatten().tolist()}
+
+    pieces = letter_pieces(tokenizer)
+    assert {"t", "er"} <= set(pieces)
+    spelled = Mix("plain", invented=1.0, spelled=0.9, spelled_from=16, pieces=pieces)
+    plain = Mix("plain", invented=1.0)
+    assert met(spelled, 0) == met(plain, 0)
+    assert len(met(spelled, 16)) > len(met(plain, 16)) + 50
+
+
 TINY = {
     "kind": "starter",
     "vocabulary": 900,
     "shape": {"hidden": 96, "intermediate": 96, "layers": 3, "heads": 2},
     "base": {"steps": 6, "tokens": 512, "learning_rate": 2e-3, "copying_first": 6},
-    "adapter": {"steps": 3, "tokens": 512, "learning_rate": 3e-3},
+    "adapter": {"steps": 3, "tokens": 512, "learning_rate": 3e-3, "spelled": 0.5},
 }
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.records import Benchmark, Metric, Prediction, Sample, Verdict
+from harness.records import Benchmark, Example, Metric, Prediction, Sample, Verdict
 from harness.runs.files import (
     describe_benchmark,
     samples_path,
@@ -21,6 +21,9 @@ from harness.runs.files import (
 from harness.runs.folder import RunFolder
 from harness.runs.progress import Progress
 from harness.scoring.metrics import breakdown, share, summarise
+
+if TYPE_CHECKING:
+    from harness.scoring.official import Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +69,17 @@ def conclude(
     facts: Mapping[str, Any],
     progress: Progress,
     notes: Sequence[str] = (),
+    exposed: Mapping[str, Mapping[str, Example]] | None = None,
 ) -> RunResult:
-    """Judge every prediction and write the run's samples, results and database."""
+    """Judge every prediction and write the run's samples, results and database.
+
+    ``exposed`` has, for a pair whose training data are known, the examples by id, each with what the
+    training has seen of it.
+    """
     scorers, remarks = official_scorers(benchmark, scorers, judging)
     notes = (*notes, *remarks)
     samples = _judge(benchmark, predictions, judging, progress)
+    samples = [_expose(sample, exposed or {}) for sample in samples]
     samples = _with_official(benchmark, samples, scorers, judging, progress)
     witnesses = _witnesses(benchmark, samples, judging, progress)
     rows = write_samples(samples_path(folder, benchmark.name), samples, witnesses)
@@ -87,6 +96,7 @@ def conclude(
                 "effective": len(benchmark.examples),
             }
         },
+        "official_flagged": {benchmark.name: _flagged_golds(benchmark, scorers, judging)},
         "notes": list(notes),
         **facts,
     }
@@ -130,6 +140,11 @@ def _judge(
     ]
 
 
+def _expose(sample: Sample, exposed: Mapping[str, Mapping[str, Example]]) -> Sample:
+    examples = exposed.get(sample.verdict.pair)
+    return replace(sample, example=examples[sample.example.id]) if examples else sample
+
+
 def official_scorers(
     benchmark: Benchmark, asked: Sequence[str], judging: Judging
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -160,30 +175,45 @@ def _with_official(
 ) -> list[Sample]:
     if not scorers:
         return samples
-    from harness.scoring.official import Options, levels, score_official
+    from harness.scoring.official import Options, explain_official, levels
 
     options = Options(**judging.official)
-    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
     predictions: dict[str, dict[str, Prediction]] = defaultdict(dict)
-    kinds: dict[str, str] = {}
     for sample in samples:
         if sample.prediction.sample == 0:
             predictions[sample.prediction.pair][sample.example.id] = sample.prediction
+    scores: dict[tuple[str, str], dict[str, Score]] = defaultdict(dict)
+    hardness = {scorer: levels(scorer, benchmark, options=options) for scorer in scorers}
     with progress.stage("Official scores", len(scorers) * len(predictions)) as advance:
         for scorer in scorers:
-            kinds = {**levels(scorer, benchmark, options=options), **kinds}
             for pair, by_id in predictions.items():
-                for id_, value in score_official(scorer, benchmark, by_id, options=options).items():
-                    found[pair, id_][scorer] = value
+                found = explain_official(scorer, benchmark, by_id, options=options)
+                for id_, score in found.items():
+                    scores[pair, id_][scorer] = score
                 advance()
-    return [
-        replace(
-            s,
-            example=replace(s.example, kind=s.example.kind or kinds.get(s.example.id)),
-            verdict=replace(s.verdict, official=found[s.verdict.pair, s.example.id]),
+    judged = []
+    for sample in samples:
+        given = scores[sample.verdict.pair, sample.example.id]
+        by_scorer = {scorer: by_id.get(sample.example.id, "") for scorer, by_id in hardness.items()}
+        verdict = replace(
+            sample.verdict,
+            official={scorer: score.value for scorer, score in given.items()},
+            official_notes={scorer: score.note for scorer, score in given.items() if score.note},
         )
-        for s in samples
-    ]
+        example = replace(sample.example, meta={**sample.example.meta, "levels": by_scorer})
+        judged.append(replace(sample, example=example, verdict=verdict))
+    return judged
+
+
+def _flagged_golds(
+    benchmark: Benchmark, scorers: Sequence[str], judging: Judging
+) -> dict[str, dict[str, str]]:
+    if not scorers:
+        return {}
+    from harness.scoring.official import Options, flagged_golds
+
+    options = Options(**judging.official)
+    return {scorer: flagged_golds(scorer, benchmark, options=options) for scorer in scorers}
 
 
 def _witnesses(

@@ -238,7 +238,26 @@ def _conclude(
         facts={**facts, "pairs": {plan.name: plan.to_json() for plan in plans}, "command": options.command},
         progress=progress,
         notes=notes,
+        exposed=_exposed(benchmark, plans, progress),
     )
+
+
+def _exposed(
+    benchmark: Benchmark, plans: Sequence[PairPlan], progress: Progress
+) -> dict[str, dict[str, Example]]:
+    """What the training of each adapter that declares its data has seen of the examples."""
+    from harness.benchmarks import declared, expose
+
+    found: dict[str, dict[str, Example]] = {}
+    for plan in plans:
+        if not plan.adapter or not Path(plan.adapter).is_dir():
+            continue
+        try:
+            if training := declared(Path(plan.adapter)):
+                found[plan.name] = {e.id: e for e in expose(benchmark, training).examples}
+        except HarnessError as error:
+            progress.say(f"What {plan.name} saw in training stays unknown: {error}")
+    return found
 
 
 def benchmark_notes(benchmark: Benchmark) -> list[str]:

@@ -108,7 +108,7 @@ def _majority(verdicts: Sequence[Verdict]) -> bool:
 
 
 def breakdown(samples: Sequence[Sample]) -> dict[str, dict[str, dict[str, Metric | int]]]:
-    """Per pair: execution accuracy by group, official metrics by kind, counts of outcomes and causes."""
+    """Per pair: execution accuracy by group, official metrics by level, counts of outcomes and causes."""
     pairs: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         pairs[sample.verdict.pair].append(sample)
@@ -119,14 +119,16 @@ def _breakdown(rows: Sequence[Sample]) -> dict[str, dict[str, Metric | int]]:
     groups: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         for metric, value in row.verdict.official.items():
-            if row.example.kind:
-                groups[metric][row.example.kind].append(value)
+            if level := row.example.meta.get("levels", {}).get(metric) or row.example.kind:
+                groups[metric][level].append(value)
         if row.verdict.gold_status != "ok":
             continue
         named: Mapping[str, str] = {"kind": row.example.kind or "", **row.example.meta.get("groups", {})}
         for group, name in named.items():
             if name:
                 groups[group][name].append(float(row.verdict.execution_match))
+        for seen in row.example.meta.get("exposure", ()):
+            groups["exposure"][seen].append(float(row.verdict.execution_match))
     table: dict[str, dict[str, Metric | int]] = {
         group: {value: share(hits) for value, hits in sorted(values.items())}
         for group, values in groups.items()
