@@ -149,7 +149,13 @@ def test_official_scorers_beside_the_verdict(tmp_path: Path) -> None:
         verdict = replace(made.verdict, official={"spider_exact_set_match": value}, detail="values ignored")
         return replace(made, verdict=verdict)
 
-    folder = write_run(tmp_path / "run", {"p": [Outcome.WRONG] * 5 + [Outcome.EXACT] * 3}, change=scored)
+    odd = {"starter": {"spider_exact_set_match": {"6": "the official parser cannot read it"}}}
+    folder = write_run(
+        tmp_path / "run",
+        {"p": [Outcome.WRONG] * 5 + [Outcome.EXACT] * 3},
+        change=scored,
+        official_flagged=odd,
+    )
     path = next(folder.glob("samples_*"))
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     rows[3]["official_notes"] = {"spider_exact_set_match": "distinct ignored"}
@@ -160,6 +166,8 @@ def test_official_scorers_beside_the_verdict(tmp_path: Path) -> None:
         "- The harness accepts 0 that it rejects.\n- The harness rejects 1 that it accepts: literal 1."
         in text
     )
+    assert "as their own prediction: 1<" in text
+    assert "- `6`: the official parser cannot read it" in text
     assert re.search(r"\| `3` \| p \| wrong \| 1 \|.*values ignored; distinct ignored \|", text)
 
 

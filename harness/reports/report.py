@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.records import Metric, Outcome
-from harness.scoring.metrics import share
 
 from .charts import write_charts
 from .comparison import Comparison, compare_samples
@@ -95,24 +94,14 @@ class Section:
 
     @property
     def breakdowns(self) -> dict[str, dict[str, dict[str, Metric]]]:
-        """Title of a table, then value of the group, then pair.
-
-        An example can be exposed in several ways, so the rows of that table overlap.
-        """
+        """Title of a table, then value of the group, then pair."""
         tables: dict[str, dict[str, dict[str, Metric]]] = {}
         for pair in self.side.pairs:
             for group, values in pair.breakdown.items():
                 official = group.startswith(SCORERS)
-                title = f"{label(group)} by kind" if official else f"Execution accuracy by {label(group)}"
+                title = f"{label(group)} by level" if official else f"Execution accuracy by {label(group)}"
                 for value, metric in values.items():
                     tables.setdefault(title, {}).setdefault(value, {})[pair.pair] = metric
-        hits: dict[tuple[str, str], list[float]] = {}
-        for sample in self.samples:
-            if sample.counted and sample.sample == 0:
-                for seen in sample.exposure:
-                    hits.setdefault((seen, sample.pair), []).append(sample.execution_match)
-        for (seen, name), found in hits.items():
-            tables.setdefault(EXPOSURE, {}).setdefault(seen, {})[name] = share(found)
         return tables
 
     @property

@@ -71,11 +71,15 @@ class PairResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkResult:
-    """All pairs on one benchmark; ``config`` says which examples under which rules."""
+    """All pairs on one benchmark; ``config`` says which examples under which rules.
+
+    ``official_flagged`` has by scorer the golds that it does not score 1 against themselves, with the reason.
+    """
 
     name: str
     config: Mapping[str, Any]
     suite: Suite
+    official_flagged: Mapping[str, Mapping[str, str]]
     pairs: tuple[PairResult, ...]
 
     @property
@@ -252,6 +256,7 @@ def read_results(path: Path) -> Results:
                 name=name,
                 config=file.configs.get(name, {}),
                 suite=file.suite.get(name, Suite()),
+                official_flagged=file.official_flagged.get(name, {}),
                 pairs=tuple(_pair(file, name, pair) for pair in pairs),
             )
             for name, pairs in file.results.items()
@@ -276,6 +281,7 @@ class _File:
     breakdown: dict[str, dict[str, dict[str, dict[str, int | Metric]]]] = field(default_factory=dict)
     policy: dict[str, dict[str, dict[str, Metric]]] = field(default_factory=dict)
     suite: dict[str, Suite] = field(default_factory=dict)
+    official_flagged: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     pairs: dict[str, dict[str, Any]] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
