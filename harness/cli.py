@@ -6,7 +6,6 @@ without torch.
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from harness import __version__
-from harness.errors import RunError, UsageError
+from harness.cli_options import BenchmarkName, Common, Data, Json, with_common_options
+from harness.errors import RunError
 
 app = typer.Typer(
     name="harness",
@@ -27,65 +27,6 @@ app = typer.Typer(
     add_completion=False,
 )
 
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document as the last line on standard output.")
-]
-Output = Annotated[
-    Path | None, typer.Option(help="The run's folder. [default: one of its own under reports/runs]")
-]
-BenchmarkName = Annotated[str | None, typer.Option("--benchmark", help="A benchmark: see `benchmarks`.")]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        help="A file of your own (JSONL, JSON, CSV, Parquet), or the data of --benchmark in its own form."
-    ),
-]
-Split = Annotated[str | None, typer.Option(help="The benchmark's split. [default: the benchmark's]")]
-ContextField = Annotated[
-    str | None, typer.Option(help="Field that holds the CREATE statements. [default: context]")
-]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N examples.")]
-Ids = Annotated[str | None, typer.Option(help="Only these ids: comma-separated, or @FILE with one a line.")]
-Dialect = Annotated[
-    str | None, typer.Option(help="SQL dialect of golds and predictions, as sqlglot names it.")
-]
-Case = Annotated[
-    Literal["exact", "ignore"] | None,
-    typer.Option(help="Does text differ by case alone. [default: the benchmark's]"),
-]
-Keys = Annotated[
-    Literal["sound", "declared", "loose"] | None, typer.Option(help="Which keys hold in the databases made.")
-]
-Types = Annotated[
-    Literal["inferred", "declared"] | None, typer.Option(help="Column types: from use, or as declared.")
-]
-Nulls = Annotated[Literal["forgive", "count"] | None, typer.Option(help="A difference on NULLs alone.")]
-Ties = Annotated[
-    Literal["forgive", "count"] | None, typer.Option(help="A difference on ties of a superlative alone.")
-]
-Columns = Annotated[Literal["any", "exact"] | None, typer.Option(help="May a result's columns be permuted.")]
-Distinct = Annotated[Literal["count", "strip"] | None, typer.Option(help="Does DISTINCT count.")]
-Readings = Annotated[
-    Literal["all", "literal"] | None, typer.Option(help="Readings of a gold with a questionable literal.")
-]
-Databases = Annotated[int, typer.Option(min=1, max=64, help="Databases an example.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Judging processes. [default: cores, 8 at most]")]
-Witnesses = Annotated[
-    int, typer.Option(min=0, help="How many wrong predictions get their smallest database at once.")
-]
-Policy = Annotated[bool, typer.Option(help="Also give the score with each rule of a verdict flipped.")]
-Scorer = Annotated[
-    list[str] | None, typer.Option("--scorer", help="An official metric as well; may be repeated.")
-]
-ScorerOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="KEY=VALUE",
-        help="Of official metrics: tables, databases, edition, keep_distinct, plug_values, ordered, timeout.",
-    ),
-]
-Seed = Annotated[int, typer.Option(help="Seed of databases and of sampling.")]
-
 
 @app.callback(invoke_without_command=True)
 def _main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
@@ -95,7 +36,9 @@ def _main(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 @app.command()
+@with_common_options
 def run(
+    *,
     adapter: Annotated[
         list[str] | None,
         typer.Option(help="Adapter folder or hub id; may be repeated. [default: the starter pair]"),
@@ -106,12 +49,6 @@ def run(
             help="Base (folder or hub id; [default: the adapter's]), or a served model of --endpoint."
         ),
     ] = None,
-    benchmark: BenchmarkName = None,
-    data: Data = None,
-    split: Split = None,
-    context_field: ContextField = None,
-    limit: Limit = None,
-    ids: Ids = None,
     prompt: Annotated[
         list[str] | None,
         typer.Option(
@@ -145,39 +82,22 @@ def run(
     endpoint: Annotated[
         str | None, typer.Option(help="URL of an OpenAI-compatible server; see --model.")
     ] = None,
-    output: Output = None,
-    scorer: Scorer = None,
-    scorer_option: ScorerOption = None,
-    dialect: Dialect = None,
-    case: Case = None,
-    keys: Keys = None,
-    types: Types = None,
-    nulls: Nulls = None,
-    ties: Ties = None,
-    columns: Columns = None,
-    distinct: Distinct = None,
-    readings: Readings = None,
-    databases: Databases = 8,
-    workers: Workers = None,
-    witnesses: Witnesses = 200,
-    policy: Policy = True,
-    seed: Seed = 0,
-    json: Json = False,
+    common: Common,
 ) -> None:
     """Generate with base and adapter, judge on populated databases, report."""
     from harness.models import Settings
     from harness.runs.run import RunOptions
     from harness.runs.run import run as run_pairs
 
-    screen = _screen(json)
+    screen = _screen(common.as_json)
     options = RunOptions(
         adapters=tuple(adapter or ()),
         models=tuple(model or ()),
-        selection=_selection(locals()),
+        selection=common.selection,
         prompts=tuple(prompt or ()),
         include_base=base,
         endpoint=endpoint,
-        output=output,
+        output=common.output,
         settings=Settings(
             quantization=quantization,
             double_quantization=double_quantization,
@@ -188,63 +108,42 @@ def run(
             batch_size=batch_size,
             samples=samples,
             temperature=temperature,
-            seed=seed,
+            seed=common.judging.seed,
         ),
         max_new_tokens=max_new_tokens,
-        judging=_judging(locals()),
-        scorers=tuple(scorer or ()),
+        judging=common.judging,
+        scorers=common.scorers,
         command=_command(),
     )
     result = run_pairs(options, screen)
     if result is not None:
-        _present(screen, result, own_folder=output is None)
+        _present(screen, result, own_folder=common.output is None)
 
 
 @app.command()
+@with_common_options
 def score(
+    *,
     predictions: Annotated[
         list[Path] | None,
         typer.Option(help="JSONL with id and sql (or completion), SQL lines, …; may be repeated."),
     ] = None,
-    benchmark: BenchmarkName = None,
-    data: Data = None,
-    split: Split = None,
-    context_field: ContextField = None,
-    limit: Limit = None,
-    ids: Ids = None,
-    output: Output = None,
-    scorer: Scorer = None,
-    scorer_option: ScorerOption = None,
-    dialect: Dialect = None,
-    case: Case = None,
-    keys: Keys = None,
-    types: Types = None,
-    nulls: Nulls = None,
-    ties: Ties = None,
-    columns: Columns = None,
-    distinct: Distinct = None,
-    readings: Readings = None,
-    databases: Databases = 8,
-    workers: Workers = None,
-    witnesses: Witnesses = 200,
-    policy: Policy = True,
-    seed: Seed = 0,
-    json: Json = False,
+    common: Common,
 ) -> None:
     """Judge predictions of any origin; needs no torch and no model."""
     from harness.runs.score import ScoreOptions
     from harness.runs.score import score as score_files
 
-    screen = _screen(json)
+    screen = _screen(common.as_json)
     options = ScoreOptions(
         predictions=tuple(predictions or ()),
-        selection=_selection(locals()),
-        output=output,
-        judging=_judging(locals()),
-        scorers=tuple(scorer or ()),
+        selection=common.selection,
+        output=common.output,
+        judging=common.judging,
+        scorers=common.scorers,
         command=_command(),
     )
-    _present(screen, score_files(options, screen), own_folder=output is None)
+    _present(screen, score_files(options, screen), own_folder=common.output is None)
 
 
 @app.command()
@@ -416,65 +315,6 @@ def _screen(as_json: bool) -> Any:
     from harness.screen import Screen
 
     return Screen(as_json=as_json)
-
-
-def _selection(given: dict[str, Any]) -> Any:
-    from harness.runs.selection import Selection
-
-    names = ("case", "keys", "types", "nulls", "ties", "columns", "distinct", "readings")
-    return Selection(
-        **{
-            key: given[key]
-            for key in ("benchmark", "data", "split", "context_field", "limit", "seed", "dialect")
-        },
-        ids=_ids(given["ids"]),
-        rules={name: given[name] for name in names if given[name] is not None},
-    )
-
-
-def _judging(given: dict[str, Any]) -> Any:
-    from harness.runs.judging import Judging
-
-    return Judging(
-        size=given["databases"],
-        seed=given["seed"],
-        workers=given["workers"] or min(8, os.cpu_count() or 1),
-        witnesses=given["witnesses"],
-        policy=given["policy"],
-        official=_scorer_options(given["scorer_option"] or ()),
-    )
-
-
-def _scorer_options(texts: Sequence[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` as the official scorers' options; their types say how a value reads."""
-    from pydantic import TypeAdapter, ValidationError
-
-    from harness.scoring.official import Options
-
-    parts = (text.partition("=") for text in texts)
-    given = {key.replace("-", "_"): value if sign else "true" for key, sign, value in parts}
-    try:
-        options = TypeAdapter(Options).validate_python(given, extra="forbid")
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise UsageError(
-            f"--scorer-option {fault['loc'][0] if fault['loc'] else ''}: {fault['msg']}",
-            "its keys are tables, databases, edition, keep_distinct, plug_values, ordered, timeout",
-        ) from error
-    return {key: getattr(options, key) for key in given}
-
-
-def _ids(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    if not text.startswith("@"):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    try:
-        return tuple(line.strip() for line in Path(text[1:]).read_text("utf-8").splitlines() if line.strip())
-    except OSError as error:
-        raise UsageError(
-            f"{text[1:]} cannot be read ({error.strerror})", "give --ids @FILE a text file"
-        ) from error
 
 
 def _present(screen: Any, result: Any, *, own_folder: bool) -> None:
