@@ -303,7 +303,8 @@ def benchmarks(
     screen = _screen(json)
     if name is None:
         specs = room.list_benchmarks()
-        screen.table("Benchmarks", ("name", "what it is", "here"), [room.listing_row(spec) for spec in specs])
+        rows = [room.listing_row(spec) for spec in specs]
+        screen.table("Benchmarks", ("name", "what it is", "here"), rows, figures=False)
         screen.finish({"benchmarks": [spec.name for spec in specs]})
         return
     told: Any = room.audit(name, data=data, against=against) if audit else room.describe(name, data=data)

@@ -77,11 +77,14 @@ class Screen:
         yield advance
         self.say(f"{name}: {count}/{total} in {time.monotonic() - start:.1f} s{', ' + told if told else ''}")
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table; the first column is text, the others are figures."""
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, figures: bool = True
+    ) -> None:
+        """A table; the first column is never wrapped, the others are figures or text."""
         drawn = Table(title=title, title_justify="left", title_style="bold")
         for index, column in enumerate(columns):
-            drawn.add_column(column, justify="left" if index == 0 else "right")
+            first = index == 0
+            drawn.add_column(column, justify="right" if figures and not first else "left", no_wrap=first)
         for row in rows:
             drawn.add_row(*row)
         self._out.print(drawn)
