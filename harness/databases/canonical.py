@@ -18,7 +18,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from harness.databases.conditions import Expressions, Scope, Source, Views, bare
+from harness.databases.conditions import Scope, Source, Views, bare
 from harness.databases.forms import (
     TRUE,
     Atom,
@@ -33,26 +33,36 @@ from harness.databases.forms import (
     show,
     tokens,
 )
+from harness.databases.joins import Joins, Outer, Ref
 
 _UNREADABLE = (SqlglotError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 Tables: TypeAlias = Mapping[str, "Iterable[str] | Mapping[str, Kind]"]
 
 
-class Canonicaliser(Expressions):
+class Canonicaliser(Joins):
     """Reads queries over one schema; forms and texts are kept for as long as the object lives.
 
     ``tables`` names each table's columns, or maps them to kinds ("integer", "real", "text", …; "" where
     unknown), which the strong form needs to know what a constant or a cast means. ``case`` is the rule
-    for text. Nothing here raises on SQL, however broken.
+    for text. ``primary`` keys and foreign-key ``links`` (child, parent), in lower case, are used by the
+    strong form where databases are known to respect them. Nothing here raises on SQL, however broken.
 
     >>> reader = Canonicaliser({"head": ["name", "age"]})
     >>> reader.text("SELECT T1.Name FROM head AS T1 WHERE 56 < T1.age AND name != 'A'")
     "select head.name from head where and(head.age > 56, head.name <> 'a')"
     """
 
-    def __init__(self, tables: Tables, *, case: str = "ignore", strong: bool = False) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        *,
+        case: str = "ignore",
+        strong: bool = False,
+        primary: Iterable[tuple[str, tuple[str, ...]]] = (),
+        links: Iterable[tuple[Ref, Ref]] = (),
+    ) -> None:
         self.tables = {name.lower(): _kinds(columns) for name, columns in tables.items()}
-        super().__init__(fold=case == "ignore", strong=strong)
+        super().__init__(fold=case == "ignore", strong=strong, primary=dict(primary), links=dict(links))
         self._forms: dict[str, Form | None] = {}
         self._texts: dict[str, str] = {}
 
@@ -69,7 +79,6 @@ class Canonicaliser(Expressions):
             try:
                 statements = [one for one in sqlglot.parse(sql, dialect="sqlite") if one is not None]
                 tree = statements[0] if len(statements) == 1 else None
-                self._outer = tree is not None and any(join.side for join in tree.find_all(exp.Join))
                 self._forms[sql] = self.query(tree, None, {}, top=True) if tree is not None else None
             except _UNREADABLE:
                 self._forms[sql] = None
@@ -160,8 +169,10 @@ class Canonicaliser(Expressions):
         conditions, outer = self._sources(node, scope, numbers)
         if (where := node.args.get("where")) is not None:
             conditions.append(where.this)
-        if self.strong and not outer:
-            self._unify(conditions, scope)
+        if self.strong:
+            outer = self.fold_joins(node, conditions, outer, scope)
+        else:
+            scope.outer = bool(outer)
         joins = tuple(
             f"{kind} {label} on {show(conjunction(self.condition(one, scope) for one in on))}"
             for kind, label, on in outer
@@ -183,11 +194,14 @@ class Canonicaliser(Expressions):
         distinct = node.args.get("distinct") is not None
         clauses = [*node.expressions, having, node.args.get("order")]
         aggregated = any(_aggregates(item) for item in clauses if item is not None)
-        sources = tuple(sorted(source.label for source in scope.sources[: len(scope.sources) - len(outer)]))
+        absent = scope.dropped | {label for _, label, _ in outer}
+        sources = tuple(sorted(source.label for source in scope.sources if source.label not in absent))
         if scope.same:
             filters = conjunction([*_classes(scope.same), filters])
         if self.strong:
-            group = tuple(sorted(group))
+            group = tuple(sorted(self.fewest(group, scope) if not outer else group))
+            if distinct and not group and not aggregated and self.covers(select, scope):
+                distinct = False
             if not top and not limit:
                 order = ()
             if group and not aggregated and kept == TRUE and set(group) == set(select):
@@ -206,13 +220,11 @@ class Canonicaliser(Expressions):
             distinct, tuple(select), sources, joins, filters, group, kept, order, limit, aggregated
         )  # fmt: skip
 
-    def _sources(
-        self, node: Any, scope: Scope, numbers: dict[int, int]
-    ) -> tuple[list[Any], list[tuple[str, str, list[Any]]]]:
+    def _sources(self, node: Any, scope: Scope, numbers: dict[int, int]) -> tuple[list[Any], list[Outer]]:
         start = node.args.get("from_")
         joins = node.args.get("joins") or []
         conditions: list[Any] = []
-        outer: list[tuple[str, str, list[Any]]] = []
+        outer: list[Outer] = []
         for n, (table, join) in enumerate(
             [(start.this, None)] * bool(start) + [(join.this, join) for join in joins]
         ):
@@ -255,28 +267,10 @@ class Canonicaliser(Expressions):
             label, columns = quoted(name), self.tables.get(name, {})
         label = _fresh(label, scope, number)
         for column, kind in columns.items():
-            self.kinds[f"{label}.{quoted(column)}"] = kind
-        return Source((table.alias or name).lower(), label, columns or None)
-
-    def _unify(self, conditions: list[Any], scope: Scope) -> None:
-        """Take equal columns of inner joins for one column, where they are of one kind."""
-        todo = list(conditions)
-        for condition in todo:
-            inner = bare(condition)
-            if isinstance(inner, exp.And):
-                todo += [inner.this, inner.expression]
-            elif (
-                isinstance(inner, exp.EQ)
-                and isinstance(inner.this, exp.Column)
-                and isinstance(inner.expression, exp.Column)
-            ):
-                own = {source.label for source in scope.sources}
-                left, right = self.column(inner.this, scope), self.column(inner.expression, scope)
-                inside = all(any(c.startswith(f"{label}.") for label in own) for c in (left, right))
-                if inside and self.kinds.get(left) and self.kinds.get(left) == self.kinds.get(right):
-                    first, last = sorted((left, right))
-                    members = {c for c, r in scope.same.items() if r in {first, last}} | {left, right}
-                    scope.same.update(dict.fromkeys(members, min(members | {first})))
+            text = f"{label}.{quoted(column)}"
+            self.kinds[text], scope.owner[text] = kind, label
+        own = "" if name in scope.views else name
+        return Source((table.alias or name).lower(), label, columns or None, own)
 
     def _projections(self, node: exp.Select, scope: Scope) -> Iterator[tuple[str, str]]:
         for item in node.expressions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
@@ -26,6 +26,7 @@ from harness.databases.forms import (
 _OPERATORS: dict[type[exp.Expression], str] = {
     exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
 }  # fmt: skip
+COMPARISONS = tuple(_OPERATORS)
 _FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _NEGATED = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
@@ -34,15 +35,21 @@ Views = Mapping[str, tuple[str, dict[str, Kind]]]
 
 
 class Source(NamedTuple):
-    """A table or subquery of a FROM clause: its alias, canonical label and columns (None: not known)."""
+    """A table or subquery of FROM: its alias, canonical label, columns (None: not known), own name."""
 
     alias: str
     label: str
     columns: dict[str, Kind] | None
+    table: str = ""
 
 
 class Scope:
-    """The sources and output names of one SELECT; ``same`` maps columns that a join makes equal to one."""
+    """The sources and output names of one SELECT, and what its joins say.
+
+    ``same`` maps columns that a join makes equal to one of them, ``renamed`` the key of a parent that was
+    ``dropped`` to the child's column; ``owner`` is each column's source; ``held`` the columns and sources
+    that GROUP BY fixes; ``outer`` whether outer joins are left.
+    """
 
     def __init__(self, parent: Scope | None, views: Mapping[str, tuple[str, dict[str, Kind]]]) -> None:
         self.parent = parent
@@ -50,6 +57,11 @@ class Scope:
         self.sources: list[Source] = []
         self.aliases: dict[str, str] = {}
         self.same: dict[str, str] = {}
+        self.renamed: dict[str, str] = {}
+        self.dropped: set[str] = set()
+        self.owner: dict[str, str] = {}
+        self.held: tuple[set[str], set[str]] = (set(), set())
+        self.outer = False
 
     def labels(self) -> Iterator[str]:
         """Labels in use here and in the queries around."""
@@ -57,6 +69,10 @@ class Scope:
         while scope:
             yield from (source.label for source in scope.sources)
             scope = scope.parent
+
+    def outside(self) -> bool:
+        """Whether outer joins here or in the queries around make NULLs."""
+        return self.outer or (self.parent is not None and self.parent.outside())
 
 
 class Expressions:
@@ -70,7 +86,10 @@ class Expressions:
         self.fold = fold
         self.strong = strong
         self.kinds: dict[str, Kind] = {}
-        self._outer = False
+
+    def covers(self, columns: Iterable[str], scope: Scope) -> bool:
+        """Whether no two rows of a SELECT's joins agree in some columns."""
+        raise NotImplementedError
 
     def query(self, node: Any, parent: Scope | None, views: Views, *, top: bool = False) -> Form:
         """The form of a query inside another."""
@@ -86,6 +105,7 @@ class Expressions:
             for source in place.sources:
                 if table == source.alias if table else name in (source.columns or ()):
                     text = f"{source.label}.{quoted(name)}"
+                    text = place.renamed.get(text, text)
                     return place.same.get(text, text)
             if not table and name in place.aliases:
                 return place.aliases[name]
@@ -116,6 +136,10 @@ class Expressions:
                 return inner if kind == "real" or target in {"numeric", "decimal"} else f"real({inner})"
         if isinstance(node, (exp.Min, exp.Max)) and self.strong and isinstance(node.this, exp.Distinct):
             return f"{node.key}({self.value(node.this.expressions[0], scope)})"
+        if isinstance(node, (exp.Min, exp.Max)) and isinstance(node.this, exp.Column) and scope.held[0]:
+            inner = self.column(node.this, scope)
+            if inner in scope.held[0] or scope.owner.get(inner) in scope.held[1]:
+                return inner
         if isinstance(node, (exp.Add, exp.Mul)):
             both = sorted((self.value(node.this, scope), self.value(node.expression, scope)))
             return f"{node.key}({', '.join(both)})"
@@ -138,10 +162,17 @@ class Expressions:
     def _count(self, node: exp.Count, scope: Scope) -> str:
         inner = node.this
         if isinstance(inner, exp.Distinct):
+            only = inner.expressions[0]
+            if (
+                self.strong
+                and isinstance(only, exp.Column)
+                and self.covers([self.column(only, scope)], scope)
+            ):
+                return "count(*)"
             return f"count(distinct {', '.join(self.value(one, scope) for one in inner.expressions)})"
         whole = isinstance(inner, exp.Star) or (isinstance(inner, exp.Literal) and not inner.is_string)
         text = "*" if whole else self.value(inner, scope)
-        if self.strong and isinstance(inner, exp.Column) and not self._outer:
+        if self.strong and isinstance(inner, exp.Column) and not scope.outside():
             text = "*" if self.kinds.get(text) else text
         return f"count({text})"
 

@@ -1,9 +1,9 @@
 """Attack by pair: databases made to tell an accepted prediction from the gold.
 
-First those that the databases room makes from both queries' profiles, then many tiny ones: one to a few rows
-a table, every column narrow, its values the constants that either query compares it with, their neighbours and
-one or two of its usual values. Keys stay sound, and a database on which the gold's answer hangs on the order
-of rows or on ties does not count.
+First those that the databases room makes from both queries' profiles, then many tiny ones: one to a few
+rows a table, every column narrow, its values the constants that either query compares it with, their
+neighbours and one or two of its usual values. Keys stay sound, and a database on which the gold's answer
+hangs on the order of rows or on ties does not count.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ Two queries whose strong canonical forms agree in everything but WHERE and HAVIN
 conditions are. Each compared value's domain is cut into regions at the constants of both conditions: whole
 numbers into points and their neighbours, reals and text into each constant and the gaps between; a region
 for NULL and, for a condition that is not such a comparison, its three truth values complete it. Over the
-product of all regions both conditions are evaluated at once as bit sets in SQL's three-valued logic; a gap that holds
-no value only makes the test stricter, so what is proved is true on every database of the rules. A proof
-that needs the absence of NULL is tried second.
+product of all regions both conditions are evaluated at once as bit sets in SQL's three-valued logic; a gap
+that holds no value only makes the test stricter, so what is proved is true on every database of the rules.
+A proof that needs the absence of NULL is tried second.
 """
 
 from __future__ import annotations

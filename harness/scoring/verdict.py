@@ -62,7 +62,9 @@ class Readers:
     def __init__(self, suite: Suite) -> None:
         tables = kinds(suite)
         self.basic = Canonicaliser(tables, case=suite.rules.case)
-        self.strong = Canonicaliser(tables, case=suite.rules.case, strong=True)
+        self.strong = Canonicaliser(
+            tables, case=suite.rules.case, strong=True, primary=suite.primary, links=suite.links
+        )
 
 
 def kinds(suite: Suite) -> Mapping[str, Mapping[str, str]]:
@@ -261,10 +263,10 @@ def _outcome(
     if failure := trial.failure:
         return _failed(failure)
     basic = readers.basic.text(trial.text)
-    for number, reading in enumerate(suite.readings):
+    for number, reading in enumerate((*suite.readings, translate(suite, suite.gold))):
         # also where results differed: then the gold's answer hangs on the order of its rows
         if basic == readers.basic.text(reading):
-            trial.readings = {number}
+            trial.readings = {number % len(suite.readings or "0")}
             return Outcome.EXACT, None, "canonical form"
     shown = _shown(suite, trial, readers) if trial.accepted else None
     if trial.accepted and shown is None:
