@@ -92,7 +92,7 @@ def test_a_join_names_the_key_of_a_bare_context() -> None:
 
 
 def test_guessed_keys_agree_with_spiders(shared_data: Path) -> None:
-    """Against Spider's tables.json, databases of the dev split: the prototype had 66 right, 4 extra, 8 missed."""
+    """Against tables.json, databases of the dev split: the prototype had 66 right, 4 extra, 8 missed."""
     golds = (shared_data / "spider" / "dev_gold.sql").read_text(encoding="utf-8").splitlines()
     dev = {line.split("\t")[1].strip() for line in golds if "\t" in line}
     with gzip.open(shared_data / "spider" / "tables.json.gz") as file:

@@ -45,7 +45,8 @@ GOLDS = (
     "WHERE T2.amount >= 100",
     "SELECT T1.name, SUM(T2.amount) FROM customer AS T1 JOIN orders AS T2 ON T1.customer_id = T2.customer_id "
     "GROUP BY T1.customer_id HAVING COUNT(*) > 2",
-    "SELECT name FROM customer WHERE customer_id NOT IN (SELECT customer_id FROM orders WHERE status = 'open')",
+    "SELECT name FROM customer WHERE customer_id NOT IN "
+    "(SELECT customer_id FROM orders WHERE status = 'open')",
     "SELECT city FROM customer GROUP BY city ORDER BY COUNT(*) DESC LIMIT 1",
     "SELECT DISTINCT city FROM customer WHERE name LIKE '%an%' OR age BETWEEN 20 AND 25",
     "SELECT name FROM customer WHERE age = (SELECT MAX(age) FROM customer)",

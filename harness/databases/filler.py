@@ -72,6 +72,9 @@ class Filler:
         if name in self.rows or name in waiting:
             return
         planned = self.plan.tables[name]
+        if name in self.plan.idle:
+            self.rows[name] = []
+            return
         for column in planned:
             parent = self.foreign.get(column.ref)
             if parent is not None and parent[0] != name:
@@ -86,7 +89,8 @@ class Filler:
                 count = count if any(v is not None for v in self._drawn[parent]) else 0
             elif parent is not None:
                 self._late.append((name, at, parent))
-        drawers = [self._drawer(column, key, count) for column in planned]
+        single = {u[0] for u in self.plan.unique.get(name, ()) if len(u) == 1}
+        drawers = [self._drawer(c, (c.ref[1],) if c.ref[1] in single else key, count) for c in planned]
         rows = self.rows[name] = self._draw(name, drawers, key, count)
         for at, column in enumerate(planned):
             self._drawn[column.ref] = [row[at] for row in rows]
@@ -139,7 +143,8 @@ class Filler:
                 return _Drawer(column, "any", list(dict.fromkeys(few)), parent, 0, nulls)
             values = list(dict.fromkeys([*pool, *map(base, range(5))]))
             return _Drawer(column, "skewed" if chance.hit(50) else "any", values, parent, 0, nulls)
-        strange = mode.strange if column.ref[0] in plan.used and not inside else 0
+        free = column.ref[0] in plan.used and not inside and not column.closed
+        strange = mode.strange if free else 0
         if column.ref in plan.shared and chance.hit(70):
             values = [*pool[:2], *map(base, range(offset, offset + 2 + chance.below(2)))]
             return _Drawer(column, "skewed", values, None, strange, nulls)
@@ -169,8 +174,10 @@ class Filler:
         rows: list[list[Value]] = []
         seen: set[tuple[Value, ...]] = set()
         taken: set[Value] = set()
-        places = [i for i, d in enumerate(drawers) if d.planned.ref[1] in key]
+        names = [d.planned.ref[1] for d in drawers]
+        keys = [[names.index(c) for c in k] for k in (key, *self.plan.unique.get(name, ())) if k]
         order = shuffled(count + 3, chance)
+        disputed = self.plan.disputed
         for number in range(count):
             wanted, good, outlier = self._wanted(scopes)
             twin = rows[below(len(rows))] if rows and mode.twins and hit(mode.twins) else None
@@ -187,6 +194,8 @@ class Filler:
                     row.append(None)
                     continue
                 fitting = wanted.get(planned.ref)
+                if disputed and planned.ref in disputed and hit(40):
+                    fitting = disputed[planned.ref]
                 if parent is not None:
                     if fitting:
                         fitting = [v for v in fitting if v in self._drawn.get(parent, ())]
@@ -204,15 +213,21 @@ class Filler:
                     row.append(
                         values[chance.skewed(len(values)) if style == "skewed" else below(len(values))]
                     )
-            if places:
-                mark = tuple([row[i] for i in places])
-                if mark in seen or None in mark:
-                    continue
-                seen.add(mark)
+            if keys and not self._new(row, keys, seen):
+                continue
             if good and twin is None:
                 self._good.setdefault(name, set()).add(len(rows))
             rows.append(row)
         return rows
+
+    @staticmethod
+    def _new(row: list[Value], keys: list[list[int]], seen: set[tuple[Value, ...]]) -> bool:
+        """Whether a row has keys of its own; then they are taken."""
+        marks = [(number, *(row[i] for i in places)) for number, places in enumerate(keys)]
+        if any(None in mark or mark in seen for mark in marks):
+            return False
+        seen.update(marks)
+        return True
 
     def _fresh(
         self, values: list[Value], number: int, fitting: list[Value] | None, taken: set[Value]

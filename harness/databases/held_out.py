@@ -210,14 +210,6 @@ def set_mixed(node: exp.Expr, site: Site) -> Iterator[Edit]:
         yield node, f"{right} {word} {left}"
 
 
-@operator(exp.Max, exp.Min, exp.Avg, held_out=True)
-def superlative_changed(node: exp.Expr, site: Site) -> Iterator[Edit]:
-    """Another aggregate in a subquery."""
-    if isinstance(node.parent, exp.Select) and node.parent.parent is not None:
-        for word in ("MAX", "MIN", "AVG", "SUM"):
-            yield node, f"{word}({site.of(node.this)})"
-
-
 @operator(exp.In, held_out=True)
 def member_dropped(node: exp.Expr, site: Site) -> Iterator[Edit]:
     """An IN list with one member fewer."""

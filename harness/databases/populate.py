@@ -60,7 +60,8 @@ class PlannedColumn:
     """What a column holds: a kind, a function to believable values, a pool of constants and near misses.
 
     The pool's first ``lead`` values are the constants themselves. ``group`` numbers columns that share a
-    pool (-1: none); ``ordered`` ones are sorted by or asked for extremes.
+    pool (-1: none); ``ordered`` ones are sorted by or asked for extremes; ``closed`` ones hold
+    what an ENUM or a CHECK allows; for ``asked`` ones the gold names constants.
     """
 
     column: Column
@@ -72,6 +73,8 @@ class PlannedColumn:
     group: int = -1
     ordered: bool = False
     nullable: bool = False
+    closed: bool = False
+    asked: bool = False
 
 
 def populate(
@@ -89,28 +92,39 @@ def populate(
 class Plan:
     """What all databases of a few queries share: kinds of columns, pools of values, keys."""
 
-    def __init__(self, schema: Schema, profiles: Sequence[Profile], rules: Rules) -> None:
+    def __init__(
+        self, schema: Schema, profiles: Sequence[Profile], rules: Rules, *, sparse: bool = False
+    ) -> None:
         self.schema = schema
+        profiles = profiles or (Profile(),)
         self.profiles = profiles
         self.rules = rules
-        links = [link for p in profiles for link in p.links]
-        peers = [link for p in profiles for link in p.peers]
         self.keys: KeyMap = keys_of(schema, profiles[0].links, rules)
         self.foreign = dict(self.keys.foreign)
         self.used = {t for p in profiles for t in p.tables}
+        self.idle = self._idle() if sparse else frozenset()  # tables that stay empty
         self.thresholds = sorted({n for p in profiles for n in p.thresholds if 0 < n <= 250})
         numeric = dict(profiles[0].numeric)  # the gold says what is a number, and which keys there are
-        self._groups = _Union()
-        for a, b in [*links, *peers, *self.keys.foreign]:
-            self._groups.join(a, b)
         self.grouped = {r for p in profiles for r in p.grouped}
         parents = {self.foreign.get(r, r) for r in self.grouped}
         self.counted = self.grouped | {c for c, parent in self.foreign.items() if parent in parents}
         self._checks = _check_atoms(schema)
+        self._checked = any(t.checks for t in schema.tables)
+        self.unique = {
+            t.name.lower(): [tuple(c.lower() for c in u) for u in t.unique]
+            for t in schema.tables
+            if t.unique and rules.keys != "loose"
+        }
         self.columns: dict[Ref, PlannedColumn] = {}
         for table in schema.tables:
             for column in table.columns:
                 self._plan_column(table, column, numeric)
+        self._groups = _Union()
+        for number, p in enumerate(profiles):
+            for a, b in (*p.links, *p.peers, *(() if number else self.keys.foreign)):
+                kinds = [c.kind for r in (a, b) if (c := self.columns.get(r)) is not None]
+                if number == 0 or kinds[1:] == kinds[:1]:
+                    self._groups.join(a, b)
         self._share_groups()
         self.scopes: dict[str, list[Conditions]] = {}
         for p in profiles:
@@ -118,6 +132,7 @@ class Plan:
                 self.scopes.setdefault(scope.table, []).append(scope)
         self.shared = {r for p in profiles for r in p.shared}
         self.focus = _differences(profiles)
+        self.disputed = self._disputed()
         self.outliers = 50 if self.focus else 30  # percent of rows that miss a condition and stand out
         self.children = {child[0] for child in self.foreign}
         self.tables = {
@@ -128,11 +143,35 @@ class Plan:
         self.strangers = self._strangers()
         self.template, self.inserts = self._template()
 
+    def _disputed(self) -> dict[Ref, list[Value]]:
+        """Values on which a condition of the gold and one of the last query, on the same column, disagree."""
+        found: dict[Ref, list[Value]] = {}
+        mine, theirs = (
+            [a for a in p.atoms if a in self.focus] for p in (self.profiles[0], self.profiles[-1])
+        )
+        for ref in {a.ref for a in mine} & {a.ref for a in theirs} & self.columns.keys():
+            sides = [[a for a in atoms if a.ref == ref] for atoms in (mine, theirs)]
+            values = [
+                v for v in self.columns[ref].pool if len({any(holds(a, v) for a in s) for s in sides}) == 2
+            ]
+            if values:
+                found[ref] = values
+        return found
+
+    def _idle(self) -> frozenset[str]:
+        """Tables that no query names and that nothing named refers to."""
+        needed, front = set(self.used), set(self.used)
+        while front:
+            front = {p[0] for c, p in self.foreign.items() if c[0] in front} - needed
+            needed |= front
+        return frozenset(t.name.lower() for t in self.schema.tables) - needed
+
     def _plan_column(self, table: Table, column: Column, numeric: dict[Ref, bool]) -> None:
         ref = (table.name.lower(), column.name.lower())
         profiles = self.profiles
         atoms = [a for p in profiles for a in p.atoms if a.ref == ref]
-        constants = [v for a in atoms for v in a.values if v is not None]
+        gold = profiles[0]  # the kind is the gold's to say: another query must not change what a column holds
+        constants = [v for a in gold.atoms if a.ref == ref for v in a.values if v is not None]
         use: bool | None = numeric.get(ref)
         texts = [v for v in constants if isinstance(v, str) and number_of(v) is None]
         extreme = any(ref in p.extremes or ref in p.ordered for p in profiles)
@@ -140,7 +179,8 @@ class Plan:
             use = None
         elif use is None and not texts and column.affinity in ("TEXT", "NUMERIC", "BLOB"):
             keyed = ref in self.foreign or self.keys.primary.get(ref[0]) == (ref[1],)
-            use = False if (extreme or keyed) and quantity_like(column.name) else None
+            sorted_by = ref in gold.extremes or ref in gold.ordered
+            use = False if (sorted_by or keyed) and quantity_like(column.name) else None
         kind = kind_of(column.name, column.affinity, column.type, use)
         if texts and kind not in ("text",) and use is None:
             kind = "text"
@@ -157,21 +197,34 @@ class Plan:
                 lead, pool, base = [], list(usual), _cycle(tuple(usual))
         elif lead or pool:
             pool += map(base, range(3))
-        ignore = self.rules.case == "ignore"
-        lead, pool = (
-            [
-                fold_text(v) if ignore and isinstance(v, str) else v
-                for v in (_as_number(v, kind) for v in values)
-            ]
-            if kind in ("integer", "real") or ignore
-            else values
-            for values in (lead, pool)
-        )
+        lead, pool = ([self._stored(v, kind) for v in values] for values in (lead, pool))
+        unfit: tuple[type, ...] = (float,) if kind == "integer" else ()
+        if kind in ("integer", "real") and not texts:
+            unfit = (*unfit, str)
+        lead, pool = ([v for v in values if not isinstance(v, unfit)] for values in (lead, pool))
         keyed = ref in self.foreign or ref[1] in self.keys.primary.get(ref[0], ())
         nullable = any(ref in p.nullable for p in profiles) and not keyed and not column.not_null
         lead = list(dict.fromkeys(lead))
         pool = list(dict.fromkeys([*lead, *pool]))
-        self.columns[ref] = PlannedColumn(column, ref, kind, base, pool, len(lead), -1, extreme, nullable)
+        self.columns[ref] = PlannedColumn(
+            column,
+            ref,
+            kind,
+            base,
+            pool,
+            len(lead),
+            -1,
+            extreme,
+            nullable,
+            bool(column.values or bounds),
+            bool(constants),
+        )
+
+    def _stored(self, value: Value, kind: Kind) -> Value:
+        """A value as a column of that kind holds it under the rules."""
+        if kind in ("integer", "real"):
+            return _as_number(value, kind)
+        return fold_text(value) if isinstance(value, str) and self.rules.case == "ignore" else value
 
     def _pool(self, atoms: Sequence[Atom], kind: Kind) -> tuple[list[Value], list[Value]]:
         """The constants that conditions name, and their near misses."""
@@ -200,10 +253,10 @@ class Plan:
             if not columns:
                 continue
             kinds = {c.kind for c in columns}
-            first = next((c for c in columns if c.pool), columns[0])
+            first = next((c for c in columns if c.asked), columns[0])
             kind = first.kind
             if len(kinds) > 1:
-                texts = any(c.pool for c in columns if c.kind == "text")
+                texts = any(c.asked for c in columns if c.kind == "text")
                 kind = "integer" if kinds & {"integer", "real"} and not texts else "text"
             lead = list(dict.fromkeys(v for c in columns for v in c.pool[: c.lead]))
             pool = list(dict.fromkeys([*lead, *(v for c in columns for v in c.pool[c.lead :])]))
@@ -266,6 +319,12 @@ class Plan:
         forge.execute("BEGIN")
         for name, values in rows.items():
             forge.executemany(self.inserts[name], values)
+        if self._checked:  # rows that broke a CHECK are not there; nor may be what refers to them
+            for (table, column), (parent, key) in 2 * self.keys.foreign:
+                forge.execute(
+                    f"DELETE FROM {quote(table)} WHERE {quote(column)} NOT IN "
+                    f"(SELECT {quote(key)} FROM {quote(parent)})"
+                )
         forge.execute("COMMIT")
         return forge.serialize()
 

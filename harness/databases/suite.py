@@ -19,18 +19,17 @@ from harness.databases.render import Text
 from harness.databases.results import Expected, Failure, Result
 from harness.databases.sandbox import Sandbox
 from harness.databases.schema import Schema, parse_schema
-from harness.databases.sqltext import Untranspilable, to_sqlite
+from harness.databases.sqltext import Untranspilable, to_sqlite, words
 from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
 
-CYCLE = (
-    "mixed", "near", "narrow", "twins", "scarce", "wide", "few", "childless", "full", "near", "scarce", "tiny",
-    "scarce", "mixed", "few", "scarce", "near", "wide", "scarce", "twins",
-)  # fmt: skip
-AGAINST = (
-    "scarce", "near", "few", "childless", "scarce", "mixed", "wide", "scarce", "twins", "few", "childless", "narrow",
-    "near", "scarce", "full", "few",
-)  # fmt: skip
+CYCLE = words(
+    "mixed near narrow twins scarce wide few childless full near "
+    "scarce tiny scarce mixed few scarce near wide scarce twins"
+)
+AGAINST = words(
+    "scarce near few childless scarce mixed wide scarce twins few childless narrow near scarce full few"
+)
 DatabaseKind = Literal["fair", "nulls", "ties"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 _LIMIT = re.compile(r"\blimit\s+\d", re.I)
@@ -319,7 +318,8 @@ class Builder:
         tree = parsed(sql)
         if tree is None:
             return
-        plan = Plan(self.schema, [*self.profiles, profile_of(tree, self.schema)], self.suite.rules)
+        profiles = [*self.profiles, profile_of(tree, self.schema)]
+        plan = Plan(self.schema, profiles, self.suite.rules, sparse=True)
         given = 0
         for number in range(3 * count):
             candidate = self.candidate(plan, AGAINST[number % len(AGAINST)], start + number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from random import Random
 from typing import Literal
@@ -123,11 +124,13 @@ _DATE = re.compile(
 _TIME = re.compile(r"(?:^|_)(?:time|duration)(?:$|_)")
 
 
+@lru_cache(maxsize=20_000)
 def quantity_like(name: str) -> bool:
     """Whether a column of that name counts or measures something (age, year, points, …)."""
     return _QUANTITY.search(name.lower()) is not None
 
 
+@lru_cache(maxsize=20_000)
 def kind_of(name: str, affinity: str, declared: str, numeric: bool | None) -> Kind:
     """What a column holds. ``numeric``: the gold uses it as a number (True: with decimals), or None."""
     low, up = name.lower(), declared.upper()
@@ -150,6 +153,7 @@ def kind_of(name: str, affinity: str, declared: str, numeric: bool | None) -> Ki
     return "text"
 
 
+@lru_cache(maxsize=20_000)
 def sequence(name: str, kind: Kind) -> Callable[[int], Value]:
     """A function from 0, 1, 2, … to believable values of a column, all different."""
     low = name.lower()
