@@ -14,7 +14,7 @@ from harness.benchmarks.starter_domains import Domain
 from harness.benchmarks.starter_questions import KINDS, ask
 from harness.records import Form
 
-from .invention import invent, word
+from .invention import Inventor
 from .tokens import ASSISTANT, END, SYSTEM, USER
 
 if TYPE_CHECKING:
@@ -37,13 +37,19 @@ _WEIGHTS = {
 
 
 class Mix(NamedTuple):
-    """What sequences are made of: shares from 0 to 1, the form, and the kinds left out."""
+    """What sequences are made of: shares from 0 to 1, the form, and the kinds left out.
+
+    From step ``spelled_from`` on the share ``spelled`` of the made-up words is put together of ``pieces``.
+    """
 
     form: Form
     invented: float = 0.6
     copying: float = 0.15
     questions: int = 4
     withheld: tuple[str, ...] = ()
+    spelled: float = 0.0
+    spelled_from: int = 0
+    pieces: tuple[str, ...] = ()
 
 
 class Sample(NamedTuple):
@@ -61,17 +67,18 @@ def framed(form: Form) -> tuple[str, str, str]:
     return f"{SYSTEM}{SYSTEM_TEXT}{END}{USER}", "\nQuestion: ", f"{END}{ASSISTANT}"
 
 
-def sequence(encode: Tokenizer, mix: Mix, rng: random.Random, *, copying: float | None = None) -> Sample:
+def sequence(encode: Tokenizer, mix: Mix, inventor: Inventor, *, copying: float) -> Sample:
     """One schema and ``mix.questions`` questions, each with its answer and the end mark."""
     before, between, after = framed(mix.form)
-    domain = invent(rng, mix.invented)
+    rng = inventor.rng
+    domain = inventor.schema(mix.invented)
     ids = encode(before + domain.context)
     parts, learnt = [0] * len(ids), [False] * len(ids)
     kinds = [kind for kind in KINDS if kind not in mix.withheld]
     weights = [_WEIGHTS.get(kind, 1.0) for kind in kinds]
     for part in range(1, mix.questions + 1):
-        if rng.random() < (mix.copying if copying is None else copying):
-            question, answer = _copy(domain, rng)
+        if rng.random() < copying:
+            question, answer = _copy(domain, inventor)
         else:
             drawn = None
             while drawn is None:
@@ -84,8 +91,9 @@ def sequence(encode: Tokenizer, mix: Mix, rng: random.Random, *, copying: float 
     return Sample(ids, parts, learnt)
 
 
-def _copy(domain: Domain, rng: random.Random) -> tuple[str, str]:
+def _copy(domain: Domain, inventor: Inventor) -> tuple[str, str]:
     """Names said in words and values to be written as they stand: the skill apart from SQL."""
+    rng = inventor.rng
     names = [column.name for table in domain.tables for column in table.columns]
     items = []
     for _ in range(rng.randint(2, 5)):
@@ -94,7 +102,7 @@ def _copy(domain: Domain, rng: random.Random) -> tuple[str, str]:
             name = rng.choice(names)
             items.append((name.replace("_", " "), name))
         elif draw < 0.85:
-            text = " ".join(word(rng).capitalize() for _ in range(rng.choice((1, 2))))
+            text = " ".join(inventor.word().capitalize() for _ in range(rng.choice((1, 2))))
             items.append((text, f"'{text}'"))
         else:
             number = str(rng.randint(0, 10 ** rng.randint(1, 5)))
@@ -152,9 +160,11 @@ def batches(
     while True:
         first = step // block * block
         rng = random.Random(f"{seed} {mix.form} {first}")
+        spelled = mix.spelled if first >= mix.spelled_from else 0.0
+        inventor = Inventor(rng, pieces=mix.pieces, spelled=spelled)
         pool: list[Sample] = []
         while sum(len(each.ids) for each in pool) < tokens * block:
-            pool.append(sequence(encode, mix, rng, copying=1.0 if first < warm else None))
+            pool.append(sequence(encode, mix, inventor, copying=1.0 if first < warm else mix.copying))
         pool.sort(key=lambda each: len(each.ids))
         cuts = [round(n * len(pool) / block) for n in range(block + 1)]
         order = rng.sample(range(block), block)

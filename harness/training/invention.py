@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -18,114 +19,126 @@ from harness.benchmarks.starter_domains import Column, Domain, Table, domains, p
 _VARIED = ("person", "city", "country", "title", "word", "firm")
 
 
-def invent(rng: random.Random, invented: float) -> Domain:
-    """A schema for one training example: invented with that probability, else a varied training domain."""
-    return _invented(rng) if rng.random() < invented else _varied(rng)
+class Inventor:
+    """Draws words, values and schemas from ``rng``.
 
+    ``spelled`` is the share of made-up words that are two to four of ``pieces`` (a tokenizer's tokens of
+    small letters) in a row, so that the model meets every token; the others come of the letter model.
+    """
 
-def word(rng: random.Random) -> str:
-    """A made-up lower-case word of three to ten letters."""
-    letters = _letters()
-    while True:
-        text = "^^"
-        while not text.endswith("$") and len(text) < 13:
-            text += rng.choice(letters[text[-2:]])
-        if text.endswith("$") and len(text) >= 6 and text[2:-1] not in _SQL:
-            return text[2:-1]
+    def __init__(self, rng: random.Random, *, pieces: Sequence[str] = (), spelled: float = 0.0) -> None:
+        self.rng = rng
+        self.pieces = pieces
+        self.spelled = spelled
 
+    def schema(self, invented: float) -> Domain:
+        """A schema for one example: invented with that probability, else a varied training domain."""
+        return self._invented() if self.rng.random() < invented else self._varied()
 
-def _varied(rng: random.Random) -> Domain:
-    """A training domain; half the time with columns left out, in another order, and other values."""
-    domain = rng.choice([domain for domain in domains() if domain.split == "train"])
-    if rng.random() < 0.4:
-        return domain
-    return replace(domain, tables=tuple(_thinned(table, rng) for table in domain.tables))
+    def word(self) -> str:
+        """A made-up lower-case word of three to twelve letters."""
+        letters = _letters()
+        while True:
+            if self.spelled and self.rng.random() < self.spelled:
+                made = "".join(self.rng.choice(self.pieces) for _ in range(self.rng.choice((2, 2, 3, 3, 4))))
+            else:
+                text = "^^"
+                while not text.endswith("$") and len(text) < 13:
+                    text += self.rng.choice(letters[text[-2:]])
+                made = text[2:-1] if text.endswith("$") else ""
+            if 3 <= len(made) <= 12 and made not in _SQL:
+                return made
 
+    def _varied(self) -> Domain:
+        """A training domain; half the time with columns left out, in another order, and other values."""
+        domain = self.rng.choice([domain for domain in domains() if domain.split == "train"])
+        if self.rng.random() < 0.4:
+            return domain
+        return replace(domain, tables=tuple(self._thinned(table) for table in domain.tables))
 
-def _thinned(table: Table, rng: random.Random) -> Table:
-    links = [column for column in table.columns if column.key or column.references]
-    own = [column for column in table.columns if column not in links]
-    kept = rng.sample(own, rng.randint(min(3, len(own)), len(own)))
-    columns = [_revalued(column, rng) if rng.random() < 0.4 else column for column in links + kept]
-    rng.shuffle(columns)
-    return replace(table, columns=tuple(columns))
+    def _thinned(self, table: Table) -> Table:
+        links = [column for column in table.columns if column.key or column.references]
+        own = [column for column in table.columns if column not in links]
+        kept = self.rng.sample(own, self.rng.randint(min(3, len(own)), len(own)))
+        columns = [self._revalued(column) if self.rng.random() < 0.4 else column for column in links + kept]
+        self.rng.shuffle(columns)
+        return replace(table, columns=tuple(columns))
 
+    def _revalued(self, column: Column) -> Column:
+        if not column.text:
+            return column
+        made = tuple(self._values() for _ in range(5))
+        return replace(column, pool="", choices=tuple(dict.fromkeys(made)))
 
-def _revalued(column: Column, rng: random.Random) -> Column:
-    if not column.text:
-        return column
-    made = tuple(_values(rng) for _ in range(5))
-    return replace(column, pool="", choices=tuple(dict.fromkeys(made)))
+    def _values(self) -> str:
+        """One invented text: mostly capitalised, one to three words."""
+        parts = [
+            self.word() if self.rng.random() < 0.8 else self._known()
+            for _ in range(self.rng.choice((1, 1, 2, 2, 3)))
+        ]
+        return " ".join(parts) if self.rng.random() < 0.3 else " ".join(part.capitalize() for part in parts)
 
+    def _invented(self) -> Domain:
+        names = self._fresh(self.rng.choice((1, 2, 2, 2, 3)))
+        tables: list[Table] = []
+        for number, name in enumerate(names):
+            links = [other for other in names[:number] if self.rng.random() < (0.85 if number == 1 else 0.6)]
+            columns = [Column(f"{name}_id", key=True)]
+            columns += [Column(f"{other}_id", references=other) for other in links]
+            columns += self._columns(name)
+            if self.rng.random() < 0.5:
+                head, rest = columns[:1], columns[1:]
+                self.rng.shuffle(rest)
+                columns = head + rest
+            tables.append(Table(name, plural(name.replace("_", " ")), tuple(columns)))
+        return Domain("invented", "train", tuple(tables))
 
-def _values(rng: random.Random) -> str:
-    """One invented text: mostly capitalised, one to three words."""
-    parts = [word(rng) if rng.random() < 0.8 else _known(rng) for _ in range(rng.choice((1, 1, 2, 2, 3)))]
-    return " ".join(parts) if rng.random() < 0.3 else " ".join(part.capitalize() for part in parts)
+    def _columns(self, table: str) -> list[Column]:
+        found: dict[str, Column] = {}
+        last = table
+        for _ in range(self.rng.choice((3, 4, 4, 5, 5, 6))):
+            own, other = self._part(), self._part()
+            draw = self.rng.random()
+            if draw < 0.35:
+                name = f"{table}_{own}"
+            elif draw < 0.72:
+                name = f"{own}_{other}"
+            elif draw < 0.82:
+                name = f"{last}_{own}"
+            elif draw < 0.90:
+                name = (
+                    own
+                    + self.rng.choice(("er", "ant", "ing", "ist", "al", "ed"))
+                    + self.rng.choice(("", f"_{other}"))
+                )
+            else:
+                name = own
+            if name.count("_") < 3 and name not in found and name not in _SQL and not name.endswith("_id"):
+                found[name] = self._typed(name)
+                last = own
+        return list(found.values())
 
+    def _typed(self, name: str) -> Column:
+        if self.rng.random() < 0.5:
+            low, high = self.rng.choice(((0, 9), (1, 60), (5, 400), (100, 9000), (1000, 90000), (1900, 2024)))
+            return Column(name, low=low, high=high)
+        if self.rng.random() < 0.5:
+            return Column(name, pool=self.rng.choice(_VARIED))
+        return Column(name, choices=tuple(dict.fromkeys(self._values() for _ in range(4))))
 
-def _invented(rng: random.Random) -> Domain:
-    names = _fresh(rng, rng.choice((1, 2, 2, 2, 3)))
-    tables: list[Table] = []
-    for number, name in enumerate(names):
-        links = [other for other in names[:number] if rng.random() < (0.85 if number == 1 else 0.6)]
-        columns = [Column(f"{name}_id", key=True)]
-        columns += [Column(f"{other}_id", references=other) for other in links]
-        columns += _columns(name, rng)
-        if rng.random() < 0.5:
-            head, rest = columns[:1], columns[1:]
-            rng.shuffle(rest)
-            columns = head + rest
-        tables.append(Table(name, plural(name.replace("_", " ")), tuple(columns)))
-    return Domain("invented", "train", tuple(tables))
+    def _part(self) -> str:
+        return self.word() if self.rng.random() < 0.55 else self._known()
 
+    def _known(self) -> str:
+        return self.rng.choice(_vocabulary())
 
-def _columns(table: str, rng: random.Random) -> list[Column]:
-    found: dict[str, Column] = {}
-    last = table
-    for _ in range(rng.choice((3, 4, 4, 5, 5, 6))):
-        own, other = _part(rng), _part(rng)
-        draw = rng.random()
-        if draw < 0.35:
-            name = f"{table}_{own}"
-        elif draw < 0.72:
-            name = f"{own}_{other}"
-        elif draw < 0.82:
-            name = f"{last}_{own}"
-        elif draw < 0.90:
-            name = own + rng.choice(("er", "ant", "ing", "ist", "al", "ed")) + rng.choice(("", f"_{other}"))
-        else:
-            name = own
-        if name.count("_") < 3 and name not in found and name not in _SQL and not name.endswith("_id"):
-            found[name] = _typed(name, rng)
-            last = own
-    return list(found.values())
-
-
-def _typed(name: str, rng: random.Random) -> Column:
-    if rng.random() < 0.5:
-        low, high = rng.choice(((0, 9), (1, 60), (5, 400), (100, 9000), (1000, 90000), (1900, 2024)))
-        return Column(name, low=low, high=high)
-    if rng.random() < 0.5:
-        return Column(name, pool=rng.choice(_VARIED))
-    return Column(name, choices=tuple(dict.fromkeys(_values(rng) for _ in range(4))))
-
-
-def _part(rng: random.Random) -> str:
-    return word(rng) if rng.random() < 0.55 else _known(rng)
-
-
-def _known(rng: random.Random) -> str:
-    return rng.choice(_vocabulary())
-
-
-def _fresh(rng: random.Random, count: int) -> list[str]:
-    found: dict[str, None] = {}
-    while len(found) < count:
-        name = _part(rng) if rng.random() < 0.9 else f"{_part(rng)}_{_part(rng)}"
-        if name not in _SQL:
-            found[name] = None
-    return list(found)
+    def _fresh(self, count: int) -> list[str]:
+        found: dict[str, None] = {}
+        while len(found) < count:
+            name = self._part() if self.rng.random() < 0.9 else f"{self._part()}_{self._part()}"
+            if name not in _SQL:
+                found[name] = None
+        return list(found)
 
 
 def plural(phrase: str) -> str:

@@ -93,11 +93,11 @@ def fit(
             if not math.isfinite(losses):
                 raise FloatingPointError(f"the loss is {losses} at step {step + 1}")
             spent = time.monotonic() - began
+            _save(checkpoint, learnt, optimiser, step + 1, before + spent)
             notify(
                 f"{name}: step {step + 1}/{schedule.steps}, loss {losses:.4f}, tokens right {shares:.4f}, "
                 f"{seen / spent:.0f} tokens/s, {(before + spent) / 60:.1f} min"
             )
-            _save(checkpoint, learnt, optimiser, step + 1, before + spent)
     model.eval()
     return before + time.monotonic() - began
 

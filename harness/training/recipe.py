@@ -44,7 +44,8 @@ class Shape(_Strict):
 class Phase(_Strict):
     """One training: steps of about ``tokens`` tokens; shares of invented schemas and of copying tasks.
 
-    ``copying_first`` steps are copying alone. ``withheld`` kinds of question are left out.
+    ``copying_first`` steps are copying alone. ``withheld`` kinds of question are left out. From step
+    ``spelled_from`` on the share ``spelled`` of the made-up words is put together of the tokenizer's tokens.
     """
 
     steps: int = Field(ge=1)
@@ -53,6 +54,8 @@ class Phase(_Strict):
     invented: float = Field(default=0.6, ge=0, le=1)
     copying: float = Field(default=0.15, ge=0, le=1)
     copying_first: int = Field(default=0, ge=0)
+    spelled: float = Field(default=0.0, ge=0, le=1)
+    spelled_from: int = Field(default=0, ge=0)
     withheld: tuple[str, ...] = ()
 
     @model_validator(mode="after")

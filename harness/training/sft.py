@@ -29,6 +29,7 @@ def tune(recipe: SftRecipe, output: Path, *, device: str, notify: Notify) -> Pat
     import torch
 
     where = pick_device(device)
+    _refuse(recipe, output)
     base = find_base(recipe.model, near=None, revision=recipe.revision, named_by="the recipe")
     _claim(recipe, output)
     rows = _rows(recipe)
@@ -57,18 +58,26 @@ def tune(recipe: SftRecipe, output: Path, *, device: str, notify: Notify) -> Pat
     return output
 
 
-def _claim(recipe: SftRecipe, output: Path) -> None:
-    """Make the folder and note whose checkpoints it holds."""
-    marker, said = output / "recipe.json", recipe.model_dump_json(exclude={"output"})
+def _refuse(recipe: SftRecipe, output: Path) -> None:
+    """Leave alone what somebody else has made."""
+    marker = output / "recipe.json"
     if (output / "adapter_model.safetensors").exists():
         raise RecipeError(f"{output} already holds an adapter", "give another --output, or remove it")
-    if marker.exists() and marker.read_text("utf-8") != said:
+    if marker.exists() and marker.read_text("utf-8") != _said(recipe):
         raise RecipeError(
             f"{output} holds a begun training by another recipe", "give another --output, or remove it"
         )
+
+
+def _said(recipe: SftRecipe) -> str:
+    return recipe.model_dump_json(exclude={"output"})
+
+
+def _claim(recipe: SftRecipe, output: Path) -> None:
+    """Make the folder and note whose checkpoints it holds."""
     try:
         output.mkdir(parents=True, exist_ok=True)
-        marker.write_text(said, "utf-8")
+        (output / "recipe.json").write_text(_said(recipe), "utf-8")
     except OSError as error:
         raise RecipeError(f"{output} cannot be written: {error.strerror}", "give another --output") from error
 

@@ -22,7 +22,7 @@ from .cards import adapter_card, base_card
 from .induction import set_induction
 from .loop import Schedule, fit
 from .recipe import Phase, StarterRecipe
-from .tokens import END, PAD, train_tokenizer
+from .tokens import END, PAD, letter_pieces, train_tokenizer
 
 Notify = Callable[[str], None]
 
@@ -153,6 +153,9 @@ def _fit(
         invented=phase.invented,
         copying=phase.copying,
         withheld=phase.withheld,
+        spelled=phase.spelled,
+        spelled_from=phase.spelled_from,
+        pieces=letter_pieces(tokenizer),
     )
     pad = int(tokenizer.convert_tokens_to_ids(PAD))
     seconds = fit(

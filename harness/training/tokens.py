@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.benchmarks.starter_questions import KINDS, ask
 
-from .invention import invent
+from .invention import Inventor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -120,8 +120,15 @@ def _units() -> list[str]:
 def _texts(seed: int) -> Iterator[str]:
     """Names and questions that a model of the training split would meet."""
     rng = random.Random(f"tokens {seed}")
+    inventor = Inventor(rng)
     for _ in range(6000):
-        domain = invent(rng, 0.7)
+        domain = inventor.schema(0.7)
         question = ask(rng.choice(tuple(KINDS)), domain, rng)
         if question is not None:
             yield f"{domain.context}\n{question.question}"
+
+
+def letter_pieces(tokenizer: Any) -> tuple[str, ...]:
+    """The tokens of a tokenizer that are small letters alone, in the order of their ids."""
+    vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    return tuple(token for token, _ in vocabulary if token.isascii() and token.isalpha() and token.islower())
