@@ -175,17 +175,6 @@ def between_as_two_comparisons(tree: Any, schema: Schema) -> Any:
 
 
 @rewrite
-def two_comparisons_as_between(tree: Any, schema: Schema) -> Any:
-    def join(node: Any) -> Any:
-        low, high = node.this, node.expression
-        if isinstance(low, exp.GTE) and isinstance(high, exp.LTE) and low.this == high.this:
-            return exp.Between(this=low.this.copy(), low=low.expression.copy(), high=high.expression.copy())
-        return None
-
-    return _each(tree, exp.And, join)
-
-
-@rewrite
 def in_list_as_or(tree: Any, schema: Schema) -> Any:
     def change(node: Any) -> Any:
         if not node.expressions:
@@ -211,7 +200,7 @@ def or_as_in_list(tree: Any, schema: Schema) -> Any:
 
 
 def _membership(tree: Any, schema: Schema) -> tuple[Any, Any, Any, Any] | None:
-    """The one top-level (NOT) IN over a plain subquery with one column: (condition, IN, inner, its column)."""
+    """A top-level (NOT) IN over a plain subquery of one column: (condition, IN, inner, its column)."""
     where = tree.args.get("where") if isinstance(tree, exp.Select) else None
     if where is None:
         return None
@@ -336,20 +325,6 @@ def count_of_one(tree: Any, schema: Schema) -> Any:
 
 
 @rewrite
-def order_by_alias(tree: Any, schema: Schema) -> Any:
-    order = tree.args.get("order") if isinstance(tree, exp.Select) else None
-    if order is None or not isinstance(order.expressions[0].this, exp.AggFunc):
-        return None
-    key = order.expressions[0].this
-    for n, item in enumerate(tree.expressions):
-        if item == key:
-            tree.expressions[n].replace(exp.alias_(item.copy(), "sort_key"))
-            key.replace(exp.column("sort_key"))
-            return tree
-    return None
-
-
-@rewrite
 def wrapped_in_a_query(tree: Any, schema: Schema) -> Any:
     if tree.args.get("order") or not isinstance(tree, exp.Select):
         return None
@@ -406,23 +381,6 @@ def quoted_names(tree: Any, schema: Schema) -> Any:
     for name in tree.find_all(exp.Identifier):
         name.set("quoted", True)
     return tree.sql("sqlite").replace('"', "`")
-
-
-@rewrite
-def no_wildcard_as_like(tree: Any, schema: Schema) -> Any:
-    if not tree.find(exp.Like):
-        return None
-    return _each(
-        tree, exp.Like, lambda n: exp.paren(n.copy()) if not isinstance(n.parent, exp.Paren) else None
-    )
-
-
-@rewrite
-def limit_on_one_row(tree: Any, schema: Schema) -> Any:
-    if not isinstance(tree, exp.Select) or tree.args.get("group") or tree.args.get("limit"):
-        return None
-    one = all(isinstance(e.unalias(), exp.AggFunc) for e in tree.expressions)
-    return tree.limit(1) if one else None
 
 
 @rewrite

@@ -5,10 +5,10 @@
 DATA is the folder of shared data (create-context/, predictions/). ``--sample`` is the number of examples a
 part looks at (0: all). Prints a table for each part and one JSON line at the end.
 
-Near misses are made by ``mutations.near_misses`` (written apart from the operators that build the suites) and by
-the harness's held-out operators. One is *wrongly accepted* if it is judged right and the adversary, a search
-over small random databases with sound keys, finds one on which it differs; *open* if it is judged right without
-proof and the adversary finds none (``--list`` prints both for reading).
+Near misses are made by ``mutations.near_misses`` (written apart from the operators that build the suites)
+and by the harness's held-out operators. One is *wrongly accepted* if it is judged right and the
+adversary, a search over small random databases with sound keys, finds one on which it differs; *open* if it
+is judged right without proof and the adversary finds none (``--list`` prints both for reading).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mutations import Adversary, near_misses
 from rewrites import rewritten
@@ -169,10 +172,9 @@ def rewrite_part(data: Path, args: Any) -> dict[str, Any]:
         )
         for maker, count in total.most_common():
             print(f"  {maker:32}{count:8}  rejected {lost[maker]}")
-        share = sum(lost.values()) / max(1, sum(total.values()))
-        print(
-            f"  rejected {sum(lost.values())} of {sum(total.values())} ({share:.3%}); gold {gold_lost} of {gold}"
-        )
+        rejected, tried = sum(lost.values()), sum(total.values())
+        share = rejected / max(1, tried)
+        print(f"  rejected {rejected} of {tried} ({share:.3%}); gold {gold_lost} of {gold}")
         for c in [c for c in cases if c.state == "rejected"][:200] if args.list else ():
             print(f"  rejected | {c.maker} | {c.example} | {c.outcome}\n    {c.gold}\n    {c.sql}")
         result[source] = {
@@ -212,11 +214,13 @@ def qwen_part(data: Path, args: Any) -> dict[str, Any]:
     )
     print(f"  accepted though failed on the real table: {len(wrongly)}")
     print(
-        f"  proved: {len(proved)} of {len(accepted)} accepted ({len(proved) / len(accepted):.2%}); contradicted {contradicted}"
+        f"  proved: {len(proved)} of {len(accepted)} accepted ({len(proved) / len(accepted):.2%}); "
+        f"contradicted {contradicted}"
     )
     print(f"  outcomes: {dict(Counter(v.outcome.value for v in verdicts).most_common())}")
     print(
-        f"  rejected though passed on the real table: {len(rejected)}, by cause {dict(Counter(v.cause for v in rejected))}"
+        f"  rejected though passed on the real table: {len(rejected)}, "
+        f"by cause {dict(Counter(v.cause for v in rejected))}"
     )
     without = 0
     for v in rejected:
@@ -225,11 +229,13 @@ def qwen_part(data: Path, args: Any) -> dict[str, Any]:
         without += witness is None
         if args.list:
             print(
-                f"  {v.id} {v.pair} {v.outcome.value}: {v.detail}\n    gold       {example.gold}\n    prediction {sql}"
+                f"  {v.id} {v.pair} {v.outcome.value}: {v.detail}\n"
+                f"    gold       {example.gold}\n    prediction {sql}"
             )
             if witness:
                 print(
-                    f"    gold gives {witness.gold_rows}, prediction {witness.prediction_rows or witness.prediction_error} on"
+                    f"    gold gives {witness.gold_rows}, "
+                    f"prediction {witness.prediction_rows or witness.prediction_error} on"
                 )
                 print(
                     "\n".join(
@@ -275,7 +281,8 @@ def systems_part(data: Path, args: Any) -> dict[str, Any]:
     )
     result = {}
     print(
-        f"\nSpider systems, {len(examples)} questions each, {time.perf_counter() - started:.1f} s with building"
+        f"\nSpider systems, {len(examples)} questions each, "
+        f"{time.perf_counter() - started:.1f} s with building"
     )
     for name in SYSTEMS:
         own = [v for v in verdicts if v.pair == name]

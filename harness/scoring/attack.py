@@ -21,7 +21,7 @@ from harness.databases.readings import parsed
 from harness.databases.render import Text
 from harness.databases.results import Expected
 
-TINY = 120
+TINY = 240
 """Tiny databases made against one prediction."""
 
 Ref = tuple[str, str]

@@ -119,7 +119,7 @@ def _breakdown(rows: Sequence[Sample]) -> dict[str, dict[str, Metric | int]]:
     groups: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         for metric, value in row.verdict.official.items():
-            if level := row.example.meta.get("levels", {}).get(metric) or row.example.kind:
+            if level := row.example.meta.get("levels", {}).get(metric, row.example.kind):
                 groups[metric][level].append(value)
         if row.verdict.gold_status != "ok":
             continue

@@ -30,7 +30,7 @@ _NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A verdict with its reason: ``causes`` are all clauses that differ, ``witness`` the proof.
+    """A verdict with its reason: ``causes`` are all clauses that differ, ``witness`` the database.
 
     Both are empty for a right prediction; the witness also where the prediction has no SQL, or where no
     database can be made for the gold.
