@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -24,6 +24,8 @@ from harness.scoring.metrics import breakdown, share, summarise
 
 if TYPE_CHECKING:
     from harness.scoring.official import Score
+
+_Groups = dict[tuple[str, str | None, str | None], list[int]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +196,7 @@ def _with_official(
     judged = []
     for sample in samples:
         given = scores[sample.verdict.pair, sample.example.id]
-        by_scorer = {scorer: by_id.get(sample.example.id, "") for scorer, by_id in hardness.items()}
+        by_scorer = {scorer: by_id.get(sample.example.id, "") for scorer, by_id in hardness.items() if by_id}
         verdict = replace(
             sample.verdict,
             official={scorer: score.value for scorer, score in given.items()},
@@ -219,12 +221,17 @@ def _flagged_golds(
 def _witnesses(
     benchmark: Benchmark, samples: Sequence[Sample], judging: Judging, progress: Progress
 ) -> dict[int, Any]:
-    """Witnesses of up to ``judging.witnesses`` wrong samples, in turn from every pair, cause and kind."""
-    groups: dict[tuple[str, str | None, str | None], list[int]] = defaultdict(list)
+    """Witnesses of up to ``judging.witnesses`` wrong samples: first of those that the first pair has right,
+    then of the others, in turn from every pair, cause and kind."""
+    first = samples[0].verdict.pair if samples else ""
+    right = {s.example.id for s in samples if s.verdict.pair == first and s.verdict.execution_match}
+    tiers: tuple[_Groups, _Groups] = (defaultdict(list), defaultdict(list))
     for index, sample in enumerate(samples):
         if not sample.verdict.execution_match and sample.prediction.sql:
-            groups[sample.verdict.pair, sample.verdict.cause, sample.example.kind].append(index)
-    turns: Iterable[int | None] = chain.from_iterable(zip_longest(*groups.values()))
+            broken = sample.verdict.pair != first and sample.example.id in right
+            key = (sample.verdict.pair, sample.verdict.cause, sample.example.kind)
+            tiers[0 if broken else 1][key].append(index)
+    turns = chain.from_iterable(chain.from_iterable(zip_longest(*tier.values())) for tier in tiers)
     chosen = [index for index in turns if index is not None][: judging.witnesses]
     if not chosen:
         return {}
