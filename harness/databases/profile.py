@@ -78,6 +78,7 @@ class Scope:
     def __init__(self, outer: Scope | None = None) -> None:
         self.outer = outer
         self.sources: dict[str, Source] = {}
+        self.optional: set[str] = set()  # aliases whose columns an outer join may leave NULL
         self.named: dict[str, Mapping[str, Ref | None]] = dict(outer.named) if outer else {}
 
     def resolve(self, column: exp.Column) -> tuple[str, Ref] | None:
@@ -170,6 +171,8 @@ class _Reader:
                 self._source(source.this, scope)
         atoms: list[tuple[str, Atom]] = []
         for join in joins:
+            if join.side in ("LEFT", "FULL"):
+                scope.optional.add(join.this.alias_or_name.lower())
             self._condition(join.args.get("on"), scope, atoms, joining=True)
             for name in join.args.get("using") or ():
                 refs = [r for s in scope.sources.values() if (r := _lookup(s, name.name.lower()))]
@@ -286,7 +289,7 @@ class _Reader:
     def _null(self, node: exp.Expr, scope: Scope) -> None:
         for column in _columns(node):
             found = scope.resolve(column)
-            if found:
+            if found and found[0] not in scope.optional:  # there IS NULL asks whether a row was found
                 self.profile.nullable.add(found[1])
 
     def _having(self, node: exp.Expr, scope: Scope) -> None:

@@ -287,7 +287,11 @@ class Builder:
         if not survivors:
             return equivalent
         canon = Canonicaliser(
-            {t: dict(c) for t, c in self.suite.kinds}, case=self.suite.rules.case, strong=True
+            {table: dict(columns) for table, columns in self.suite.kinds},
+            case=self.suite.rules.case,
+            strong=True,
+            primary=self.suite.primary,
+            links=self.suite.links,
         )
         gold = canon.text(self.suite.readings[0])
         killed = 0
