@@ -10,8 +10,8 @@ Three calls judge SQL without a model, a benchmark or a file:
 >>> explanation = explain(suite, "SELECT name FROM head WHERE age >= 56")
 >>> explanation.verdict.outcome.value, explanation.cause
 ('wrong', 'operator')
->>> len(explanation.witness.gold_rows), len(explanation.witness.prediction_rows)
-(0, 1)
+>>> len(explanation.witness.gold_rows) < len(explanation.witness.prediction_rows)
+True
 
 ``judge`` keeps no state and takes all completions of one question at once, so it serves as a reward function:
 ``[float(v.execution_match) for v in judge(suite, completions)]``.

@@ -1,0 +1,56 @@
+"""What the documentation of verdicts shows is what the code gives."""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import re
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "harness",
+        "harness.databases.canonical",
+        "harness.scoring.cause",
+        "harness.scoring.policy",
+        "harness.scoring.proof",
+    ],
+)
+def test_doctests(module: str) -> None:
+    failed, tried = doctest.testmod(import_module(module))
+    assert tried
+    assert not failed
+
+
+def test_worked_example_of_the_docs(root: Path) -> None:
+    text = (root / "docs" / "verdicts.md").read_text("utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    names: dict[str, Any] = {}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for block in blocks[:2]:
+            exec(block, names)
+    shown = re.search(r"```\n(grouping .*?)```", text, re.S)
+    assert shown is not None
+    assert printed.getvalue().splitlines()[0].startswith("grouping")
+    assert shown[1].count("CREATE TABLE") == printed.getvalue().count("CREATE TABLE")
+    whole = re.findall(r"^\| `([^`…]+)` \| (\w+) \|", text, re.M)
+    assert len(whole) >= 4
+    for sql, outcome in whole:
+        (verdict,) = names["judge"](names["suite"], [sql])
+        assert verdict.outcome.value == outcome, sql
+
+
+def test_reward_function_of_the_docs() -> None:
+    from harness import build_suite, judge
+
+    suite = build_suite("CREATE TABLE t (a INTEGER)", "SELECT a FROM t WHERE a > 3")
+    completions = ["SELECT a FROM t WHERE a >= 4", "SELECT a FROM t", "nothing", None]
+    assert [float(verdict.execution_match) for verdict in judge(suite, completions)] == [1.0, 0.0, 0.0, 0.0]
