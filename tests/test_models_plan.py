@@ -112,7 +112,7 @@ def test_model_overrides_the_vanished_base(folder, tmp_path):
 
 def test_adapter_for_another_architecture_is_refused_from_headers_alone(folder, tmp_path):
     wide = tiny_base(tmp_path / "wide", hidden_size=96)
-    with pytest.raises(ModelError, match="does not fit base .*64"):
+    with pytest.raises(ModelError, match=r"does not fit base .*64"):
         plan_pairs(adapters=[str(folder / "sql")], model=str(wide))
 
 

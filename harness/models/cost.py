@@ -17,10 +17,10 @@ from harness.records import Completion, Example
 class Cost:
     """What one pair has cost so far.
 
-    ``prompt_tokens`` and ``new_tokens`` are real ones; ``shared_tokens`` of the prompts were copied from another
-    prompt's slot. ``computed_tokens`` went through the model, ``padding_tokens`` of them in vain. ``seconds``
-    is wall time by stage: load, tokenise, prefill, decode, finish (tokens to text). ``peak_memory_bytes`` is the device's on a
-    GPU, the process's on CPU.
+    ``prompt_tokens`` and ``new_tokens`` are real ones; ``shared_tokens`` of the prompts were copied from
+    another prompt's slot. ``computed_tokens`` went through the model, ``padding_tokens`` of them in vain.
+    ``seconds`` is wall time by stage: load, tokenise, prefill, decode, finish (tokens to text).
+    ``peak_memory_bytes`` is the device's on a GPU, the process's on CPU.
     """
 
     prompt_tokens: int = 0

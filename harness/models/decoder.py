@@ -198,9 +198,9 @@ class Decoder:
         follow.sort(key=lambda pair: pair[0] - len(pair[1].ids))
         if follow:
             target = first + len(leaders)
-            sources = np.array([slots[row.group] for _, row in follow])
+            sources = [slots[row.group] for _, row in follow]
             columns = max(start for start, _ in follow)
-            cache.move(self._put(sources), self._put(np.arange(target, target + len(follow))), columns)
+            cache.move(sources, range(target, target + len(follow)), columns)
             self._enter([row for _, row in follow])
             self._waiting = []
             self._extend(target, follow)
@@ -226,7 +226,7 @@ class Decoder:
         self._head = (ids, keys, values)
 
     def _extend(self, first: int, rows: Sequence[tuple[int, Row]]) -> None:
-        """Prefill rows in the slots from ``first`` on, each from its start column to before its last token."""
+        """Prefill rows in the slots from ``first`` on, from its start to its last token but one."""
         cache, done = self._cache, 0
         assert cache is not None
         passing, wasting = (_GPU_PASS, _GPU_PADDING) if self._gpu else (_CPU_PASS, _CPU_PADDING)
@@ -298,7 +298,7 @@ class Decoder:
         return self._leave(ended, stopped, extent) if ended.any() else []
 
     def _mask(self, at: torch.Tensor, width: int, extent: int) -> Any:
-        """Who may look at what: ``[rows, 1, width, extent]``, a row's queries being at ``at`` and after it."""
+        """Who may look at what, ``[rows, 1, width, extent]``: a row's queries are at ``at`` and after it."""
         columns = torch.arange(extent, device=self._device)
         positions = (at[:, None] + torch.arange(width, device=self._device))[:, None, :, None]
         full = columns <= positions
@@ -334,7 +334,7 @@ class Decoder:
         holes = np.flatnonzero(ended[:stay])
         movers = stay + np.flatnonzero(~ended[stay:])
         if len(holes) and self._cache is not None:
-            self._cache.move(self._put(movers), self._put(holes), extent)
+            self._cache.move(movers.tolist(), holes.tolist(), extent)
             for array in (self._at, self._made, self._last, self._tokens):
                 array[holes] = array[movers]
             for hole, mover in zip(holes, movers, strict=True):

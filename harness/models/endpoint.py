@@ -1,8 +1,8 @@
 """Completions from a served model: any server that speaks OpenAI's chat (or plain) completions protocol.
 
-vLLM (each LoRA module is a model's name), SGLang, llama.cpp's server, Ollama, ``transformers serve``. Requests
-run side by side, are repeated with growing pauses when the server is busy or the line breaks, and wait as
-long as a ``Retry-After`` asks. The key comes from HARNESS_API_KEY or OPENAI_API_KEY.
+vLLM (each LoRA module is a model's name), SGLang, llama.cpp's server, Ollama, ``transformers serve``.
+Requests run side by side, are repeated with growing pauses when the server is busy or the line breaks, and
+wait as long as a ``Retry-After`` asks. The key comes from HARNESS_API_KEY or OPENAI_API_KEY.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ whatever base is in memory; pairs of one base share it.
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice

@@ -2,15 +2,16 @@
 
     1. Reasoning goes: ``<think>…</think>`` and everything before a lone ``</think>``; a ``<think>`` that
        never closes leaves nothing.
-    2. The text ends at the first chat mark (``<|im_end|>``, ``</s>``, ``<end_of_turn>``, …) after its first word.
+    2. The text ends at the first chat mark (``<|im_end|>``, ``</s>``, ``<end_of_turn>``, …) after its start.
     3. If there are fenced blocks, the first one tagged as SQL counts, else the first that holds a query;
        a fence that never closes runs to the end. The rest of the text is dropped.
-    4. The statement begins at the best SELECT or ``WITH name AS (``: at the start of a line, or after a label
-       or a quoting mark (``SQL:``, a backtick), before anywhere else; written in one case before ``Select``; the
-       earliest of equals. Without any, a line that begins with another SQL verb (INSERT, DROP, …) counts.
-    5. It ends at the first ``;`` or backtick mark that is not quoted, or before the first line that does not go
-       on: outside quotes and brackets, a line goes on when it starts with a clause, an operator or a comma, or
-       when the line before it ends open (a comma, an operator, a keyword that wants more).
+    4. The statement begins at the best SELECT or ``WITH name AS (``: at the start of a line, or after a
+       label or a quoting mark (``SQL:``, a backtick), before anywhere else; written in one case before
+       ``Select``; the earliest of equals. Without any, a line that begins with another SQL verb (INSERT,
+       DROP, …) counts.
+    5. It ends at the first ``;`` or backtick mark that is not quoted, or before the first line that does not
+       go on: outside quotes and brackets, a line goes on when it starts with a clause, an operator or a
+       comma, or when the line before it ends open (a comma, an operator, a keyword that wants more).
     6. A quote that never closes is no quote to rule 5; the SQL stays as the model wrote it, unrepaired.
 
 The rule never looks at the schema or the gold. ``clean`` says whether the text was nothing but the SQL: white
@@ -32,20 +33,22 @@ class Extracted(NamedTuple):
 
 _THINK = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)|\A.*</think(?:ing)?>", re.S | re.I)
 _MARK = re.compile(
-    r"<\|[\w▁ ]{1,40}\|>|<｜[^｜]{1,40}｜>|</?s>|<eos>|<(?:start|end)_of_turn>|\[/?INST\]|<\|im_end\|?|<\|eot_id\|?|\[EOS\]",
+    r"<\|[\w▁ ]{1,40}\|>|<｜[^｜]{1,40}｜>|</?s>|<eos>|<(?:start|end)_of_turn>|\[/?INST\]|"
+    r"<\|im_end\|?|<\|eot_id\|?|\[EOS\]",
     re.I,
 )
 _FENCE = re.compile(r"(?:```|~~~)[ \t]*([\w+-]*)[^\S\n]*\n?(.*?)(?:```|~~~|\Z)", re.S)
 _SQL_TAGS = frozenset({"sql", "sqlite", "sqlite3", "mysql", "postgres", "postgresql", "psql", "tsql"})
 _START = re.compile(
     r"(?P<line>(?:^|(?<=\n))[ \t]*(?:(?:[-*>]|\d+[.)])[ \t]+)?"
-    r"(?:[*_]*(?:[Ss][Qq][Ll]|[Aa]nswer|[Qq]uery|[Oo]utput|[Rr]esult)(?:[ \t]+(?:[Qq]uery|[Ss]tatement))?[*_]*[ \t]*[:=][*_ \t]*)?"
-    r"|[`:]\s*)?(?P<open>[`(\"']*)(?P<word>\b(?:[Ss][Ee][Ll][Ee][Cc][Tt]\b|[Ww][Ii][Tt][Hh]\b(?=\s+(?:[Rr][Ee][Cc][Uu][Rr][Ss][Ii][Vv][Ee]\s+)?"
-    r"[\w\"`\[\]]+\s*(?:\([^()]*\)\s*)?[Aa][Ss]\s*\()))"
+    r"(?:[*_]*(?:sql|answer|query|output|result)(?:[ \t]+(?:query|statement))?[*_]*[ \t]*[:=][*_ \t]*)?"
+    r"|[`:]\s*)?[`(\"']*"
+    r"(?P<word>\bselect\b|\bwith\b(?=\s+(?:recursive\s+)?[\w\"`\[\]]+\s*(?:\([^()]*\)\s*)?as\s*\())",
+    re.I,
 )
 _OTHER = re.compile(
-    r"(?:^|(?<=\n))[ \t]*(?:insert\s+into|replace\s+into|update\s+\S+\s+set|delete\s+from|create\s+(?:table|view|index)|"
-    r"drop\s+\w+|alter\s+table|pragma\s|attach\s|vacuum\b|values\s*\(|explain\s)",
+    r"(?:^|(?<=\n))[ \t]*(?:insert\s+into|replace\s+into|update\s+\S+\s+set|delete\s+from|"
+    r"create\s+(?:table|view|index)|drop\s+\w+|alter\s+table|pragma\s|attach\s|vacuum\b|values\s*\(|explain\s)",
     re.I,
 )
 _GOES_ON = re.compile(

@@ -7,6 +7,7 @@ Finished rows cost nothing: the last active row moves into the place of one that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -106,11 +107,17 @@ class SlotCache(Cache):  # type: ignore[misc]
             columns = at[:, None] + torch.arange(width, device=at.device)
             window.columns_at = columns.clamp_(max=window.columns - 1)
 
-    def move(self, source: torch.Tensor, target: torch.Tensor, extent: int) -> None:
+    def move(self, sources: Sequence[int], targets: Sequence[int], extent: int) -> None:
         """Copy rows over others, the first ``extent`` columns of them."""
-        for layer in self.layers:
-            layer.keys[target, :, :extent] = layer.keys[source, :, :extent]
-            layer.values[target, :, :extent] = layer.values[source, :, :extent]
+        slabs = [slab[:, :, :extent] for layer in self.layers for slab in (layer.keys, layer.values)]
+        if slabs[0].is_cuda:
+            source, target = (torch.tensor(rows, device=slabs[0].device) for rows in (sources, targets))
+            for slab in slabs:
+                slab.index_copy_(0, target, slab.index_select(0, source))
+            return
+        for slab in slabs:  # one by one is three times as fast on a CPU
+            for one, other in zip(sources, targets, strict=True):
+                slab[other] = slab[one]
 
     def spread(self, keys: list[torch.Tensor], values: list[torch.Tensor], first: int, rows: int) -> None:
         """Write one prefix (``[1, heads, columns, dim]`` a layer) into the first columns of some rows."""

@@ -1,0 +1,334 @@
+"""What the engine reaches on a GPU at the shape of Qwen2.5-1.5B, beside its ceiling and other ways.
+
+    python scripts/gpu_speed.py --out results          # an H200; about 8 minutes
+    python scripts/gpu_speed.py --out results --tiny   # the same code on a CPU, in a minute: a rehearsal
+
+Random weights, so that nothing is downloaded: 28 layers, hidden 1536, 12 heads, 2 key/value heads,
+intermediate 8960, vocabulary 151,936, with a rank-16 adapter on q, k, v, o. The prompts are random words, as
+many as sql-create-context's questions have tokens in the chat form; every answer is 32 tokens long. Each
+stage has its own time limit and its results are written when it ends: a lease that runs out leaves the rest.
+The last line is one JSON document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+
+from harness.models import Settings, load, plan_pairs
+from harness.models.engine import Engine
+from harness.models.pair import quiet
+from harness.models.slots import SlotCache
+from harness.records import Example, Prompt
+
+LENGTHS = ((0.0, 45), (0.05, 52), (0.25, 62), (0.5, 72), (0.75, 86), (0.95, 122), (0.99, 165), (1.0, 320))
+NEW = 32
+SHAPE = {
+    "hidden_size": 1536,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 12,
+    "num_key_value_heads": 2,
+    "intermediate_size": 8960,
+    "vocab_size": 151_936,
+    "tie_word_embeddings": True,
+    "max_position_embeddings": 32_768,
+    "attention_bias": True,
+}
+TINY = {
+    **SHAPE,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "vocab_size": 2_000,
+    "max_position_embeddings": 512,
+}
+
+
+class OutOfTime(Exception):
+    """A stage that took longer than it may."""
+
+
+class Report:
+    """Results by stage, written after each."""
+
+    def __init__(self, out: Path) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        self.path, self.values = out / "gpu_speed.json", dict[str, Any]()
+
+    @contextmanager
+    def stage(self, name: str, limit: int) -> Iterator[dict[str, Any]]:
+        """Run a stage for at most ``limit`` seconds; whatever it put into its dictionary is kept."""
+
+        def stop(*_: object) -> None:
+            raise OutOfTime
+
+        found: dict[str, Any] = self.values.setdefault(name, {})
+        signal.signal(signal.SIGALRM, stop)
+        signal.alarm(limit)
+        start = time.perf_counter()
+        try:
+            yield found
+        except Exception as error:  # the other stages' results are worth more than this one's trace
+            found["failed"] = f"{type(error).__name__}: {error}"[:300]
+        finally:
+            signal.alarm(0)
+            found["stage_seconds"] = round(time.perf_counter() - start, 1)
+            self.path.write_text(json.dumps(self.values, indent=1))
+            print(f"{name}: {json.dumps(found)}", file=sys.stderr, flush=True)
+
+
+def make_pair(folder: Path, shape: dict[str, Any]) -> tuple[Path, Path]:
+    """Save the base, its tokenizer (a word a token) and the adapter.
+
+    The Llama family stands for Qwen2: for the latter's name transformers puts its own pre-tokenizer in place
+    of the one that is saved, and these words would come apart.
+    """
+    from peft import LoraConfig, get_peft_model
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+
+    words = ["<unk>", "<end>", *(f"w{number}" for number in range(shape["vocab_size"] - 2))]
+    raw = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, eos_token="<end>", unk_token="<unk>", pad_token="<end>"
+    )
+    tokenizer.save_pretrained(folder / "base")
+    torch.manual_seed(0)
+    config = AutoConfig.for_model("llama", eos_token_id=1, bos_token_id=None, pad_token_id=1, **shape)
+    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder / "base")
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj"]
+    peft = get_peft_model(
+        model, LoraConfig(r=16, lora_alpha=16, target_modules=targets, task_type="CAUSAL_LM")
+    )
+    for name, parameter in peft.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    peft.peft_config["default"].base_model_name_or_path = str(folder / "base")
+    peft.save_pretrained(folder / "adapter")
+    return folder / "base", folder / "adapter"
+
+
+def prompts(count: int, vocabulary: int, seed: int = 0) -> list[Example]:
+    """Random words, as many as the questions have tokens."""
+    dice = random.Random(seed)
+    examples = []
+    for number in range(count):
+        share = dice.random()
+        low, high = next((a, b) for a, b in pairwise(LENGTHS) if share <= b[0])
+        length = round(low[1] + (high[1] - low[1]) * (share - low[0]) / (high[0] - low[0]))
+        text = " ".join(f"w{dice.randrange(vocabulary - 2)}" for _ in range(length))
+        examples.append(Example(id=str(number), question=text, context=str(number), gold=""))
+    return examples
+
+
+def synchronized() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def engine_for(base: Path, adapter: Path | None, **settings: Any) -> Engine:
+    chosen = Settings(max_new_tokens=NEW, **settings)
+    prompt = Prompt(form="plain", user="{question}", system=None)
+    plans = plan_pairs(
+        adapters=[str(adapter)] if adapter else [],
+        model=str(base),
+        include_base=adapter is None,
+        benchmark_prompt=prompt,
+        settings=chosen,
+    )
+    engine = load(plans, chosen)
+    for plan in plans:
+        engine.ready(plan.name)
+        engine._texts[plan.name].stops = engine._texts[plan.name].stops[:0]  # fixed length
+    return engine
+
+
+def run_engine(engine: Engine, examples: Sequence[Example]) -> dict[str, Any]:
+    (pair,) = engine._plans
+    list(engine.generate(pair, examples[: min(256, len(examples))]))
+    before = dict(engine.cost(pair).seconds)
+    start = synchronized()
+    done = sum(1 for _ in engine.generate(pair, examples))
+    seconds = synchronized() - start
+    cost = engine.cost(pair)
+    spent = {key: round(value - before.get(key, 0.0), 2) for key, value in cost.seconds.items()}
+    return {
+        "seconds": round(seconds, 2),
+        "questions_per_second": round(done / seconds, 1),
+        "new_tokens_per_second": round(done * NEW / seconds),
+        "rows": cost.batch_rows,
+        "peak_GiB": round(cost.peak_memory_bytes / 2**30, 1),
+        "stages": spent,
+    }
+
+
+def repeat(work: Callable[[], Any], times: int = 10) -> float:
+    """Median seconds of a piece of device work."""
+    took = []
+    for _ in range(times):
+        start = synchronized()
+        work()
+        took.append(synchronized() - start)
+    return sorted(took)[times // 2]
+
+
+def ceiling(base: Path, sizes: Sequence[int], found: dict[str, Any]) -> None:
+    """Plain bf16 without adapter: the best decode step (a CUDA graph where there is a GPU), prefill rate."""
+    from transformers import AutoModelForCausalLM
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    with quiet():
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).to(device).eval()
+    extent, vocabulary = 96 + NEW, model.config.vocab_size
+    with torch.inference_mode():
+        ids = torch.randint(2, vocabulary, (max(sizes) // 8, 96), device=device)
+        seconds = repeat(lambda: model.model(input_ids=ids, use_cache=False), 5)
+        found["prefill_tokens_per_second"] = round(ids.numel() / seconds)
+        for rows in sizes:
+            cache = SlotCache(model.config.num_hidden_layers, rows, extent)
+            last = torch.randint(2, vocabulary, (rows, 1), device=device)
+            at = torch.full((rows,), extent - 1, device=device)
+            mask = torch.ones(rows, 1, 1, extent, dtype=torch.bool, device=device)
+            cache.aim(0, rows, 1, extent, at)
+            positions = at[:, None].clone()
+
+            def step(last=last, mask=mask, positions=positions, cache=cache) -> Any:  # type: ignore[no-untyped-def]
+                options = {"attention_mask": mask, "position_ids": positions, "past_key_values": cache}
+                return model(input_ids=last, **options).logits.argmax(-1)
+
+            step()
+            eager = repeat(step)
+            seconds = eager
+            if device == "cuda":
+                graph = torch.cuda.CUDAGraph()
+                with torch.cuda.graph(graph):
+                    step()
+                seconds = min(eager, repeat(graph.replay))
+            found[f"decode_tokens_per_second_{rows}"] = round(rows / seconds)
+            found[f"eager_decode_tokens_per_second_{rows}"] = round(rows / eager)
+    rates = [value for key, value in found.items() if key.startswith("decode_tokens")]
+    found["best_decode_tokens_per_second"] = max(rates)
+
+
+def lm_eval(base: Path, adapter: Path, size: str, examples: Sequence[Example]) -> dict[str, Any]:
+    """lm-evaluation-harness's ``hf`` model, bf16, adapter beside it."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = HFLM(pretrained=str(base), peft=str(adapter), device=device, dtype="bfloat16", batch_size=size)
+    options = {"until": [], "max_gen_toks": NEW, "do_sample": False}
+    requests = [Instance("generate_until", {}, (e.question, options), i) for i, e in enumerate(examples)]
+    start = synchronized()
+    model.generate_until(requests, disable_tqdm=True)
+    seconds = synchronized() - start
+    return {"questions": len(examples), "questions_per_second": round(len(examples) / seconds, 2)}
+
+
+def loop(base: Path, adapter: Path, examples: Sequence[Example]) -> dict[str, Any]:
+    """The notebook's loop: NF4 on the fly, one prompt a time."""
+    engine = engine_for(base, adapter, dequantize="no")
+    assert engine._base is not None
+    tokenizer = next(iter(engine._texts.values())).tokenizer
+    start = synchronized()
+    for example in examples:
+        ids = torch.tensor([tokenizer(example.question)["input_ids"]], device=engine._base.device)
+        with torch.no_grad():
+            engine._base.model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                min_new_tokens=NEW,
+                max_new_tokens=NEW,
+                do_sample=False,
+            )
+    return {
+        "questions": len(examples),
+        "questions_per_second": round(len(examples) / (synchronized() - start), 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tiny", action="store_true")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    shape, count = (TINY, 200) if arguments.tiny else (SHAPE, 7858)
+    sizes = (16, 64) if arguments.tiny else (64, 256, 1024, 2048, 4096)
+    report = Report(arguments.out)
+    ways: dict[str, dict[str, Any]] = {
+        "nf4 on the fly": {"dequantize": "no"},
+        "nf4 dequantised once": {"dequantize": "yes"},
+        "nf4 merged": {"merge": True},
+        "bf16": {"quantization": "none"},
+    }
+    with tempfile.TemporaryDirectory() as place, quiet():
+        with report.stage("machine", 120) as found:
+            base, adapter = make_pair(Path(place), shape)
+            found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+            found["torch"] = torch.__version__
+        examples = prompts(count, shape["vocab_size"])
+        with report.stage("engine", 90) as found:
+            found |= run_engine(engine_for(base, adapter), examples)
+        with report.stage("ceiling", 60) as found:
+            ceiling(base, sizes, found)
+        with report.stage("lm_eval", 150) as found:
+            part = examples[: count // 8]
+            for size in ("auto", *(str(size) for size in sizes[:3])):
+                found[size] = lm_eval(base, adapter, size, examples if size != "auto" else part)
+        with report.stage("loop", 60) as found:
+            found |= loop(base, adapter, examples[: 3 if arguments.tiny else 24])
+        for name, options in ways.items():
+            with report.stage(name, 60) as found:
+                for rows in sizes:
+                    engine = engine_for(base, adapter, batch_size=rows, **options)
+                    found[str(rows)] = run_engine(engine, examples[: max(512, 2 * rows)])
+    print(json.dumps(summary(report.values, count)))
+
+
+def summary(values: dict[str, Any], count: int) -> dict[str, Any]:
+    """The asked ratios, ours over each, as far as the stages got."""
+    rate = values.get("engine", {}).get("questions_per_second")
+    tried = {key: value for key, value in values.get("lm_eval", {}).items() if isinstance(value, dict)}
+    best = max((value["questions_per_second"] for key, value in tried.items() if key != "auto"), default=None)
+    top = values.get("ceiling", {})
+    ratios: dict[str, Any] = {"questions_per_second": rate}
+    if rate and "auto" in tried:
+        ratios["lm_eval_auto"] = round(rate / tried["auto"]["questions_per_second"], 2)
+    if rate and best:
+        ratios["lm_eval_best"] = round(rate / best, 2)
+    if rate and "questions_per_second" in values.get("loop", {}):
+        ratios["loop"] = round(rate / values["loop"]["questions_per_second"], 1)
+    if rate and "best_decode_tokens_per_second" in top:
+        mean = sum((a[1] + b[1]) / 2 * (b[0] - a[0]) for a, b in pairwise(LENGTHS))
+        limit = mean / top["prefill_tokens_per_second"] + NEW / top["best_decode_tokens_per_second"]
+        ratios["share_of_ceiling"] = round(rate * limit, 3)
+    return ratios
+
+
+if __name__ == "__main__":
+    main()
