@@ -79,8 +79,8 @@ def test_what_is_no_query_falls_back_to_tokens(sql: str) -> None:
     assert BASIC.text(sql).startswith("~")
 
 
-WORDS = """SELECT FROM WHERE GROUP BY ORDER HAVING LIMIT AND OR NOT IN ( ) , * = > 'a' 1 name age singer song JOIN
-ON AS UNION COUNT MAX DISTINCT LEFT EXISTS LIKE BETWEEN CASE WHEN END WITH ; " `"""
+WORDS = """SELECT FROM WHERE GROUP BY ORDER HAVING LIMIT AND OR NOT IN ( ) , * = > 'a' 1 name age singer song
+JOIN ON AS UNION COUNT MAX DISTINCT LEFT EXISTS LIKE BETWEEN CASE WHEN END WITH ; " `"""
 _WORDS = st.sampled_from(WORDS.split())
 
 
