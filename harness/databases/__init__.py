@@ -1,6 +1,7 @@
 """SQLite databases from CREATE statements: schema, population, suites that discriminate, and a sandbox."""
 
-from harness.databases.populate import MODES, populate
+from harness.databases.modes import MODES
+from harness.databases.populate import populate
 from harness.databases.profile import Profile, profile_of
 from harness.databases.results import Failure, Result, same
 from harness.databases.sandbox import Sandbox

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
 
-from harness.databases.profile import constant
+from harness.databases.atoms import constant
 from harness.databases.render import Text
 from harness.databases.results import Expected, Failure, Result, Row
 from harness.databases.sandbox import Sandbox

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.databases.profile import Conditions, Ref, Value
+from harness.databases.atoms import Conditions, Ref, Value
 from harness.databases.schema import Table
 from harness.databases.values import Chance
 
 if TYPE_CHECKING:
-    from harness.databases.populate import Mode, Plan, PlannedColumn
+    from harness.databases.modes import Mode
+    from harness.databases.populate import Plan, PlannedColumn
 
 Wanted = dict[Ref, list[Value]]
 _NOTHING: Wanted = {}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
+from harness.databases.atoms import NUMBER, constant
 from harness.databases.mutation import (
     AGGREGATES,
     COMPARE,
@@ -17,7 +18,6 @@ from harness.databases.mutation import (
     is_compared,
     operator,
 )
-from harness.databases.profile import NUMBER, constant
 from harness.databases.render import literal
 
 

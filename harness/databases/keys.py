@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from harness.databases.profile import Ref
+from harness.databases.atoms import Ref
 from harness.databases.schema import Schema, Table
 from harness.records import Rules
 

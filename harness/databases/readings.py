@@ -8,7 +8,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from harness.databases.profile import COMMA_NUMBER, constant
+from harness.databases.atoms import COMMA_NUMBER, constant
 from harness.databases.render import Text
 from harness.databases.schema import Schema
 from harness.databases.sqltext import strip_distinct, to_sqlite

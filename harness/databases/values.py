@@ -10,7 +10,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Literal
 
-from harness.databases.profile import Atom, Value, number_of
+from harness.databases.atoms import Atom, Value, number_of
 from harness.databases.sqltext import words
 
 Kind = Literal["integer", "real", "text", "date", "time", "datetime"]
