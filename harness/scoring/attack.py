@@ -12,20 +12,31 @@ import random
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.databases import Database, Failure, Result, Sandbox, Suite, attack
+from harness.databases.atoms import Atom, number_of
 from harness.databases.fairness import Fairness
-from harness.databases.profile import Profile, number_of, profile_of
+from harness.databases.profile import Profile, profile_of
 from harness.databases.readings import parsed
 from harness.databases.render import Text
 from harness.databases.results import Expected
+from harness.databases.values import holds
 
 TINY = 240
 """Tiny databases made against one prediction."""
 
 Ref = tuple[str, str]
-_MOST_ROWS = 12
+_MANY_ROWS = 12
+_MOST_ROWS = 400
+
+
+class Pool(NamedTuple):
+    """Values for a column: constants of the queries, their neighbours, and what it usually holds."""
+
+    exact: list[Any]
+    near: list[Any]
+    usual: list[Any]
 
 
 class Attacker:
@@ -97,18 +108,25 @@ class Attacker:
         empty, names, _ = self._shape
         other = profile_of(tree, self.suite.schema)
         pools = self._pools(other)
-        thresholds = {n for n in self._gold.thresholds | other.thresholds if n < _MOST_ROWS}
+        thresholds = sorted(n for n in self._gold.thresholds | other.thresholds if n < _MOST_ROWS)
+        few = [n for n in thresholds if n < _MANY_ROWS]
+        scopes: dict[str, list[tuple[Atom, ...]]] = {}
+        for scope in [*self._gold.scopes, *other.scopes]:
+            scopes.setdefault(scope.table, []).append(scope.atoms)
         order = self._order(self._gold.tables | other.tables)
         chance = random.Random(f"{self.suite.seed}/{sql}")
         connection = sqlite3.connect(":memory:", isolation_level=None)
         for number in range(count):
             connection.deserialize(empty)
             drawn: dict[Ref, list[Any]] = {}
-            most = max(thresholds, default=0) + 2 if thresholds and number % 3 == 0 else 2 + number % 5
+            most = few[-1] + 2 if few and number % 3 == 0 else 2 + number % 5
+            least = 0 if number % 4 == 0 else 1
+            crowd = thresholds[-1] if len(few) < len(thresholds) and number % 20 == 7 else 0
             for table in order:
-                rows = self._rows(
-                    table, chance, pools, drawn, chance.randint(0 if number % 4 == 0 else 1, most)
-                )
+                count = chance.randint(least, most)
+                if crowd:  # one group of about as many rows as a large threshold says
+                    count = crowd + chance.randint(-1, 2) if table == order[-1] else 1
+                rows = self._rows(table, chance, pools, drawn, count, scopes.get(table, ()))
                 if rows:
                     marks = ",".join("?" * len(rows[0]))
                     connection.executemany(
@@ -135,36 +153,40 @@ class Attacker:
             visit(table, ())
         return done
 
-    def _pools(self, other: Profile) -> Mapping[Ref, tuple[list[Any], list[Any]]]:
-        """For each column the values that conditions turn on, and its usual ones."""
+    def _pools(self, other: Profile) -> Mapping[Ref, Pool]:
         kinds = {(t, c): kind for t, columns in self.suite.kinds for c, kind in columns}
-        asked: dict[Ref, list[Any]] = {}
+        exact: dict[Ref, list[Any]] = {}
+        near: dict[Ref, list[Any]] = {}
         loose: list[float] = []
         for profile in (self._gold, other):
             for atom in profile.atoms:
                 for value in atom.values:
-                    asked.setdefault(atom.ref, []).extend(_around(value, kinds.get(atom.ref, "")))
+                    first, *rest = _around(value, kinds.get(atom.ref, "")) or [None]
+                    if first is not None:
+                        exact.setdefault(atom.ref, []).append(first)
+                        near.setdefault(atom.ref, []).extend(rest)
             loose += [n + d for n in profile.thresholds for d in (-1, 0, 1)]
         for a, b in [*self._gold.links, *self._gold.peers, *other.links, *other.peers, *self.suite.links]:
-            shared = asked.get(a, []) + asked.get(b, [])
-            if shared:
-                asked[a] = asked[b] = list(dict.fromkeys(shared))
-        usual = self._shape[2]
+            for pool in (exact, near):
+                if shared := pool.get(a, []) + pool.get(b, []):
+                    pool[a] = pool[b] = list(dict.fromkeys(shared))
         return {
-            ref: (
-                list(dict.fromkeys(asked.get(ref, []))),
+            ref: Pool(
+                list(dict.fromkeys(exact.get(ref, []))),
+                list(dict.fromkeys(near.get(ref, []))),
                 [1, 2, *loose, *found[:2]] if kinds.get(ref) in {"integer", "real"} else found[:4],
             )
-            for ref, found in usual.items()
+            for ref, found in self._shape[2].items()
         }
 
     def _rows(
         self,
         name: str,
         chance: random.Random,
-        pools: Mapping[Ref, tuple[list[Any], list[Any]]],
+        pools: Mapping[Ref, Pool],
         drawn: dict[Ref, list[Any]],
         count: int,
+        scopes: Sequence[tuple[Atom, ...]],
     ) -> list[list[Any]]:
         table = self.suite.schema.table(name) if self.suite.schema else None
         if table is None:
@@ -174,47 +196,82 @@ class Attacker:
         columns: list[list[Any]] = []
         for column in table.columns:
             ref = (name, column.name.lower())
-            asked, usual = pools[ref]
+            pool = pools[ref]
             parent = links.get(ref)
             if parent is not None and parent[0] != name and parent in drawn:
                 values: Sequence[Any] = drawn[parent]
                 if not values:
                     return []
             elif key == (ref[1],):
-                known = list(dict.fromkeys([*asked, *usual, *range(1, count + 3)]))
+                text = column.affinity == "TEXT"
+                more = [f"k{n}" if text else n for n in range(1, count + 3)]
+                known = list(dict.fromkeys([*pool.exact, *pool.near, *pool.usual, *more]))
                 columns.append(chance.sample(known, min(count, len(known))))
                 continue
             else:
-                values = _narrow(asked, usual, chance)
+                values = _narrow(pool, chance)
             picked = [chance.choice(values) for _ in range(count)]
             if ref in self._gold.nullable and not column.not_null and ref[1] not in key:
                 picked = [None if chance.random() < 0.2 else value for value in picked]
             columns.append(picked)
         rows = [list(row) for row in zip(*columns, strict=False)]
+        self._aim(name, rows, [c.name.lower() for c in table.columns], chance, pools, scopes)
         places = [i for i, column in enumerate(table.columns) if column.name.lower() in key]
         kept = {tuple(_mark(row[i]) for i in places) if places else n: row for n, row in enumerate(rows)}
         for i, column in enumerate(table.columns):
             drawn[name, column.name.lower()] = [row[i] for row in kept.values()]
         return list(kept.values())
 
+    def _aim(
+        self,
+        name: str,
+        rows: list[list[Any]],
+        columns: list[str],
+        chance: random.Random,
+        pools: Mapping[Ref, Pool],
+        scopes: Sequence[tuple[Atom, ...]],
+    ) -> None:
+        """Let most rows meet all conditions of one SELECT, or all but one."""
+        fixed = {c for (t, c), _ in self.suite.links if t == name}
+        fixed |= set(dict(self.suite.primary).get(name, ()))
+        for row in rows if scopes else ():
+            if chance.random() < 0.4:
+                continue
+            atoms = chance.choice(scopes)
+            missed = chance.randrange(len(atoms)) if chance.random() < 0.6 else -1
+            for number, atom in enumerate(atoms):
+                column = atom.ref[1]
+                if column in columns and column not in fixed:
+                    pool = pools[name, column]
+                    values = [v for v in (*pool.exact, *pool.near, *pool.usual) if v is not None]
+                    fitting = [v for v in values if holds(atom, v) != (number == missed)]
+                    if fitting:
+                        row[columns.index(column)] = chance.choice(fitting)
 
-def _narrow(asked: Sequence[Any], usual: Sequence[Any], chance: random.Random) -> Sequence[Any]:
+
+def _narrow(pool: Pool, chance: random.Random) -> Sequence[Any]:
     """Few values for a column: mostly what the queries ask for."""
-    if not asked:
-        return chance.sample(list(usual), min(len(usual), chance.choice((1, 2, 2, 3)))) or [None]
-    if chance.random() < 0.6:
-        return chance.sample(list(asked), min(len(asked), chance.choice((1, 2, 3))))
-    return [*chance.sample(list(asked), min(len(asked), 2)), *chance.sample(list(usual), min(len(usual), 1))]
+
+    def some(values: list[Any], most: int) -> list[Any]:
+        return chance.sample(values, min(len(values), chance.randint(1, most)))
+
+    if not pool.exact:
+        return some(pool.usual, 3) if pool.usual else [None]
+    return [
+        *some(pool.exact, 3),
+        *(some(pool.near, 2) if pool.near and chance.random() < 0.6 else ()),
+        *(some(pool.usual, 1) if pool.usual and chance.random() < 0.4 else ()),
+    ]
 
 
 def _around(value: Any, kind: str) -> list[Any]:
-    """A constant and its neighbours, as a column of that kind holds them."""
+    """A constant, then its neighbours, as a column of that kind holds them."""
     if kind in {"integer", "real"}:
         number = number_of(value) if isinstance(value, str) else value
         if number is None:
             return []
         whole = int(number)
-        return [whole - 1, whole, whole + 1, *([number, number + 0.5] if kind == "real" else [])]
+        return [number, whole - 1, whole + 1, *([number + 0.5] if kind == "real" else [whole])]
     if value is None:
         return []
     text = str(value)
@@ -223,7 +280,7 @@ def _around(value: Any, kind: str) -> list[Any]:
 
 
 def _mark(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
+    return str(value).lower()
 
 
 def _quoted(name: str) -> str:
