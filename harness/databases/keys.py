@@ -11,7 +11,7 @@ from harness.databases.atoms import Ref
 from harness.databases.schema import Schema, Table
 from harness.records import Rules
 
-_SUFFIX = re.compile(r"(?:id|ids|code|number|num|no|key|uid|nr)\Z")
+_SUFFIX = re.compile(r"(?:id|ids|code|number|num|no|key|nr)\Z")
 _GENERIC = frozenset(("id", "code", "uid", "key", "number", "no", "name"))
 
 
@@ -63,7 +63,7 @@ def _singular(name: str) -> str:
     low = _norm(name)
     if low.endswith("ies"):
         return low[:-3] + "y"
-    if low.endswith(("ses", "xes", "ches", "shes")):
+    if low.endswith(("sses", "xes", "ches", "shes")):
         return low[:-2]
     return low[:-1] if low.endswith("s") and not low.endswith("ss") else low
 
@@ -89,6 +89,12 @@ def _likeness(table: str, column: str) -> int:
     return 0
 
 
+def _common(table: str, column: str) -> int:
+    """How many words a table's and a column's names have in common."""
+    words = [{_singular(w) for w in re.split(r"[^a-z0-9]+", n.lower()) if w} for n in (table, column)]
+    return len(words[0] & words[1])
+
+
 def _guess_primary(schema: Schema, primary: dict[str, tuple[str, ...]]) -> None:
     for table in schema.tables:
         low = table.name.lower()
@@ -97,13 +103,15 @@ def _guess_primary(schema: Schema, primary: dict[str, tuple[str, ...]]) -> None:
         best, best_score = "", 0
         for place, column in enumerate(table.columns):
             score = _own(table, column.name)
+            name = _norm(column.name)
             elsewhere = max((_own(t, column.name) for t in schema.tables if t is not table), default=0)
-            if (score < 85 <= elsewhere and _norm(column.name) not in _GENERIC) or (
-                place and score < 85 and not _norm(column.name).endswith("id")
-            ):
+            refers = score < 85 <= elsewhere and name not in _GENERIC
+            if refers or (place and score < 85 and not name.endswith("id")):
                 score = 0
-            elif place == 0 and score == 0 and _SUFFIX.search(_norm(column.name)) and elsewhere < 75:
-                score = 40
+            elif place == 0 and score == 0 and _SUFFIX.search(name) and elsewhere < 75:
+                rivals = [t for t in schema.tables if t is not table and t.column(column.name)]
+                mine = _common(table.name, column.name)
+                score = 0 if any(_common(t.name, column.name) >= mine for t in rivals) else 40
             if score - 2 * place > best_score:
                 best, best_score = column.name.lower(), score - 2 * place
         if best:
@@ -167,12 +175,15 @@ def _guess_foreign(schema: Schema, primary: dict[str, tuple[str, ...]], foreign:
                 or not _SUFFIX.search(name)
             ):
                 continue
-            for parent in parents:
-                if parent[0] != ref[0] and _refers(name, parent) and not _reaches(foreign, parent, ref):
-                    own = primary.get(ref[0]) == (ref[1],)
-                    if not own or _own(table, column.name) < 75:
-                        foreign[ref] = parent
-                        break
+            own = primary.get(ref[0]) == (ref[1],)
+            if own and _own(table, column.name) >= 75:
+                continue
+            candidates = [p for p in parents if p[0] != ref[0] and not _reaches(foreign, p, ref)]
+            equal = next((p for p in candidates if _norm(p[1]) == name and name not in _GENERIC), None)
+            if equal is None and not own:
+                equal = next((p for p in candidates if _refers(name, p)), None)
+            if equal is not None:
+                foreign[ref] = equal
 
 
 def _refers(name: str, parent: Ref) -> bool:
