@@ -111,9 +111,10 @@ class Decoder:
                 if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                     raise
                 self._shrink(error)
+            if finished:
+                peak = torch.cuda.max_memory_allocated(self._device) if self._gpu else process_memory()
+                self._cost.peak_memory_bytes = max(self._cost.peak_memory_bytes, peak)
             yield from finished
-        peak = torch.cuda.max_memory_allocated(self._device) if self._gpu else process_memory()
-        self._cost.peak_memory_bytes = max(self._cost.peak_memory_bytes, peak)
 
     def _clear(self) -> None:
         self._rows: list[Row] = []
