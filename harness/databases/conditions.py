@@ -117,6 +117,8 @@ class Expressions:
     def value(self, node: Any, scope: Scope) -> str:
         """The canonical text of a value."""
         node = bare(node)
+        if isinstance(node, exp.Collate) and self.fold:
+            return self.value(node.this, scope)
         if isinstance(node, exp.Column):
             return self.column(node, scope)
         if isinstance(node, (exp.Literal, exp.Neg)) and (constant := self._constant(node)) is not None:
@@ -189,6 +191,8 @@ class Expressions:
         if isinstance(node, exp.Neg):
             value = self._constant(node.this)
             return None if value is None or isinstance(value, str) else -value
+        if isinstance(node, exp.Collate) and self.fold:
+            return self._constant(node.this)
         if not isinstance(node, exp.Literal):
             return None
         text = str(node.this)

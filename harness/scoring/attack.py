@@ -120,10 +120,10 @@ class Attacker:
             connection.deserialize(empty)
             drawn: dict[Ref, list[Any]] = {}
             most = few[-1] + 2 if few and number % 3 == 0 else 2 + number % 5
-            least = 0 if number % 4 == 0 else 1
+            bare = order[number // 4 % len(order)] if len(order) > 1 and number % 4 == 0 else ""
             crowd = thresholds[-1] if len(few) < len(thresholds) and number % 20 == 7 else 0
             for table in order:
-                count = chance.randint(least, most)
+                count = chance.randint(1, most) if table != bare else 0
                 if crowd:  # one group of about as many rows as a large threshold says
                     count = crowd + chance.randint(-1, 2) if table == order[-1] else 1
                 rows = self._rows(table, chance, pools, drawn, count, scopes.get(table, ()))

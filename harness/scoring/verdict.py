@@ -25,6 +25,7 @@ from harness.scoring.proof import proof
 ATTACKS = 6
 """Databases made from gold and prediction together for a prediction that was not proved."""
 
+_EXPRESSION = re.compile(r"(\)\s*(?:==?|<>|!=|[<>]=?)\s*'(?:[^']|'')*')(?!\s*COLLATE)", re.I)
 _ASKS_NULL = re.compile(r"\bnull\b|\b(?:coalesce|ifnull|nullif)\b", re.I)
 _NAMES = ("no such table", "no such column")
 _PREPARED = {"execution_error", "schema_error"}
@@ -109,9 +110,15 @@ def judge(
 
 
 def translate(suite: Suite, sql: str) -> str:
-    """The prediction as SQLite is to run it under the suite's rules; raises Untranspilable."""
+    """The prediction as SQLite is to run it under the suite's rules; raises Untranspilable.
+
+    Columns ignore letter case by their collation; what a function makes of them needs to be told.
+    """
     text = suite.sqlite(sql)
-    return strip_distinct(text) if suite.rules.distinct == "strip" else text
+    text = strip_distinct(text) if suite.rules.distinct == "strip" else text
+    if suite.rules.case == "ignore" and ")" in text:
+        text = _EXPRESSION.sub(r"\1 COLLATE NOCASE", text)
+    return text
 
 
 def _trial(suite: Suite, sql: str) -> Trial | str:
