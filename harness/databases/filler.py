@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.databases.atoms import Conditions, Ref, Value
+from harness.databases.modes import LARGE
 from harness.databases.schema import Table
 from harness.databases.values import Chance
 
@@ -64,7 +65,7 @@ class Filler:
         count = low + self.chance.below(high - low + 1)
         if self.plan.thresholds and low > 4:
             most = self.plan.thresholds[-1]
-            if most <= 30 or self.mode.name in ("narrow", "full"):  # large ones are dear: two modes will do
+            if most <= LARGE or self.mode.name in ("narrow", "full"):
                 count = max(count, 2 * most + 3 + self.chance.below(6))
         return count
 
@@ -100,12 +101,13 @@ class Filler:
         chance, mode, plan = self.chance, self.mode, self.plan
         parent = self.foreign.get(column.ref)
         alone = key == (column.ref[1],)
+        blocks = 90 if plan.thresholds and plan.thresholds[-1] > LARGE else 55
         if parent is not None and self._drawn.get(parent):
             values: list[Value] = list(dict.fromkeys(v for v in self._drawn[parent] if v is not None))
             if alone or not values:
                 return _Drawer(column, "unique", values, parent)
             keep = max(1, len(values) * (55 + chance.below(35)) // 100)
-            if plan.thresholds and column.ref in plan.counted and chance.hit(60):
+            if plan.thresholds and column.ref in plan.counted and chance.hit(blocks):
                 return _Drawer(column, "distinct", self._blocks(values, count), parent)
             if plan.thresholds and chance.hit(70):
                 keep = max(1, min(keep, count // (plan.thresholds[-1] + 1)))
@@ -134,7 +136,7 @@ class Filler:
             else mode.nulls
         )
         offset = chance.below(7)
-        if plan.thresholds and column.ref in plan.counted and chance.hit(50):
+        if plan.thresholds and column.ref in plan.counted and chance.hit(blocks):
             values = self._blocks([base(offset + i) for i in range(12)], count)
             return _Drawer(column, "distinct", values, parent, 0, nulls)
         if column.group >= 0:

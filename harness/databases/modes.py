@@ -42,10 +42,12 @@ MODES: dict[str, Mode] = {
     )
 }
 
+LARGE = 30  # thresholds above this are met in "narrow" and "full" databases alone: groups that large are dear
 CYCLE = words(
     "mixed near narrow twins scarce wide few childless full near "
     "scarce tiny scarce mixed few scarce near wide scarce twins"
 )
 AGAINST = words(
-    "scarce near few childless scarce mixed wide scarce twins few childless narrow near scarce full few"
+    "scarce near few scarce mixed childless scarce wide scarce few twins scarce narrow near scarce few "
+    "scarce childless full scarce few mixed scarce near"
 )

@@ -12,7 +12,7 @@ from typing import Literal
 from harness.databases.atoms import Ref
 from harness.databases.canonical import Canonicaliser
 from harness.databases.fairness import Fairness
-from harness.databases.modes import AGAINST, CYCLE
+from harness.databases.modes import AGAINST, CYCLE, LARGE
 from harness.databases.mutants import BUILDING, Mutant, mutants_of
 from harness.databases.populate import Plan
 from harness.databases.profile import Profile, profile_of
@@ -321,7 +321,10 @@ class Builder:
         plan = Plan(self.schema, profiles, self.suite.rules, sparse=True)
         given = 0
         for number in range(3 * count):
-            candidate = self.candidate(plan, AGAINST[number % len(AGAINST)], start + number)
+            mode = AGAINST[number % len(AGAINST)]
+            if plan.thresholds and plan.thresholds[-1] > LARGE:
+                mode = "full" if number % 2 else "narrow"
+            candidate = self.candidate(plan, mode, start + number)
             if not isinstance(candidate, Failure) and candidate[0] == "fair":
                 given += 1
                 yield candidate[1]
@@ -361,7 +364,7 @@ def _bits(number: int) -> Iterator[int]:
         number ^= low
 
 
-def attack(suite: Suite, sql: str, *, count: int = 16, start: int = 1000) -> Iterator[Database]:
+def attack(suite: Suite, sql: str, *, count: int = 32, start: int = 1000) -> Iterator[Database]:
     """Fair databases made from the gold and a prediction together (SQLite text), with the gold's answers.
 
     Another ``start`` gives others.
