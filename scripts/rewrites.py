@@ -6,6 +6,7 @@ written apart from the harness's own canonical forms, to test verdicts with.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -380,7 +381,7 @@ def having_as_where(tree: Any, schema: Schema) -> Any:
 def quoted_names(tree: Any, schema: Schema) -> Any:
     for name in tree.find_all(exp.Identifier):
         name.set("quoted", True)
-    return tree.sql("sqlite").replace('"', "`")
+    return re.sub(r"('(?:[^']|'')*')|\"([^\"]*)\"", lambda m: m[1] or f"`{m[2]}`", tree.sql("sqlite"))
 
 
 @rewrite
