@@ -79,6 +79,10 @@ def run(
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="[default: the benchmark's]")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Completions an example (pass@k, majority vote).")] = 1,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="Nucleus of sampling.")] = 1.0,
+    long_prompts: Annotated[
+        Literal["flag", "truncate"], typer.Option(help="Prompts beyond the context: counted wrong, or cut.")
+    ] = "flag",
     endpoint: Annotated[
         str | None, typer.Option(help="URL of an OpenAI-compatible server; see --model.")
     ] = None,
@@ -108,6 +112,8 @@ def run(
             batch_size=batch_size,
             samples=samples,
             temperature=temperature,
+            top_p=top_p,
+            long_prompts=long_prompts,
             seed=common.judging.seed,
         ),
         max_new_tokens=max_new_tokens,
