@@ -27,6 +27,21 @@ SHAPES = {
         "tie_word_embeddings": False,
     },
     "phi3": {},
+    "gpt2": {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 2048},
+    "deepseek_v3": {
+        "n_routed_experts": 4,
+        "kv_lora_rank": 16,
+        "q_lora_rank": 16,
+        "qk_rope_head_dim": 8,
+        "qk_nope_head_dim": 8,
+        "v_head_dim": 16,
+        "n_group": 1,
+        "topk_group": 1,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 32,
+        "num_key_value_heads": 4,
+        "first_k_dense_replace": 1,
+    },
 }
 
 
@@ -196,6 +211,15 @@ def test_adapter_that_is_not_on_is_refused(folder, tmp_path):
     save_file(dict(list(weights.items())[::2]), half / "adapter_model.safetensors")
     with pytest.raises(ModelError, match="is missing"):
         load(plan_pairs(adapters=[str(half)]), SETTINGS)
+
+
+@pytest.mark.parametrize("family", ["mamba", "bloom"])
+def test_families_that_the_engine_cannot_serve_are_sent_to_an_endpoint(tmp_path, family):
+    base = tiny_base(
+        tmp_path / "b", family=family, **({"n_layer": 2, "n_head": 4} if family == "bloom" else {})
+    )
+    with pytest.raises(ModelError, match="--endpoint"):
+        load(plan_pairs(adapters=[], model=str(base)), SETTINGS.replace(quantization="none"))
 
 
 def test_no_chat_template_means_the_plain_form_and_says_so(tmp_path):

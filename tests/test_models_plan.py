@@ -194,3 +194,42 @@ def test_prompt_templates_keep_braces_of_the_data():
 
     turns = messages(Prompt(), Example(id="0", question="what is {context}?", context="C{0}", gold=""))
     assert turns[1]["content"] == "C{0}\nQuestion: what is {context}?"
+
+
+def test_hub_adapter_is_fetched_and_its_base_announced(folder, tmp_path, monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    class Hub:
+        def model_info(self, name, **_):
+            files = {
+                "me/sql": ["adapter_config.json", "adapter_model.safetensors"],
+                "org/big": ["config.json", "w.safetensors"],
+            }
+            sizes = {"w.safetensors": 3_000_000_000}
+            entry = type("File", (), {})
+            siblings = []
+            for file in files[name]:
+                one = entry()
+                one.rfilename, one.size = file, sizes.get(file, 100)
+                siblings.append(one)
+            return type("Info", (), {"siblings": siblings, "sha": f"sha-of-{name}"})()
+
+    adapter = copy(folder, tmp_path, base_model_name_or_path="org/big")
+    fetched = []
+
+    def snapshot(name, *, local_files_only=False, **_):
+        if local_files_only:
+            raise LocalEntryNotFoundError("not here")
+        fetched.append(name)
+        return str(adapter)
+
+    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    places = {"me/sql": adapter / "adapter_config.json", "org/big": folder / "base" / "config.json"}
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda name, file, **_: str(places[name]))
+    base, pair = plan_pairs(adapters=["me/sql"])
+    assert (pair.name, pair.adapter, pair.adapter_hash) == ("me__sql", str(adapter), "sha-of-me/sql")
+    assert (base.base, base.base_hash) == ("org/big", "sha-of-org/big")
+    assert base.download == "org/big: 3.00 GB to fetch once, about 5 min at 10 MB/s"
+    assert fetched == ["me/sql"], "a base is not fetched before it was announced"

@@ -180,7 +180,8 @@ def _text(plan: PairPlan, base: LoadedBase, notify: Notify) -> _Text:
     prompt = plan.prompt
     with quiet():
         try:
-            tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer)
+            revision = plan.revision if plan.tokenizer == plan.base else None
+            tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer, revision=revision)
             if prompt.form == "chat" and not (prompt.chat_template or tokenizer.chat_template):
                 if plan.tokenizer != plan.base:
                     other = AutoTokenizer.from_pretrained(plan.base, revision=plan.revision)

@@ -180,9 +180,11 @@ def _from_pretrained(plan: PairPlan, settings: Settings, device: str, dtype: Any
 def _check_family(model: Any) -> None:
     config = model.config.get_text_config(decoder=True)
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if model.config.is_encoder_decoder or not kinds <= _PLAIN_CACHES or getattr(model, "_is_stateful", False):
+    alibi = config.model_type == "bloom" or getattr(config, "alibi", False)  # read positions off a 2-D mask
+    stateful = getattr(model, "_is_stateful", False) or not kinds <= _PLAIN_CACHES
+    if model.config.is_encoder_decoder or stateful or alibi:
         raise ModelError(
-            f"{type(model).__name__} keeps more than keys and values between tokens",
+            f"{type(model).__name__} needs more between tokens than keys, values and positions",
             "serve it (vLLM, SGLang, llama.cpp) and evaluate it with --endpoint URL --model NAME",
         )
 

@@ -134,7 +134,7 @@ def find_base(text: str, *, near: Path | None, revision: str | None, named_by: s
             return _local(path.resolve() if near else path, "config.json")
     if _HUB_ID.fullmatch(text) and not text.startswith(("./", "../")):
         return find_on_hub(text, ("config.json",), revision)
-    if re.fullmatch(r"[\w.-]+", text) and named_by == "--model":
+    if re.fullmatch(r"[\w-][\w.-]*", text):
         return find_on_hub(text, ("config.json",), revision)
     cached = _HUB_CACHE.search(text)
     guess = (
@@ -171,7 +171,7 @@ def _hash(files: Iterable[Path]) -> str:
 def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None) -> Source:
     """A model or adapter by hub id: from the cache where it is complete, else asked for at the hub.
 
-    Only its config is fetched here.
+    An adapter is fetched whole (tens of megabytes), so that it can be checked; of a model only its config.
 
     Raises:
         ModelError: unknown, gated, or neither cached nor reachable.
@@ -188,7 +188,7 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
                 return Source(name, folder, read_json(folder / config), folder.name, revision)
     except (LocalEntryNotFoundError, OSError):
         pass  # not cached: ask the hub
-    advice = f"check the name, or fetch it where there is a network (hf download {name}) and give its folder"
+    advice = f"check the name, or fetch it where there is a network (hf download {name}) and give its folder, a base's with --model"
     try:
         facts = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=10)
         files = {file.rfilename: file.size or 0 for file in facts.siblings or ()}
@@ -196,6 +196,9 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
         if not wanted:
             raise ModelError(f"{name} on the hub has no {' or '.join(configs)}", "name an adapter or a model")
         path = Path(hf_hub_download(name, wanted[0], revision=revision))
+        if wanted[0] == "adapter_config.json":
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FETCHED))
+            return Source(name, folder, read_json(path), facts.sha or "", revision)
     except GatedRepoError as error:
         raise ModelError(
             f"{name} is gated on the hub", "accept its terms there, then: hf auth login"
