@@ -35,6 +35,7 @@ from harness.databases.forms import (
 )
 from harness.databases.joins import Joins, Outer, Ref
 
+_ALWAYS = {"count(*) >= 1", "count(*) > 0", "count(*) <> 0", "count(*) >= 0"}  # of a group
 _UNREADABLE = (SqlglotError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 Tables: TypeAlias = Mapping[str, "Iterable[str] | Mapping[str, Kind]"]
 
@@ -200,6 +201,8 @@ class Canonicaliser(Joins):
             filters = conjunction([*_classes(scope.same), filters])
         if self.strong:
             group = tuple(sorted(self.fewest(group, scope) if not outer else group))
+            if group and isinstance(kept, Atom) and kept.text in _ALWAYS:
+                kept, aggregated = TRUE, any(_aggregates(item) for item in node.expressions)
             if distinct and not group and not aggregated and self.covers(select, scope):
                 distinct = False
             if not top and not limit:

@@ -27,6 +27,7 @@ TINY = 240
 """Tiny databases made against one prediction."""
 
 Ref = tuple[str, str]
+_SIZES = (2, 3, 4, 6, 9)
 _MANY_ROWS = 12
 _MOST_ROWS = 400
 
@@ -119,7 +120,7 @@ class Attacker:
         for number in range(count):
             connection.deserialize(empty)
             drawn: dict[Ref, list[Any]] = {}
-            most = few[-1] + 2 if few and number % 3 == 0 else 2 + number % 5
+            most = few[-1] + 2 if few and number % 3 == 0 else _SIZES[number % 5]
             bare = order[number // 4 % len(order)] if len(order) > 1 and number % 4 == 0 else ""
             crowd = thresholds[-1] if len(few) < len(thresholds) and number % 20 == 7 else 0
             for table in order:

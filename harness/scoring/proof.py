@@ -68,13 +68,16 @@ def _agree(one: Form, other: Form, *, nulls: bool) -> bool:
     if one._replace(where=other.where, having=other.having) != other:
         return False
     nulls = nulls or bool(one.joins)
+    grouped = bool(one.group)
     return same_condition(one.where, other.where, nulls=nulls) and same_condition(
-        one.having, other.having, nulls=nulls or not one.group
+        one.having, other.having, nulls=nulls or not grouped, counted=grouped
     )
 
 
-def same_condition(one: Condition, other: Condition, *, nulls: bool = True) -> bool:
+def same_condition(one: Condition, other: Condition, *, nulls: bool = True, counted: bool = False) -> bool:
     """Whether two conditions hold for the same rows; False where that cannot be shown.
+
+    ``nulls``: may values be NULL; ``counted``: the conditions are of groups, none of which is empty.
 
     >>> a = Atom("t.a >= 3", "t.a", ">=", 3, "integer")
     >>> b = Atom("t.a > 2", "t.a", ">", 2, "integer")
@@ -83,7 +86,7 @@ def same_condition(one: Condition, other: Condition, *, nulls: bool = True) -> b
     """
     if one == other:
         return True
-    truths = _truths({atom.text: atom for item in (one, other) for atom in _atoms(item)}, nulls)
+    truths = _truths({atom.text: atom for item in (one, other) for atom in _atoms(item)}, nulls, counted)
     return truths is not None and _holds(one, truths)[0] == _holds(other, truths)[0]
 
 
@@ -102,12 +105,12 @@ def _atoms(item: Condition) -> Iterator[Atom]:
             yield from _atoms(one)
 
 
-def _truths(atoms: dict[str, Atom], nulls: bool) -> tuple[dict[str, _Truth], int] | None:
+def _truths(atoms: dict[str, Atom], nulls: bool, counted: bool) -> tuple[dict[str, _Truth], int] | None:
     """Each atom's truth over the product of all regions, and the set of the whole product."""
     groups: dict[str, list[Atom]] = {}
     for atom in atoms.values():
         groups.setdefault(atom.left if atom.kind else atom.text, []).append(atom)
-    tables = [_regions(group, nulls) for group in groups.values()]
+    tables = [_regions(group, nulls, counted) for group in groups.values()]
     size = math.prod(width for width, _ in tables)
     if size > LIMIT:
         return None
@@ -125,7 +128,9 @@ def _truths(atoms: dict[str, Atom], nulls: bool) -> tuple[dict[str, _Truth], int
     return truths, whole
 
 
-def _regions(group: list[Atom], nulls: bool) -> tuple[int, dict[str, tuple[list[int], list[int]]]]:
+def _regions(
+    group: list[Atom], nulls: bool, counted: bool
+) -> tuple[int, dict[str, tuple[list[int], list[int]]]]:
     """How many regions one value has, and for each atom where it is true and where false."""
     kind = group[0].kind
     if not kind:
@@ -137,6 +142,8 @@ def _regions(group: list[Atom], nulls: bool) -> tuple[int, dict[str, tuple[list[
     if numeric:
         numbers = sorted({value for value in constants if isinstance(value, (int, float))})
         points = _whole(numbers) if kind == "integer" else _between(numbers)
+        if group[0].left == "count(*)":
+            nulls, points = False, [p for p in points if p >= counted] or [1]
         signs = {value: [(p > value) - (p < value) for p in points] for value in numbers}
     else:
         texts = sorted({str(value) for value in constants if value is not None})
