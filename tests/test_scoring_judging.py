@@ -194,3 +194,10 @@ def test_policy_table_shows_each_rule_flipped(tmp_path: Path) -> None:
 def test_rules_are_frozen_into_the_suite() -> None:
     strict = build_suite(HEAD, GOLD, rules=Rules(case="exact"))
     assert strict.rules.case == "exact"
+
+
+def test_gold_that_cannot_be_said_in_sqlite_is_an_outcome() -> None:
+    gold = "SELECT name FROM head WHERE name SIMILAR TO '(a|b)%' FETCH FIRST 3 ROWS WITH TIES"
+    suite = build_suite(HEAD, gold, dialect="postgres")
+    for verdict in judge(suite, [GOLD, gold, "SELECT", None]):
+        assert verdict.gold_status == "broken" or suite.gold_status == "ok"
