@@ -20,6 +20,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,8 @@ def main() -> None:
         "--json", action="store_true", help="the last line is one JSON document (it always is)"
     )
     arguments = parser.parse_args()
+    if find_spec("lm_eval") is None:
+        sys.exit("lm-evaluation-harness is not installed; pip install lm_eval")
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     import torch

@@ -207,3 +207,26 @@ def test_samples_are_asked_for_one_by_one_with_their_own_seeds():
         done, _ = ask(url, ROWS[:2], samples=3, temperature=0.7, seed=5)
     assert sorted((d.id, d.sample) for d in done) == [(i, s) for i in "01" for s in range(3)]
     assert sorted(body["seed"] for _, _, body, _ in seen) == [5, 5, 6, 6, 7, 7]
+
+
+def test_stopping_does_not_wait_for_the_requests_under_way():
+    release = threading.Event()
+
+    def answer(number, body):
+        if number > 1:
+            release.wait(30)
+        return good(body)
+
+    with server(answer) as (url, _):
+        endpoint = connect(url, plan_endpoint(url, ["m"]), Settings(batch_size=3))
+        answers = endpoint.generate("m", ROWS)
+        next(answers)
+        start = time.monotonic()
+        answers.close()
+        took = time.monotonic() - start
+        release.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("ThreadPoolExecutor"):
+                thread.join(20)
+        endpoint.close()
+    assert took < 10

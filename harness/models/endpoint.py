@@ -110,29 +110,31 @@ class Endpoint:
         plan, cost = self._plans[pair], self._costs[pair]
         tasks = ((example, sample) for example in examples for sample in range(self._settings.samples))
         start = time.perf_counter()
-        with ThreadPoolExecutor(self._workers) as pool:
-            waiting: set[Future[Completion]] = set()
-            try:
-                while True:
-                    for example, sample in islice(tasks, 2 * self._workers - len(waiting)):
-                        waiting.add(pool.submit(self._complete, plan, example, sample))
-                    if not waiting:
-                        return
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        completion = future.result()
-                        cost.prompt_tokens += completion.prompt_tokens
-                        cost.new_tokens += completion.new_tokens
-                        cost.computed_tokens += completion.prompt_tokens + completion.new_tokens
-                        cost.examples += completion.sample == 0
-                        now = time.perf_counter()
-                        cost.seconds["decode"] = cost.seconds.get("decode", 0.0) + now - start
-                        start = now
-                        yield completion
-            finally:
-                cost.peak_memory_bytes = process_memory()
-                for future in waiting:
-                    future.cancel()
+        pool = ThreadPoolExecutor(self._workers)
+        waiting: set[Future[Completion]] = set()
+        try:
+            while True:
+                for example, sample in islice(tasks, 2 * self._workers - len(waiting)):
+                    waiting.add(pool.submit(self._complete, plan, example, sample))
+                if not waiting:
+                    return
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    completion = future.result()
+                    cost.prompt_tokens += completion.prompt_tokens
+                    cost.new_tokens += completion.new_tokens
+                    cost.computed_tokens += completion.prompt_tokens + completion.new_tokens
+                    cost.examples += completion.sample == 0
+                    now = time.perf_counter()
+                    cost.seconds["decode"] = cost.seconds.get("decode", 0.0) + now - start
+                    start = now
+                    yield completion
+        except BaseException:
+            self._stop.set()  # nobody retries on behalf of a run that has ended
+            raise
+        finally:
+            cost.peak_memory_bytes = process_memory()
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _complete(self, plan: PairPlan, example: Example, sample: int) -> Completion:
         settings, prompt = self._settings, plan.prompt

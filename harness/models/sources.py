@@ -188,7 +188,8 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
                 return Source(name, folder, read_json(folder / config), folder.name, revision)
     except (LocalEntryNotFoundError, OSError):
         pass  # not cached: ask the hub
-    advice = f"check the name, or fetch it where there is a network (hf download {name}) and give its folder, a base's with --model"
+    fetch = f"fetch it where there is a network (hf download {name}) and give its folder"
+    advice = f"check the name, or {fetch}, a base's with --model"
     try:
         facts = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=10)
         files = {file.rfilename: file.size or 0 for file in facts.siblings or ()}
