@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+import re
 import sys
 import time
 from collections import Counter
@@ -117,7 +118,8 @@ def rights(row: dict[str, Any], source: str) -> list[Case]:
 def flagged(row: dict[str, Any]) -> str:
     """The state of an example's gold, with its reason in short."""
     suite = build_suite(row["context"], row["answer"], size=3)
-    reason = suite.reason.split(":")[0].split("(")[0].split("'")[0].strip()
+    reason = re.sub(r'near ".*', "a syntax error near a word", suite.reason)
+    reason = re.sub(r"\d[\d.]*", "N", reason).split(":")[0].split("(")[0].split("'")[0].strip()
     return f"{suite.gold_status}: {reason}" if suite.reason else suite.gold_status
 
 
