@@ -116,9 +116,12 @@ def test_adapter_for_another_architecture_is_refused_from_headers_alone(folder, 
         plan_pairs(adapters=[str(folder / "sql")], model=str(wide))
 
 
-def test_missing_empty_and_torn_folders(folder, tmp_path):
+def test_missing_empty_and_torn_folders(folder, tmp_path, monkeypatch):
     with pytest.raises(ModelError, match="does not exist"):
         plan_pairs(adapters=[str(tmp_path / "nothing")])
+    monkeypatch.chdir(folder.parent)
+    with pytest.raises(ModelError, match=r"adapter folder .* does not exist"):
+        plan_pairs(adapters=[f"{folder.name}/nothing"])
     (tmp_path / "readme").mkdir()
     (tmp_path / "readme" / "README.md").write_text("hello")
     with pytest.raises(ModelError, match=r"it holds README\.md"):

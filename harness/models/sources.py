@@ -91,7 +91,7 @@ def find_adapter(text: str) -> tuple[Source, list[str]]:
         raise ModelError(
             f"{text} is a file, not an adapter's folder", f"give its folder: --adapter {path.parent}"
         )
-    if not _HUB_ID.fullmatch(text) or text.startswith(("./", "../")):
+    if not _HUB_ID.fullmatch(text) or path.parent.is_dir():  # beside other folders: surely no hub id
         raise ModelError(
             f"adapter folder {text} does not exist", "give a folder with adapter_config.json or a hub id"
         )
