@@ -201,3 +201,13 @@ def test_gold_that_cannot_be_said_in_sqlite_is_an_outcome() -> None:
     suite = build_suite(HEAD, gold, dialect="postgres")
     for verdict in judge(suite, [GOLD, gold, "SELECT", None]):
         assert verdict.gold_status == "broken" or suite.gold_status == "ok"
+
+
+def test_attack_survives_keys_that_take_no_text() -> None:
+    context = (
+        "CREATE TABLE a (id INTEGER PRIMARY KEY, code TEXT UNIQUE, b_id TEXT REFERENCES b(id)); "
+        "CREATE TABLE b (id INTEGER PRIMARY KEY, n INTEGER CHECK (n > 0))"
+    )
+    gold = "SELECT a.code FROM a JOIN b ON a.b_id = b.id WHERE b.n > 3"
+    (verdict,) = judge(build_suite(context, gold), [f"SELECT * FROM ({gold})"])
+    assert verdict.outcome is Outcome.INDISTINGUISHABLE

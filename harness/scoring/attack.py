@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -102,6 +103,10 @@ class Attacker:
         connection.close()
         return image, names, values
 
+    @cached_property
+    def _kinds(self) -> dict[Ref, str]:
+        return {(t, c): kind for t, columns in self.suite.kinds for c, kind in columns}
+
     def _images(self, sql: str, count: int) -> Iterator[bytes]:
         tree = parsed(sql)
         if tree is None or self.suite.schema is None:
@@ -124,17 +129,33 @@ class Attacker:
             bare = order[number // 4 % len(order)] if len(order) > 1 and number % 4 == 0 else ""
             crowd = thresholds[-1] if len(few) < len(thresholds) and number % 20 == 7 else 0
             for table in order:
-                count = chance.randint(1, most) if table != bare else 0
+                size = chance.randint(1, most) if table != bare else 0
                 if crowd:  # one group of about as many rows as a large threshold says
-                    count = crowd + chance.randint(-1, 2) if table == order[-1] else 1
-                rows = self._rows(table, chance, pools, drawn, count, scopes.get(table, ()))
-                if rows:
-                    marks = ",".join("?" * len(rows[0]))
-                    connection.executemany(
-                        f"INSERT OR IGNORE INTO {_quoted(names[table])} VALUES ({marks})", rows
-                    )
+                    size = crowd + chance.randint(-1, 2) if table == order[-1] else 1
+                rows = self._rows(table, chance, pools, drawn, size, scopes.get(table, ()))
+                self._insert(connection, table, names[table], rows, drawn)
             yield connection.serialize()
         connection.close()
+
+    def _insert(
+        self,
+        connection: sqlite3.Connection,
+        table: str,
+        name: str,
+        rows: list[list[Any]],
+        drawn: dict[Ref, Any],
+    ) -> None:
+        """Put in the rows that the table's constraints take; ``drawn`` keeps the values of those."""
+        if not rows:
+            return
+        statement = f"INSERT OR IGNORE INTO {_quoted(name)} VALUES ({','.join('?' * len(rows[0]))})"
+        before = connection.total_changes
+        with suppress(sqlite3.Error):  # a text for an integer key
+            connection.executemany(statement, rows)
+        if connection.total_changes - before < len(rows):
+            kept = connection.execute(f"SELECT * FROM {_quoted(name)}").fetchall()
+            for place, column in enumerate(c for t, c in self._shape[2] if t == table):
+                drawn[table, column] = [row[place] for row in kept]
 
     def _order(self, tables: set[str]) -> list[str]:
         """The tables with those they refer to, parents first."""
@@ -155,7 +176,7 @@ class Attacker:
         return done
 
     def _pools(self, other: Profile) -> Mapping[Ref, Pool]:
-        kinds = {(t, c): kind for t, columns in self.suite.kinds for c, kind in columns}
+        kinds = self._kinds
         exact: dict[Ref, list[Any]] = {}
         near: dict[Ref, list[Any]] = {}
         loose: list[float] = []
@@ -204,7 +225,7 @@ class Attacker:
                 if not values:
                     return []
             elif key == (ref[1],):
-                text = column.affinity == "TEXT"
+                text = self._kinds.get(ref) not in {"integer", "real"}
                 more = [f"k{n}" if text else n for n in range(1, count + 3)]
                 known = list(dict.fromkeys([*pool.exact, *pool.near, *pool.usual, *more]))
                 columns.append(chance.sample(known, min(count, len(known))))
