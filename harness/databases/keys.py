@@ -140,6 +140,10 @@ def _from_links(
         child, parent = (b, a) if keyed[0] else (a, b)
         if not _reaches(foreign, parent, child):
             foreign[child] = parent
+            table = schema.table(child[0])
+            guessed = table is not None and not table.primary_key and _own_ref(schema, child) < 75
+            if guessed and primary.get(child[0]) == (child[1],):
+                del primary[child[0]]  # what refers to another table's key is no key by its place alone
 
 
 def _own_ref(schema: Schema, ref: Ref) -> int:

@@ -149,6 +149,8 @@ class Plan:
         kind = kind_of(column.name, column.affinity, column.type, use)
         if texts and kind not in ("text",) and use is None:
             kind = "text"
+        if kind == "integer" and self.rules.types == "inferred" and any(_has_decimals(v) for v in constants):
+            kind = "real"
         base = sequence(column.name, kind)
         bounds = self._checks.get(ref, [])
         lead, pool = self._pool([*atoms, *bounds], kind)
@@ -334,6 +336,11 @@ def _forge() -> sqlite3.Connection:
     if not _FORGE:
         _FORGE.append(sqlite3.connect(":memory:", isolation_level=None))
     return _FORGE[0]
+
+
+def _has_decimals(value: Value) -> bool:
+    number = number_of(value) if isinstance(value, str) else value
+    return isinstance(number, float) and number != int(number)
 
 
 def _as_number(value: Value, kind: Kind) -> Value:

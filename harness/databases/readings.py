@@ -60,9 +60,7 @@ def _without_commas(sql: str) -> str:
         and COMMA_NUMBER.match(node.this)
         and isinstance(node.parent, (*_COMPARISONS, exp.Between, exp.In))
     ]
-    for node, number in reversed(edits):  # from the back, so that spans stay true
-        text.sql = text.edited(node, number) or text.sql
-    return text.sql
+    return text.replaced(edits)
 
 
 def degenerate(tree: exp.Query | None) -> str:

@@ -43,6 +43,13 @@ class Text:
         span = self._spans.get(id(node))
         return f"{self.sql[: span[0]]}{text}{self.sql[span[1] :]}" if span else None
 
+    def replaced(self, edits: Iterable[tuple[exp.Expr, str]]) -> str:
+        """The query with several nodes' texts replaced; the nodes must not lie in one another."""
+        sql = self.sql
+        for (start, end), text in sorted(((self._spans[id(n)], t) for n, t in edits), reverse=True):
+            sql = sql[:start] + text + sql[end:]
+        return sql
+
     def _put(self, text: str) -> None:
         self._parts.append(text)
         self._at += len(text)

@@ -229,10 +229,11 @@ class SuiteStore:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=60)
+            self._connection.execute("PRAGMA page_size = 16384")  # suites are some 2 to 6 KB
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS suites (key TEXT PRIMARY KEY, suite BLOB NOT NULL) WITHOUT ROWID"
+                "CREATE TABLE IF NOT EXISTS suites (key TEXT PRIMARY KEY, suite BLOB NOT NULL)"
             )
         except (sqlite3.Error, OSError) as error:
             raise DataError(
