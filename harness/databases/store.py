@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -88,6 +89,7 @@ def _found_or_built(
     examples: Iterable[Example], settings: Settings, store: SuiteStore, workers: int
 ) -> Iterator[tuple[str, Suite]]:
     missing: dict[int, Example] = {}
+    numbers = count()
     ready: list[tuple[str, Suite]] = []
 
     def wanted() -> Iterator[Example]:
@@ -96,14 +98,13 @@ def _found_or_built(
             if blob is not None:
                 ready.append((example.id, decode(blob, example, settings)))
             else:
-                missing[len(missing)] = example
+                missing[next(numbers)] = example
                 yield example
 
     for number, blob in _built(wanted(), settings, workers):
         yield from ready
         ready.clear()
-        example = missing[number]
-        missing[number] = None  # type: ignore[assignment]
+        example = missing.pop(number)
         store.put(settings.key(example), blob)
         yield example.id, decode(blob, example, settings)
     yield from ready
