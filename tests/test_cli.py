@@ -136,6 +136,7 @@ def foreign_folder(folder: Path) -> list[str | Path]:
 
 BAD: list[tuple[str, Callable[[Path], list[str | Path]], str]] = [
     ("missing adapter", lambda f: ["run", "--adapter", f / "nowhere", "--data", data_file(f)], "nowhere"),
+    ("missing adapter, no benchmark", lambda f: ["run", "--adapter", f / "nowhere"], "nowhere"),
     ("other architecture", other_architecture, "c_attn"),
     ("vanished base", vanished_base, "--model"),
     ("unknown benchmark", lambda f: ["run", "--benchmark", "spidre"], "spidre"),

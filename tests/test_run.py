@@ -39,7 +39,13 @@ def harness(*arguments: str | Path, cwd: Path, env: dict[str, str]) -> subproces
 def start(*arguments: str | Path, cwd: Path, env: dict[str, str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "harness", *map(str, arguments)]
     return subprocess.Popen(
-        command, cwd=cwd, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=cwd,
+        env=env,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
     )
 
 

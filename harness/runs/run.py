@@ -22,6 +22,7 @@ from harness.models import (
     plan_endpoint,
     plan_pairs,
 )
+from harness.models.sources import find_adapter
 from harness.records import Benchmark, Completion, Example, Prediction
 from harness.runs import journal
 from harness.runs.crew import Crew
@@ -83,6 +84,8 @@ def _prepare(
 ) -> tuple[Benchmark, tuple[PairPlan, ...], Settings, RunFolder]:
     own = bool(options.adapters or options.models or options.endpoint)
     adapters = options.adapters if own else (str(asset("adapters", STARTER)),)
+    for adapter in adapters:
+        find_adapter(adapter)  # a slip in a name is told before a benchmark is fetched
     benchmark = options.selection.load(default=DEFAULT_BENCHMARK if own else STARTER)
     official_scorers(benchmark, options.scorers, options.judging)
     settings = options.settings.replace(max_new_tokens=options.max_new_tokens or benchmark.max_new_tokens)
