@@ -197,3 +197,30 @@ def _refers(name: str, parent: Ref) -> bool:
     if key in _GENERIC:
         return len(singular) > 2 and _SUFFIX.sub("", name).endswith(singular)
     return name == key or (len(key) > 4 and name.endswith(key))
+
+
+class Groups:
+    """Disjoint sets of columns that are compared with one another."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Ref, Ref] = {}
+
+    def find(self, ref: Ref) -> Ref:
+        """The column that stands for a column's set."""
+        parent = self._parent.setdefault(ref, ref)
+        while parent != self._parent[parent]:
+            parent = self._parent[parent]
+        return parent
+
+    def join(self, a: Ref, b: Ref) -> None:
+        """Put two columns into one set."""
+        a, b = self.find(a), self.find(b)
+        if a != b:
+            self._parent[b] = a
+
+    def sets(self) -> list[list[Ref]]:
+        """All sets, in the order in which they were met."""
+        found: dict[Ref, list[Ref]] = {}
+        for ref in self._parent:
+            found.setdefault(self.find(ref), []).append(ref)
+        return list(found.values())

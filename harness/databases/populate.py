@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from zlib import crc32
 
 from harness.databases.atoms import Atom, Conditions, Ref, Value, number_of
 from harness.databases.filler import Filler
-from harness.databases.keys import KeyMap, keys_of
+from harness.databases.keys import Groups, KeyMap, keys_of
 from harness.databases.modes import MODES
 from harness.databases.profile import Profile, profile_of
 from harness.databases.readings import parsed
@@ -84,7 +85,7 @@ class Plan:
         for table in schema.tables:
             for column in table.columns:
                 self._plan_column(table, column, numeric)
-        self._groups = _Union()
+        self._groups = Groups()
         for number, p in enumerate(profiles):
             for a, b in (*p.links, *p.peers, *(() if number else self.keys.foreign)):
                 kinds = [c.kind for r in (a, b) if (c := self.columns.get(r)) is not None]
@@ -203,6 +204,12 @@ class Plan:
                     hits, misses = like_samples(value)
                     lead.append(hits[0])
                     others.append([*hits[1:], *misses])
+                elif atom.op == "near" and kind in ("date", "datetime") and YEAR.match(str(value)):
+                    year, time = int(str(value)), " 10:20:00" if kind == "datetime" else ""
+                    lead.append(f"{year}-05-17{time}")
+                    others.append(
+                        [f"{year + 1}-01-01{time}", f"{year - 1}-12-31{time}", f"{year}-12-31{time}"]
+                    )
                 elif value is not None:
                     lead.append(value)
                     others.append(list(near(value, kind, exact_case=self.rules.case == "exact")))
@@ -338,6 +345,9 @@ def _forge() -> sqlite3.Connection:
     return _FORGE[0]
 
 
+YEAR = re.compile(r"(?:1[5-9]|20)\d\d\Z")
+
+
 def _has_decimals(value: Value) -> bool:
     number = number_of(value) if isinstance(value, str) else value
     return isinstance(number, float) and number != int(number)
@@ -376,27 +386,3 @@ def _differences(profiles: Sequence[Profile]) -> frozenset[Atom]:
     """Conditions that the gold and the last query do not have in common."""
     first, last = (set(p.atoms) for p in (profiles[0], profiles[-1]))
     return frozenset(first ^ last)
-
-
-class _Union:
-    """Disjoint sets of columns."""
-
-    def __init__(self) -> None:
-        self._parent: dict[Ref, Ref] = {}
-
-    def find(self, ref: Ref) -> Ref:
-        parent = self._parent.setdefault(ref, ref)
-        while parent != self._parent[parent]:
-            parent = self._parent[parent]
-        return parent
-
-    def join(self, a: Ref, b: Ref) -> None:
-        a, b = self.find(a), self.find(b)
-        if a != b:
-            self._parent[b] = a
-
-    def sets(self) -> list[list[Ref]]:
-        found: dict[Ref, list[Ref]] = {}
-        for ref in self._parent:
-            found.setdefault(self.find(ref), []).append(ref)
-        return list(found.values())

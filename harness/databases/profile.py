@@ -311,7 +311,8 @@ class _Reader:
         if op in ("<", "<=", ">", ">=", "between", "not between"):
             numbers += [n for v in values if isinstance(v, str) and (n := number_of(v)) is not None]
         aggregate = left is not None and left.find(exp.Count, exp.Length, exp.AggFunc) if not plain else None
-        if numbers and len(numbers) == len(values) and not isinstance(aggregate, (exp.Count, exp.Length)):
+        measured = isinstance(aggregate, (exp.Count, exp.Length)) or _reshaped(left)
+        if numbers and len(numbers) == len(values) and not measured:
             self._numeric(left, scope, any(isinstance(n, float) and n != int(n) for n in numbers))
         for column in _columns(left):
             found = scope.resolve(column)
@@ -352,6 +353,14 @@ def _mapping(outputs: list[tuple[str, Ref | None]], names: list[str]) -> Mapping
     found = dict(outputs)
     found.update({name: ref for name, (_, ref) in zip(names, outputs, strict=False)})
     return found
+
+
+def _reshaped(node: exp.Expr | None) -> bool:
+    """Whether a function makes something else of a column, as a year of a date: it need be no number."""
+    functions = node.find_all(exp.Func) if node is not None else ()
+    return any(
+        not isinstance(f, (exp.AggFunc, exp.Cast, exp.Abs, exp.Round, exp.Coalesce)) for f in functions
+    )
 
 
 def _lookup(source: Source, name: str) -> Ref | None:

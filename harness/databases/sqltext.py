@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 import sqlglot
+from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 
@@ -73,12 +74,30 @@ def fold_text(text: str) -> str:
     return text if text.isascii() else "".join(c if c < "\x80" else c.lower() for c in text)
 
 
+_PARTS = {"YEAR": "%Y", "MONTH": "%m", "DAY": "%d", "HOUR": "%H", "MINUTE": "%M", "SECOND": "%S"}
+
+
+def _date_part(node: exp.Expr) -> exp.Expr:
+    """YEAR(x) and EXTRACT(YEAR FROM x) by way of STRFTIME, which is all that SQLite has."""
+    part, value = "", node
+    if isinstance(node, exp.Extract):
+        part, value = node.name.upper(), node.expression
+    elif isinstance(node, (exp.Year, exp.Month, exp.Day)):
+        part, value = type(node).__name__.upper(), node.this
+    while isinstance(value, (exp.TsOrDsToDate, exp.Date)):
+        value = value.this
+    if part not in _PARTS:
+        return node
+    text = exp.Anonymous(this="STRFTIME", expressions=[exp.Literal.string(_PARTS[part]), value])
+    return exp.cast(text, "INT")
+
+
 def _transpiled(sql: str, dialect: str) -> str:
     try:
         trees = [t for t in sqlglot.parse(sql, read=dialect) if t is not None]
         if len(trees) != 1:
             raise Untranspilable("not one statement")
-        return trees[0].sql("sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
+        return trees[0].transform(_date_part).sql("sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
     except (SqlglotError, RecursionError, ValueError) as error:
         if isinstance(error, Untranspilable):
             raise
