@@ -16,23 +16,26 @@ import typer
 
 from harness import __version__
 from harness.cli_options import BenchmarkName, Common, Data, Json, with_common_options
-from harness.errors import RunError
+from harness.errors import HarnessError, RunError, UsageError
 
 app = typer.Typer(
     name="harness",
     help="Evaluate models that write SQL: base+adapter in 4-bit, verdicts on databases that discriminate.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     add_completion=False,
 )
 
 
 @app.callback(invoke_without_command=True)
-def _main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+def _main(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
     if version:
         typer.echo(__version__)
-        raise typer.Exit
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -307,6 +310,8 @@ def benchmarks(
     from harness import benchmarks as room
 
     screen = _screen(json)
+    if name is None and (audit or against or data):
+        raise UsageError("no benchmark is named", "python -m harness benchmarks NAME --audit")
     if name is None:
         specs = room.list_benchmarks()
         rows = [room.listing_row(spec) for spec in specs]
@@ -326,14 +331,12 @@ def _screen(as_json: bool) -> Any:
 
 def _present(screen: Any, result: Any, *, own_folder: bool) -> None:
     """Report, page and leaderboard of a finished run, and its table on the screen."""
-    from harness.reports import write_leaderboard, write_page, write_report
+    from harness.reports import write_page, write_report
     from harness.screen import percent
 
     report = write_report(result.folder)
     page = write_page(result.folder)
-    runs = Path("reports", "runs")
-    board = (runs if own_folder else result.folder) / "LEADERBOARD.md"
-    write_leaderboard(sorted({*runs.glob("*/results_*.json"), result.results_file}), board)
+    board = _board_of_runs(screen, result.results_file) if own_folder else None
     for benchmark, pairs in result.results.items():
         names = list(dict.fromkeys(metric for metrics in pairs.values() for metric in metrics))
         rows = [
@@ -346,8 +349,23 @@ def _present(screen: Any, result: Any, *, own_folder: bool) -> None:
         n = max((metrics["execution_accuracy"].n for metrics in pairs.values()), default=0)
         screen.table(f"{benchmark}, {n} examples, % (95 % interval)", ("metric", *pairs), rows)
     for label, path in (("Report", report), ("Page", page), ("Leaderboard", board), ("Run", result.folder)):
+        if path is None:
+            continue
         screen.show(f"{label + ':':<13}{path}")
     screen.finish(result.to_json())
+
+
+def _board_of_runs(screen: Any, newest: Path) -> Path | None:
+    """The leaderboard of the runs so far; what cannot be read there costs nobody his results."""
+    from harness.reports import write_leaderboard
+
+    runs = Path("reports", "runs")
+    try:
+        write_leaderboard(sorted({*runs.glob("*/results_*.json"), newest}), runs / "LEADERBOARD.md")
+    except HarnessError as error:
+        screen.say(f"No leaderboard: {error}")
+        return None
+    return runs / "LEADERBOARD.md"
 
 
 def _results_files(places: Sequence[Path]) -> list[Path]:
@@ -355,6 +373,7 @@ def _results_files(places: Sequence[Path]) -> list[Path]:
     for place in places:
         found = (
             sorted(place.glob("*.json" if place.name == "results" else "results_*.json"))
+            or sorted(place.glob("*/results_*.json"))
             if place.is_dir()
             else [place]
         )

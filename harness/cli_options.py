@@ -179,11 +179,11 @@ def _scorer_options(texts: Sequence[str]) -> dict[str, Any]:
 def _ids(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
+    if not text.strip():
+        raise UsageError("--ids names no example", "give ids, or leave the option out")
     if not text.startswith("@"):
         return tuple(part.strip() for part in text.split(",") if part.strip())
     try:
         return tuple(line.strip() for line in Path(text[1:]).read_text("utf-8").splitlines() if line.strip())
-    except OSError as error:
-        raise UsageError(
-            f"{text[1:]} cannot be read ({error.strerror})", "give --ids @FILE a text file"
-        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{text[1:]} cannot be read ({error})", "give --ids @FILE a text file") from error

@@ -65,8 +65,9 @@ class Example:
     """One question with its schema and its gold.
 
     ``context`` holds CREATE statements. ``database`` is a real SQLite file where the benchmark has
-    one; else databases are made from ``context``. ``kind`` is the benchmark's own name for the form of
-    the question ("join", "hard", …), used for breakdowns. ``meta`` carries what a scorer or a report
+    one; else databases are made from ``context``. ``row`` is its place, from 0, in the benchmark's data
+    before any of them were chosen. ``kind`` is the benchmark's own name for the form of the question
+    ("join", "hard", …), used for breakdowns. ``meta`` carries what a scorer or a report
     of that benchmark needs (JSON values).
     """
 
@@ -76,6 +77,7 @@ class Example:
     gold: str
     db_id: str | None = None
     database: Path | None = None
+    row: int | None = None
     evidence: str | None = None
     kind: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
@@ -242,6 +244,7 @@ class Sample:
             "context": self.example.context,
             "gold": self.example.gold,
             "db_id": self.example.db_id,
+            "database": str(self.example.database) if self.example.database else None,
             "kind": self.example.kind,
             "meta": dict(self.example.meta),
             "prediction": self.prediction.sql,

@@ -122,6 +122,12 @@ def vanished_base(folder: Path) -> list[str | Path]:
     return ["run", "--adapter", adapter, "--data", data_file(folder)]
 
 
+def binary(folder: Path) -> Path:
+    path = folder / "binary"
+    path.write_bytes(b"\xff\xfe\x00")
+    return path
+
+
 def unwritable(folder: Path) -> list[str | Path]:
     (folder / "file").write_text("")
     return ["run", "--data", data_file(folder), "--output", folder / "file" / "run"]
@@ -157,6 +163,19 @@ BAD: list[tuple[str, Callable[[Path], list[str | Path]], str]] = [
     ("unknown id", lambda f: ["run", "--data", data_file(f), "--ids", "99"], "99"),
     ("missing recipe", lambda f: ["train", f / "recipe.yaml"], "recipe.yaml"),
     ("no results", lambda f: ["leaderboard", f], "results"),
+    ("unknown dialect", lambda f: ["score", "--data", data_file(f), "--dialect", "klingon"], "klingon"),
+    ("unreadable ids", lambda f: ["run", "--data", data_file(f), "--ids", f"@{binary(f)}"], "--ids"),
+    ("no ids", lambda f: ["run", "--data", data_file(f), "--ids", ""], "--ids"),
+    ("show what is no run", lambda f: ["show", "0", "--run", f], "not a run's folder"),
+    ("audit of nothing", lambda f: ["benchmarks", "--audit"], "no benchmark"),
+    (
+        "adapter and endpoint",
+        lambda f: ["run", "--adapter", "x", "--endpoint", "http://127.0.0.1:1"],
+        "--endpoint",
+    ),
+    ("missing prompt file", lambda f: ["run", "--prompt", f / "prompt.yaml"], "prompt.yaml"),
+    ("unknown scorer", lambda f: ["run", "--scorer", "spider_em"], "spider_em"),
+    ("unknown scorer's option", lambda f: ["run", "--scorer-option", "editon=x"], "editon"),
 ]
 
 
@@ -200,11 +219,19 @@ def test_score_prints_its_results_as_the_last_line(harness: Run, tmp_path: Path)
         assert (folder / name).stat().st_size > 0
     assert "mine" in (tmp_path / "reports" / "runs" / "LEADERBOARD.md").read_text()
 
-    code, out, _ = harness("show", "1")
+    (tmp_path / "reports" / "runs" / "junk").mkdir()
+    (tmp_path / "reports" / "runs" / "junk" / "results_1.json").write_text("{")
+    assert harness("score", "--data", data, "--predictions", predictions, "--workers", "1")[0] == 0
+
+    code, out, _ = harness("show", "1", "--run", folder)
     assert code == 0
     assert "smallest database" in out
+    assert rows[1]["witness"]["script"].strip() in out, "the same database as in the report"
     target = tmp_path / "witness.sqlite"
-    assert harness("export", "1", "--output", target)[0] == 0
+    assert harness("export", "1", "--run", folder, "--output", target)[0] == 0
+    code, _, err = harness("export", "1", "--run", folder, "--output", target)
+    assert code == 2, "what exists is not overwritten"
+    assert "exists already" in err
     import sqlite3
 
     connection = sqlite3.connect(target)
@@ -240,3 +267,37 @@ def test_the_gate_has_three_exit_codes(harness: Run, tmp_path: Path) -> None:
     assert harness("check", tmp_path / "good", "--baseline", baseline)[0] == 0
     assert harness("check", tmp_path / "bad", "--baseline", baseline)[0] == 1
     assert harness("check", tmp_path / "bad", "--baseline", tmp_path / "none.json")[0] == 2
+
+
+def test_nothing_asked_is_answered_with_the_help(harness: Run) -> None:
+    code, out, err = harness()
+    assert code == 0
+    assert len(out.splitlines()) > 10
+    assert err == ""
+
+
+def test_files_of_predictions_with_one_name_stay_apart(harness: Run, tmp_path: Path) -> None:
+    data = data_file(tmp_path)
+    paths = [tmp_path / "a" / "p.sql", tmp_path / "b" / "p.sql", tmp_path / "p-2.sql"]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"SELECT COUNT(*) FROM head WHERE age > {50 + number}\n" * 3)
+    given = [part for path in reversed(paths) for part in ("--predictions", path)]
+    code, out, err = harness("score", "--data", data, *given, "--workers", "1", "--no-policy", "--json")
+    assert code == 0, err
+    pairs = json.loads(out.splitlines()[-1])["results"]["data"]
+    assert sorted(pairs) == ["p", "p-2", "p-3"]
+    assert all(
+        metrics["execution_accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6) for metrics in pairs.values()
+    )
+
+
+def test_other_rules_are_another_run(harness: Run, tmp_path: Path) -> None:
+    data = data_file(tmp_path)
+    predictions = tmp_path / "p.sql"
+    predictions.write_text("SELECT 1\n" * 3)
+    given = ("score", "--data", data, "--predictions", predictions, "--workers", "1", "--no-policy", "--json")
+    folders = {
+        json.loads(harness(*given, "--case", case)[1].splitlines()[-1])["run"] for case in ("exact", "ignore")
+    }
+    assert len(folders) == 2

@@ -93,6 +93,9 @@ def test_a_run_is_whole_and_a_second_start_generates_nothing(
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout.splitlines()[-1])["results"] == document["results"]
     assert (folder / "journal.jsonl").read_bytes() == before
+    after = json.loads(next(folder.glob("results_*.json")).read_text())
+    assert after["cost"] == results["cost"], "what it cost is not forgotten"
+    assert after["config"] == results["config"]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
@@ -108,6 +111,7 @@ def test_a_stopped_run_goes_on(
     if stop == signal.SIGINT:
         assert process.returncode == 130
         assert "Traceback" not in err
+        assert "the same command goes on from here" in err
     kept = journalled(folder)
     assert 20 <= len(kept) < 200
     second = harness(*command, cwd=tmp_path, env=environment)

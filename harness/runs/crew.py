@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 from harness.errors import RunError
 
-_PATIENCE = timedelta(hours=24)
+_PATIENCE = timedelta(minutes=30)
+_POLL = 0.2  # seconds
+_FAILED = "harness/failed"
 
 
 class Crew:
@@ -37,26 +40,34 @@ class Crew:
         return self.rank == 0
 
     def agree(self, value: Any) -> Any:
-        """The leader's value (JSON), the same for everybody; the others wait for it.
-
-        A leader that fails passes its error on with ``fail``, so that nobody waits for it in vain.
-        """
+        """The leader's value (JSON), the same for everybody; the others wait for it."""
         if self._store is None:
             return value
         key = self._key("agree")
         if self.leads:
-            self._store.set(key, json.dumps({"value": value}))
+            self._store.set(key, json.dumps(value))
             return value
-        self._store.wait([key], _PATIENCE)
-        told = json.loads(self._store.get(key))
-        if "error" in told:
-            raise RunError(told["error"], "see the first process's message")
-        return told["value"]
+        self._await([key])
+        return json.loads(self._store.get(key))
 
     def fail(self, error: str) -> None:
-        """Tell those who wait in the next ``agree`` that there will be no value."""
-        if self._store is not None and self.leads:
-            self._store.set(self._key("agree"), json.dumps({"error": error}))
+        """Tell all who wait, now or later, that this process goes no further."""
+        if self._store is not None:
+            self._store.set(_FAILED, error)
+
+    def _await(self, keys: list[str]) -> None:
+        """Wait until every key is set.
+
+        Raises:
+            RunError: another process has failed.
+        """
+        while not self._store.check(keys):
+            if self._store.check([_FAILED]):
+                raise RunError(
+                    f"another process failed: {self._store.get(_FAILED).decode()}",
+                    "mend that and start the run again: it goes on where it stopped",
+                )
+            time.sleep(_POLL)
 
     def chunks(self, todo: Sequence[str], size: int) -> Iterator[list[str]]:
         """This process's share of ``todo``: lists of at most ``size``, taken one at a time."""
@@ -67,17 +78,14 @@ class Crew:
         while (start := (self._store.add(key, 1) - 1) * size) < len(todo):
             yield list(todo[start : start + size])
 
-    def gather(self, value: Any) -> list[Any]:
-        """What every process brings (JSON), in the order of ranks, on the leader; its own elsewhere."""
+    def wait_for_all(self) -> None:
+        """The leader goes on when every process has come here; the others at once."""
         if self._store is None:
-            return [value]
-        key = self._key("gather")
-        self._store.set(f"{key}/{self.rank}", json.dumps(value))
-        keys = [f"{key}/{rank}" for rank in range(self.size)]
-        if not self.leads:
-            return [value]
-        self._store.wait(keys, _PATIENCE)
-        return [json.loads(self._store.get(key)) for key in keys]
+            return
+        key = self._key("here")
+        self._store.set(f"{key}/{self.rank}", "")
+        if self.leads:
+            self._await([f"{key}/{rank}" for rank in range(self.size)])
 
     def _key(self, use: str) -> str:
         self._uses += 1

@@ -17,7 +17,7 @@ from typing import Any
 from harness import __version__
 from harness.errors import RunError
 from harness.records import Benchmark, Metric, Sample, Witness
-from harness.runs.folder import RunFolder, write_json, write_text
+from harness.runs.folder import RunFolder, read_record, write_json, write_text
 
 _PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "sqlglot")
 
@@ -87,30 +87,39 @@ def read_results(folder: Path) -> dict[str, Any]:
     """The results of a run's folder.
 
     Raises:
-        RunError: there are none (the run has not ended).
+        RunError: it is no run's folder, the run has not ended, or the file is spoiled.
     """
+    read_record(folder)
     found = sorted(folder.glob("results_*.json"))
     if not found:
         raise RunError(f"{folder} holds no results", "start that run again: it goes on where it stopped")
     try:
-        results: dict[str, Any] = json.loads(found[-1].read_text("utf-8"))
+        results = json.loads(found[-1].read_text("utf-8"))
+        if not isinstance(results, dict) or not isinstance(results.get("configs"), dict):
+            raise ValueError("it has no configs")
     except ValueError as error:
-        raise RunError(f"{found[-1]} is not JSON ({error})", "start that run again") from error
+        raise RunError(f"{found[-1]} is not a results file ({error})", "start that run again") from error
     return results
 
 
 def read_samples(folder: Path) -> list[dict[str, Any]]:
-    """The rows of every ``samples_*.jsonl`` of a run's folder."""
+    """The rows of every ``samples_*.jsonl`` of a run's folder.
+
+    Raises:
+        RunError: there are none, or a line is spoiled.
+    """
     rows = []
     for path in sorted(folder.glob("samples_*.jsonl")):
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    rows.append(json.loads(line))
-                except ValueError as error:
-                    raise RunError(
-                        f"{path}, line {number}, is not JSON ({error})", "start that run again"
-                    ) from error
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            try:
+                row = json.loads(line)
+                if not isinstance(row, dict) or not {"id", "pair", "gold", "context"} <= row.keys():
+                    raise ValueError("it is no sample")
+            except ValueError as error:
+                raise RunError(
+                    f"{path}, line {number}, cannot be read ({error})", "start that run again"
+                ) from error
+            rows.append(row)
     if not rows:
         raise RunError(f"{folder} holds no samples", "start that run again: it goes on where it stopped")
     return rows

@@ -42,13 +42,16 @@ class RunFolder:
             record_path = path / "run.json"
             if record_path.exists():
                 return cls._resume(path, facts)
-            if any(path.iterdir()):
+            if any(not entry.name.startswith(".") for entry in path.iterdir()):
                 raise RunError(
                     f"{path} is not empty and holds no run", "give --output a new folder or an empty one"
                 )
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
             record = {"time": now, "fingerprint": digest(facts), "command": command, "facts": facts}
-            write_json(record_path, record)
+            with _lock(path):
+                if record_path.exists():  # another process was faster
+                    return cls._resume(path, facts)
+                write_json(record_path, record)
         except OSError as error:
             raise _unwritable(path, error) from error
         return cls(path, record)
@@ -73,15 +76,20 @@ class RunFolder:
         Raises:
             RunError: another process is writing to it.
         """
-        with (self.path / "run.json").open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(
-                    f"another process is writing to {self.path}",
-                    "wait for it, or give --output another folder",
-                ) from error
+        with _lock(self.path):
             yield
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with (path / ".lock").open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"another process is writing to {path}", "wait for it, or give --output another folder"
+            ) from error
+        yield
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -92,7 +100,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     try:
         record: dict[str, Any] = json.loads((path / "run.json").read_text("utf-8"))
-        if not {"time", "fingerprint", "facts"} <= record.keys():
+        if not isinstance(record, dict) or not {"time", "fingerprint", "facts"} <= record.keys():
             raise ValueError("fields are missing")
     except (OSError, ValueError) as error:
         raise RunError(
@@ -124,6 +132,9 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "
         before, after = old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
             yield from _differences(before, after, f"{prefix}{key}.")
+        elif (prefix, key) == ("benchmark.", "data"):
+            if before != after:
+                yield "the examples: --limit, --ids or the data themselves"
         elif before != after:
             shown = f"{prefix}{key}: {before} there, {after} here"
             yield shown if len(shown) < 160 else f"{prefix}{key}"

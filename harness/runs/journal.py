@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from harness.errors import RunError
 from harness.records import Completion
 
+STARTS = "starts.jsonl"
 _SYNC_EVERY = 0.1
 Key = tuple[str, str, int]
 
@@ -63,8 +64,26 @@ def read(folder: Path) -> dict[Key, Completion]:
     return found
 
 
+def note_start(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Keep what one start of the run was and cost, beside its journal."""
+    with (folder / STARTS).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(facts, default=str) + "\n")
+
+
+def starts(folder: Path) -> list[dict[str, Any]]:
+    """What earlier starts have noted, oldest first; a torn line is passed over."""
+    path = folder / STARTS
+    found = []
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return found
+
+
 def _lines(path: Path) -> Iterator[Completion]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
             if not line.endswith("\n"):
                 return

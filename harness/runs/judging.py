@@ -91,7 +91,9 @@ def conclude(
         "breakdown": {benchmark.name: breakdown(samples)},
         "policy": {benchmark.name: _policy(benchmark, samples, judging, progress)},
         "suite": {benchmark.name: _suite_facts(samples, judging)},
-        "configs": {benchmark.name: describe_benchmark(benchmark)},
+        "configs": {
+            benchmark.name: {**describe_benchmark(benchmark), "size": judging.size, "seed": judging.seed}
+        },
         "n-samples": {
             benchmark.name: {
                 "original": int(benchmark.about.get("size", len(benchmark.examples))),
@@ -114,6 +116,7 @@ def _judge(
 
     examples = {example.id: example for example in benchmark.examples}
     by_key = {(p.pair, p.id, p.sample): p for p in predictions}
+    assert len(by_key) == len(predictions), "one prediction a pair, example and sample"
     several = any(p.sample for p in predictions)
     verdicts: dict[tuple[str, str, int], Verdict] = {}
     with progress.stage("Judging", len(predictions)) as advance:

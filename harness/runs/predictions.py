@@ -1,30 +1,36 @@
 """Predictions of any origin, from any of the field's file forms, joined to a benchmark's examples.
 
     one JSON object a line    {"id": …, "sql": …} or {"id": …, "completion": …}; without id: in order
+    a table (CSV, Parquet)    columns sql or completion, and id; without id: in order
     plain lines               one SQL a line in the benchmark's order, an empty line for none
     Spider                    the same, each line SQL<tab>db_id
     BIRD                      {"0": "SQL\\t----- bird -----\\tdb", …}, keys are ids or positions
     WikiSQL                   {"query": {"sel", "agg", "conds"}, …} a line, in order
     lm-evaluation-harness     samples_*.jsonl, by the document's id, else doc_id as position
 
-Joined by id wherever there is one. Missing, duplicate and extra predictions are kept account of; nothing
+What a file holds is read from its suffix (.csv, .parquet, .json, .jsonl), else from its first character.
+Joined by id wherever there is one. "In order" is the order of the benchmark's data, whichever of its examples
+are chosen. Missing, duplicate and extra predictions are kept account of; nothing
 is shifted or truncated.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from harness.benchmarks.files import read_text, stem
+from harness.benchmarks.files import identity, parse_json, read_rows, read_text, stem, suffix
 from harness.errors import DataError
 from harness.records import Benchmark, Example, Prediction
 
-Form = Literal["jsonl", "plain", "spider", "bird", "wikisql", "lm-eval"]
+Form = Literal["jsonl", "plain", "table", "spider", "bird", "wikisql", "lm-eval"]
 _BIRD_MARK = "\t----- bird -----\t"
+_FIELDS = frozenset(("sql", "completion"))
+_HEADER = re.compile(r"((id|question|db_id)\s*[,;\t]\s*)*(sql|completion)(\s*[,;\t]\s*\w+)*", re.IGNORECASE)
 
 
 class _Entry(NamedTuple):
@@ -43,9 +49,9 @@ class _Entry(NamedTuple):
 class PredictionFile:
     """The predictions of one file for one benchmark, one an example in its order.
 
-    ``missing`` are ids without a prediction (their ``sql`` is None, which counts as wrong),
-    ``duplicates`` ids with several (the first counts), ``extra`` ids or places of the file that no
-    example has.
+    ``missing`` are ids without a prediction, or with an empty one (their ``sql`` is None, which counts as
+    wrong), ``duplicates`` ids with several (the first counts), ``extra`` ids or places of the file that
+    no chosen example has.
     """
 
     path: Path
@@ -63,7 +69,7 @@ class PredictionFile:
         for ids, what in (
             (self.missing, "without a prediction, counted as wrong"),
             (self.duplicates, "predicted more than once, the first counts"),
-            (self.extra, "in the file but not in the benchmark, left out"),
+            (self.extra, "in the file but not among the examples, left out"),
         ):
             if ids:
                 shown = ", ".join(ids[:3]) + (", …" if len(ids) > 3 else "")
@@ -75,32 +81,42 @@ def read_predictions(path: Path, benchmark: Benchmark, *, pair: str | None = Non
     """The predictions of a file for the examples of a benchmark.
 
     ``pair`` names them in reports (the file's stem otherwise). DataError where a line cannot be read
-    (named), where none of the ids is one of the benchmark's, or where a line in Spider's form names
-    another database than the example in its place.
+    (named), where the file holds no prediction or none for these examples, or where a line in Spider's
+    form names another database than the example in its place.
     """
-    text = read_text(path)
-    form, entries = _parse(path, text)
+    form, entries = _parse(path)
+    if not entries:
+        raise DataError(f"{path} holds no prediction", "give every question a line with its SQL")
     examples = benchmark.examples
     by_id = {example.id: place for place, example in enumerate(examples)}
+    by_row = {
+        place if example.row is None else example.row: place for place, example in enumerate(examples)
+    }
     if form == "plain" and any(entry.sql and "\t" in entry.sql for entry in entries):
         form, entries = _split_spider(entries, {example.db_id for example in examples if example.db_id})
     keyed = _is_keyed(path, entries)
-    if form == "bird" and not all(entry.key in by_id for entry in entries):
+    if form == "bird" and not _names_ids(entries, by_id, benchmark):
         keyed, entries = False, [entry._replace(position=_number(path, entry)) for entry in entries]
     if form == "lm-eval" and not any(entry.key in by_id for entry in entries):
         keyed = False
     found: dict[int, _Entry] = {}
     duplicates, extra = [], []
     for entry in entries:
-        place = by_id.get(entry.key or "") if keyed else entry.position
-        if place is None or not 0 <= place < len(examples):
+        place = by_id.get(entry.key or "") if keyed else by_row.get(entry.position)
+        if place is None:
             extra.append(entry.key if keyed and entry.key is not None else entry.where)
         elif place in found:
             duplicates.append(examples[place].id)
         else:
             _check_database(path, entry, examples[place])
             found[place] = entry
-    if entries and not found:
+    if not found and not keyed:
+        raise DataError(
+            f"{path}: its {len(entries)} predictions are joined by place, and none is for a chosen example "
+            f"(the first of these is row {min(by_row) + 1} of the data)",
+            "give every row of the data a line, or give predictions ids",
+        )
+    if not found:
         raise DataError(
             f"{path}: none of its {len(entries)} ids is one of benchmark '{benchmark.name}' "
             f"(it has '{entries[0].key}', the benchmark '{examples[0].id}')",
@@ -125,23 +141,31 @@ def read_predictions(path: Path, benchmark: Benchmark, *, pair: str | None = Non
     )
 
 
-def _parse(path: Path, text: str) -> tuple[Form, list[_Entry]]:
-    start = text.lstrip()
-    if start[:1] == "{":
+def _parse(path: Path) -> tuple[Form, list[_Entry]]:
+    kind = suffix(path)
+    if kind in {".csv", ".parquet"}:
+        return "table", _table(path)
+    text = read_text(path)
+    start = text.lstrip()[:1]
+    if start == "{":
         try:
-            whole = json.loads(text)
+            whole = parse_json(text)
         except ValueError:
-            whole = None  # several lines, each an object
-        if isinstance(whole, dict) and _is_bird(whole):
-            return "bird", list(_bird(whole))
-        return _objects(path, list(_json_lines(path, text)))
-    if start[:1] == "[":
+            return _objects(path, list(_json_lines(path, text)))  # several lines, each an object
+        return ("bird", list(_bird(whole))) if _is_bird(whole) else _objects(path, [("line 1", whole)])
+    if start == "[":
         try:
-            items = [(f"item {number}", item) for number, item in enumerate(json.loads(text), start=1)]
+            items = [(f"item {number}", item) for number, item in enumerate(parse_json(text), start=1)]
         except ValueError as error:
             raise DataError(f"{path}: not JSON ({error})", "mend the file") from None
         return _objects(path, items)
-    lines = text.split("\n")
+    if start and (start == '"' or kind in {".json", ".jsonl", ".ndjson"}):
+        return _objects(path, list(_json_lines(path, text)))
+    lines = text.split("\n") if start else []
+    if lines and _HEADER.fullmatch(lines[0].strip()):
+        raise DataError(
+            f"{path}, line 1: '{lines[0].strip()}' is a table's header", "save it as .csv, with commas"
+        )
     if lines and not lines[-1].strip():
         lines.pop()
     return "plain", [
@@ -154,15 +178,29 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Any]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                yield f"line {number}", json.loads(line)
+                yield f"line {number}", parse_json(line)
             except ValueError as error:
                 raise DataError(f"{path}, line {number}: not JSON ({error})", "mend that line") from None
+
+
+def _table(path: Path) -> list[_Entry]:
+    rows = list(read_rows(path))
+    names = {name for _, values in rows for name in values}
+    if rows and not names & _FIELDS:
+        raise DataError(
+            f"{path}: no column 'sql' or 'completion' with anything in it", "give the table one of them"
+        )
+    empty = dict.fromkeys(names)
+    return [
+        _object(path, "table", where, place, {**empty, **values})
+        for place, (where, values) in enumerate(rows)
+    ]
 
 
 def _objects(path: Path, items: list[tuple[str, Any]]) -> tuple[Form, list[_Entry]]:
     first = items[0][1] if items else {}
     form: Form = "jsonl"
-    if isinstance(first, dict) and "query" in first and not {"sql", "completion"} & first.keys():
+    if isinstance(first, dict) and "query" in first and not _FIELDS & first.keys():
         form = "wikisql"
     elif isinstance(first, dict) and "doc_id" in first and ("resps" in first or "filtered_resps" in first):
         form = "lm-eval"
@@ -175,16 +213,19 @@ def _same_filter(item: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
 
 
 def _object(path: Path, form: Form, where: str, place: int, item: Any) -> _Entry:
-    if isinstance(item, str):
-        return _Entry(where, place, None, item, None)
+    if item is None or isinstance(item, str):
+        return _Entry(where, place, None, _text(path, where, item), None)
     if not isinstance(item, dict):
         raise DataError(f"{path}, {where}: {type(item).__name__} instead of an object", "mend that line")
     if form == "wikisql":
         sketch = item.get("query")
+        key = identity(path, where, item.get("id"))
+        if sketch is None:
+            return _Entry(where, place, key, None, None)
         if not isinstance(sketch, dict):
-            return _Entry(where, place, _key(item), None, None)
+            raise DataError(f"{path}, {where}: 'query' is no sketch", "SQL text belongs in 'sql'")
         raw = json.dumps(item, ensure_ascii=False)
-        return _Entry(where, place, _key(item), None, raw, sketch=sketch)
+        return _Entry(where, place, key, None, raw, sketch=sketch)
     if form == "lm-eval":
         responses = item.get("filtered_resps") or item.get("resps") or [None]
         text = responses[0]
@@ -194,29 +235,40 @@ def _object(path: Path, form: Form, where: str, place: int, item: Any) -> _Entry
         position = item.get("doc_id")
         if not isinstance(position, int):
             raise DataError(f"{path}, {where}: 'doc_id' is no number", "mend that line")
-        return _Entry(where, position, _key(doc) if isinstance(doc, dict) else None, None, _text(text))
-    if not {"sql", "completion"} & item.keys():
+        key = identity(path, where, doc.get("id")) if isinstance(doc, dict) else None
+        return _Entry(where, position, key, None, _text(path, where, text))
+    if not _FIELDS & item.keys():
         raise DataError(f"{path}, {where}: neither 'sql' nor 'completion'", "give every line one of them")
-    return _Entry(where, place, _key(item), _text(item.get("sql")), _text(item.get("completion")))
+    key = identity(path, where, item.get("id"))
+    sql, completion = (_text(path, where, item.get(name)) for name in ("sql", "completion"))
+    return _Entry(where, place, key, sql, completion)
 
 
-def _key(item: Mapping[str, Any]) -> str | None:
-    return None if item.get("id") is None else str(item["id"])
+def _text(path: Path, where: str, value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise DataError(f"{path}, {where}: {type(value).__name__} where text belongs", "mend that row")
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _is_bird(whole: Mapping[str, Any]) -> bool:
-    texts = all(isinstance(value, str) for value in whole.values())
-    return bool(whole) and texts and not {"sql", "completion"} & whole.keys()
+def _is_bird(whole: Any) -> bool:
+    if not isinstance(whole, dict) or _FIELDS & whole.keys():
+        return False
+    return bool(whole) and all(isinstance(value, str) for value in whole.values())
 
 
 def _bird(whole: Mapping[str, str]) -> Iterator[_Entry]:
     for place, (key, value) in enumerate(whole.items()):
         sql, _, db_id = value.partition(_BIRD_MARK)
         yield _Entry(f"key '{key}'", place, key, sql.strip() or None, None, db_id.strip() or None)
+
+
+def _names_ids(entries: list[_Entry], by_id: Mapping[str, int], benchmark: Benchmark) -> bool:
+    """Whether BIRD's keys are ids and not positions: where only some examples are chosen, most keys are
+    those of others."""
+    known = sum(entry.key in by_id for entry in entries)
+    if len(by_id) == int(benchmark.about.get("size", len(by_id))):
+        return known == len(entries)
+    return known > 0 and {entry.key for entry in entries} != {str(place) for place in range(len(entries))}
 
 
 def _number(path: Path, entry: _Entry) -> int:
@@ -260,7 +312,11 @@ def _check_database(path: Path, entry: _Entry, example: Example) -> None:
 
 
 def _is_empty(entry: _Entry) -> bool:
-    return entry.sql is None and entry.completion is None
+    return not _sql(entry) and not (entry.completion or "").strip()
+
+
+def _sql(entry: _Entry) -> str | None:
+    return entry.sql if entry.sql and entry.sql.strip() else None
 
 
 def _prediction(example: Example, entry: _Entry | None, pair: str) -> Prediction:
@@ -272,9 +328,9 @@ def _prediction(example: Example, entry: _Entry | None, pair: str) -> Prediction
         sql = sketch_to_sql(entry.sketch, example)
         return Prediction(id=example.id, pair=pair, sql=sql, completion=entry.completion)
     if entry.completion is None:
-        return Prediction(id=example.id, pair=pair, sql=entry.sql)
+        return Prediction(id=example.id, pair=pair, sql=_sql(entry))
     from harness.models.extract import extract_sql
 
     extracted = extract_sql(entry.completion)
-    sql = entry.sql if entry.sql is not None else extracted.sql
+    sql = _sql(entry) or extracted.sql
     return Prediction(id=example.id, pair=pair, sql=sql, completion=entry.completion, clean=extracted.clean)

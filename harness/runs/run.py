@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
@@ -22,8 +22,7 @@ from harness.models import (
     plan_endpoint,
     plan_pairs,
 )
-from harness.models.sources import find_adapter
-from harness.records import Benchmark, Completion, Example, Prediction
+from harness.records import Benchmark, Completion, Example, Prediction, Prompt
 from harness.runs import journal
 from harness.runs.crew import Crew
 from harness.runs.folder import RunFolder, digest
@@ -66,17 +65,15 @@ def run(options: RunOptions, progress: Progress | None = None) -> RunResult | No
     crew = Crew()
     try:
         benchmark, plans, settings, folder = _prepare(options, crew, progress)
-    except HarnessError as error:
-        crew.fail(str(error))
-        raise
-    if not crew.leads:
-        progress = Silent()
-    if crew.leads:
+        if not crew.leads:
+            _generate(options, benchmark, plans, settings, folder, crew, Silent())
+            return None
         with folder.lock():
             facts = _generate(options, benchmark, plans, settings, folder, crew, progress)
             return _conclude(options, benchmark, plans, settings, folder, facts, progress)
-    _generate(options, benchmark, plans, settings, folder, crew, progress)
-    return None
+    except BaseException as error:
+        crew.fail(str(error) or type(error).__name__)
+        raise
 
 
 def _prepare(
@@ -84,30 +81,11 @@ def _prepare(
 ) -> tuple[Benchmark, tuple[PairPlan, ...], Settings, RunFolder]:
     own = bool(options.adapters or options.models or options.endpoint)
     adapters = options.adapters if own else (str(asset("adapters", STARTER)),)
-    for adapter in adapters:
-        find_adapter(adapter)  # a slip in a name is told before a benchmark is fetched
+    _plan(options, adapters, Prompt(), options.settings)  # a slip is told before a benchmark is fetched
     benchmark = options.selection.load(default=DEFAULT_BENCHMARK if own else STARTER)
     official_scorers(benchmark, options.scorers, options.judging)
     settings = options.settings.replace(max_new_tokens=options.max_new_tokens or benchmark.max_new_tokens)
-    if options.endpoint:
-        if options.adapters:
-            raise UsageError(
-                "--adapter and --endpoint do not go together", "name the served adapter with --model"
-            )
-        plans = plan_endpoint(
-            options.endpoint, options.models, prompts=options.prompts, benchmark_prompt=benchmark.prompt
-        )
-    else:
-        if len(options.models) > 1:
-            raise UsageError("several --model without --endpoint", "run one base at a time")
-        plans = plan_pairs(
-            adapters=adapters,
-            model=options.models[0] if options.models else None,
-            prompts=options.prompts,
-            include_base=options.include_base,
-            benchmark_prompt=benchmark.prompt,
-            settings=settings,
-        )
+    plans = _plan(options, adapters, benchmark.prompt, settings)
     facts = _fingerprint(benchmark, plans, settings)
     path = options.output or _default_output(benchmark, plans, facts)
     if crew.leads:
@@ -119,6 +97,29 @@ def _prepare(
     else:
         folder = RunFolder.open(Path(crew.agree(None)["path"]), facts)
     return benchmark, plans, settings, folder
+
+
+def _plan(
+    options: RunOptions, adapters: tuple[str, ...], prompt: Prompt, settings: Settings
+) -> tuple[PairPlan, ...]:
+    if options.endpoint:
+        if options.adapters:
+            raise UsageError(
+                "--adapter and --endpoint do not go together", "name the served adapter with --model"
+            )
+        return plan_endpoint(
+            options.endpoint, options.models, prompts=options.prompts, benchmark_prompt=prompt
+        )
+    if len(options.models) > 1:
+        raise UsageError("several --model without --endpoint", "run one base at a time")
+    return plan_pairs(
+        adapters=adapters,
+        model=options.models[0] if options.models else None,
+        prompts=options.prompts,
+        include_base=options.include_base,
+        benchmark_prompt=prompt,
+        settings=settings,
+    )
 
 
 def _fingerprint(benchmark: Benchmark, plans: Sequence[PairPlan], settings: Settings) -> dict[str, Any]:
@@ -152,13 +153,12 @@ def _generate(
     left = sum(map(len, todo.values()))
     if finished:
         progress.say(f"Going on: {len(finished)} of {len(examples) * len(plans)} answers are there already.")
+    generator: Generator | None = None
     cost: dict[str, Any] = {}
     facts: dict[str, Any] = {}
-    generator: Generator | None = None
     try:
         if left:
             generator = _open(options, plans, settings, progress)
-            facts = dict(generator.facts)
         with journal.Journal(folder.path, crew.rank) as book:
             for plan in plans:
                 if generator is None or not todo[plan.name]:
@@ -167,14 +167,17 @@ def _generate(
                     _generate_pair(
                         generator, plan.name, examples, todo[plan.name], settings, crew, book, advance
                     )
-                cost[plan.name] = generator.cost(plan.name).to_json()
     finally:
         if generator is not None:
+            facts = dict(generator.facts)
+            cost = {plan.name: generator.cost(plan.name).to_json() for plan in plans}
+            journal.note_start(folder.path, {"facts": facts, "cost": cost})
             generator.close()
-    everyone = crew.gather({"cost": cost, "facts": facts})
+    crew.wait_for_all()
+    starts = journal.starts(folder.path)
     return {
-        "config": {**asdict(settings), **everyone[0]["facts"], "processes": crew.size},
-        "cost": {benchmark.name: everyone[0]["cost"] if crew.size == 1 else _sum_costs(everyone)},
+        "config": {**asdict(settings), **(starts[0]["facts"] if starts else {}), "processes": crew.size},
+        "cost": {benchmark.name: _sum_costs(starts, journal.read(folder.path).values())},
     }
 
 
@@ -289,27 +292,32 @@ def _prediction(completion: Completion) -> Prediction:
     )
 
 
-def _sum_costs(everyone: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Tokens and seconds over all processes (seconds are processor-seconds then)."""
-    total: dict[str, Any] = {}
-    for part in everyone:
-        for pair, cost in part["cost"].items():
-            total[pair] = _add(total[pair], cost) if pair in total else cost
-    return total
+def _sum_costs(
+    starts: Sequence[Mapping[str, Any]], completions: Iterable[Completion]
+) -> dict[str, dict[str, Any]]:
+    """What every start of the run has cost, all processes together (seconds are process-seconds then).
+
+    Tokens and examples are counted in the journal: a start that was killed has left no cost behind.
+    """
+    total: dict[str, dict[str, Any]] = {}
+    for start in starts:
+        for pair, cost in start["cost"].items():
+            total[pair] = _add(total.get(pair, {}), cost)
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for done in completions:
+        counted[done.pair].update(
+            examples=int(done.sample == 0), prompt_tokens=done.prompt_tokens, new_tokens=done.new_tokens
+        )
+    return {pair: {**total.get(pair, {}), **counts} for pair, counts in counted.items()}
 
 
 def _add(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     def one(key: str) -> Any:
         x, y = a.get(key), b.get(key)
-        if isinstance(x, dict) and isinstance(y, dict):
-            return _add(x, y)
+        if isinstance(x, dict) or isinstance(y, dict):
+            return _add(x or {}, y or {})
         if key in {"peak_memory_bytes", "padding_share"}:
             return max(x or 0, y or 0)
         return (x or 0) + (y or 0)
 
     return {key: one(key) for key in {**a, **b}}
-
-
-def default_workers() -> int:
-    """Judging processes where nobody says: the processor's cores, eight at most."""
-    return min(8, os.cpu_count() or 1)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from harness.benchmarks.files import stem
 from harness.errors import UsageError
 from harness.records import Benchmark, Prediction
 from harness.runs.folder import RunFolder, digest
@@ -53,6 +54,9 @@ def score(options: ScoreOptions, progress: Progress | None = None) -> RunResult:
     facts = {
         "benchmark": {"name": benchmark.name, "split": benchmark.split, "data": benchmark.data_hash},
         "predictions": hashes,
+        "rules": asdict(benchmark.rules),
+        "judging": asdict(options.judging) | {"workers": None, "cache": None, "witnesses": None},
+        "scorers": list(options.scorers),
     }
     folder = RunFolder.open(
         options.output or _default_output(benchmark, names, digest(facts)), facts, command=options.command
@@ -86,11 +90,12 @@ def pair_names(paths: Sequence[Path]) -> list[str]:
         raise UsageError("there are no predictions to score", "give --predictions FILE")
     names: list[str] = []
     for path in paths:
-        stem = path.name.split(".")[0] or path.name
-        number = sum(
-            name == stem or re.fullmatch(re.escape(stem) + r"-\d+", name) is not None for name in names
-        )
-        names.append(f"{stem}-{number + 1}" if number else stem)
+        first = name = stem(path)
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{first}-{number}"
+        names.append(name)
     return names
 
 

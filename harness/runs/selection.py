@@ -36,6 +36,8 @@ class Selection:
             UsageError: nothing is named, or no example is left.
             BenchmarkError, DataError: see ``load_benchmark`` and ``load_file``.
         """
+        if self.dialect:
+            _check_dialect(self.dialect)
         name = self.benchmark or (None if self.data else default)
         if name:
             benchmark = load_benchmark(
@@ -48,7 +50,13 @@ class Selection:
                 seed=self.seed,
             )
         elif self.data:
-            benchmark = load_file(self.data, context_field=self.context_field, limit=self.limit, ids=self.ids)
+            benchmark = load_file(
+                self.data,
+                split=self.split,
+                context_field=self.context_field,
+                limit=self.limit,
+                ids=self.ids,
+            )
         else:
             raise UsageError("nothing says which questions to take", "give --benchmark NAME or --data FILE")
         if not benchmark.examples:
@@ -56,3 +64,14 @@ class Selection:
         return replace(
             benchmark, rules=replace(benchmark.rules, **self.rules), dialect=self.dialect or benchmark.dialect
         )
+
+
+def _check_dialect(name: str) -> None:
+    from sqlglot import Dialect
+
+    try:
+        Dialect.get_or_raise(name)
+    except ValueError as error:
+        raise UsageError(
+            f"dialect {name!r} is unknown", "sqlite, postgres, mysql, tsql, … : any that sqlglot reads"
+        ) from error

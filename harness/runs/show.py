@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.errors import RunError, UsageError
-from harness.records import Rules, Witness
+from harness.records import Example, Prediction, Rules, Witness
 from harness.runs.files import read_results, read_samples
 
 _SHOWN_ROWS = 12
@@ -93,15 +94,16 @@ def show_example(folder: Path, id_: str, *, pair: str | None = None) -> Shown:
     """
     results = read_results(folder)
     samples = read_samples(folder)
-    rows = [row for row in samples if row["id"] == id_ and pair in (None, row["pair"])]
+    rows = [row for row in samples if row["id"] == id_]
     if not rows:
         some = ", ".join(list(dict.fromkeys(str(row["id"]) for row in samples))[:3])
-        raise UsageError(
-            f"{folder} has no example {id_!r}" + (f" of pair {pair!r}" if pair else ""),
-            f"its ids look like: {some}",
-        )
-    (config,) = results["configs"].values()
-    return Shown(pairs=tuple(ShownPair(row=row, witness=_witness(row, config)) for row in rows))
+        raise UsageError(f"{folder} has no example {id_!r}", f"its ids look like: {some}")
+    chosen = [row for row in rows if pair in (None, row["pair"])]
+    if not chosen:
+        names = ", ".join(dict.fromkeys(str(row["pair"]) for row in rows))
+        raise UsageError(f"{folder} has no pair {pair!r}", f"its pairs are: {names}")
+    config = next(iter(results["configs"].values()))
+    return Shown(pairs=tuple(ShownPair(row=row, witness=_witness(row, config)) for row in chosen))
 
 
 def export_witness(folder: Path, id_: str, target: Path, *, pair: str | None = None) -> None:
@@ -118,29 +120,51 @@ def export_witness(folder: Path, id_: str, target: Path, *, pair: str | None = N
         raise UsageError(
             f"no database tells {id_!r} from its gold", "export one that is counted wrong: see report.md"
         )
+    if target.exists():
+        raise UsageError(f"{target} exists already", "remove it, or give --output another file")
     try:
         if target.suffix == ".sql":
             target.write_text(witness.script, "utf-8")
         else:
-            target.unlink(missing_ok=True)
-            with sqlite3.connect(target) as connection:
+            with closing(sqlite3.connect(target)) as connection:
                 connection.executescript(witness.script)
-            connection.close()
-    except OSError as error:
-        raise RunError(
-            f"{target} cannot be written ({error.strerror})", "give --output another file"
-        ) from error
+                connection.commit()
+    except (OSError, sqlite3.OperationalError) as error:
+        raise RunError(f"{target} cannot be written ({error})", "give --output another file") from error
 
 
 def _witness(row: Mapping[str, Any], config: Mapping[str, Any]) -> Witness | None:
+    """The witness that the run has kept, else one made now as the run would have."""
     if row["execution_match"] or not row["prediction"]:
         return None
-    from harness.scoring import build_suite, explain
+    if kept := row.get("witness"):
+        return Witness(
+            script=kept["script"],
+            image=b"",
+            gold_columns=tuple(kept["gold_columns"]),
+            gold_rows=tuple(map(tuple, kept["gold_rows"])),
+            prediction_columns=kept["prediction_columns"] and tuple(kept["prediction_columns"]),
+            prediction_rows=kept["prediction_rows"] and tuple(map(tuple, kept["prediction_rows"])),
+            prediction_error=kept["prediction_error"],
+        )
+    from harness.scoring import witnesses
 
-    suite = build_suite(
-        row["context"], row["gold"], rules=Rules(**config["rules"]), dialect=config["dialect"]
+    example = Example(
+        id=row["id"],
+        question=row["question"],
+        context=row["context"],
+        gold=row["gold"],
+        database=Path(row["database"]) if row.get("database") else None,
     )
-    return explain(suite, row["prediction"]).witness
+    prediction = Prediction(id=row["id"], pair=row["pair"], sql=row["prediction"])
+    ((_, witness),) = witnesses(
+        [(example, prediction)],
+        rules=Rules(**config["rules"]),
+        dialect=config["dialect"],
+        size=config["size"],
+        seed=config["seed"],
+    )
+    return witness
 
 
 def _grid(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
