@@ -53,7 +53,8 @@ def tune(recipe: SftRecipe, output: Path, *, device: str, notify: Notify) -> Pat
     (output / "training.json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
     for folder in output.glob("checkpoint-*"):
         shutil.rmtree(folder)
-    (output / "recipe.json").unlink()
+    for leftover in ("recipe.json", "training_args.bin"):
+        (output / leftover).unlink(missing_ok=True)
     notify(f"loss {result.training_loss:.4f} after {result.global_step} steps; adapter written to {output}")
     return output
 
@@ -84,8 +85,9 @@ def _claim(recipe: SftRecipe, output: Path) -> None:
 
 def _rows(recipe: SftRecipe) -> Any:
     """A ``datasets.Dataset`` of prompt and completion turns, in the recipe's order."""
-    from datasets import Dataset, load_dataset
+    from datasets import Dataset, disable_progress_bars, load_dataset
 
+    disable_progress_bars()
     data = recipe.data
     if data.file is not None:
         examples = load_file(data.file).examples
