@@ -35,6 +35,15 @@ def test_counts_by_hand(tmp_path: Path) -> None:
     assert "| `1` |" in text
 
 
+def test_an_answer_that_is_missing_is_called_so(tmp_path: Path) -> None:
+    def silent(made: Sample) -> Sample:
+        return replace(made, prediction=replace(made.prediction, sql=None))
+
+    a = write_run(tmp_path / "a", {"p": [Outcome.MISSING] * 3}, change=silent)
+    text = compare(a, write_run(tmp_path / "b", {"p": [RIGHT] * 3})).to_markdown()
+    assert text.count("| missing: (no prediction) | equivalent: `SELECT") == 3
+
+
 def test_base_and_adapter_of_one_run(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", {"base": [WRONG] * 40, "starter": [RIGHT] * 40, "rule": [WRONG] * 40})
     found = compare(run)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from reports_run import write_run
 
 from harness.errors import DataError, HarnessError, RunError, UsageError
-from harness.records import Outcome, Rules
+from harness.records import Outcome, Rules, Sample
 from harness.reports import check, write_baseline
 from harness.reports.results import read_results
 
@@ -46,10 +47,11 @@ def test_a_paired_gate(
 ) -> None:
     gate = check(after(tmp_path, broken, fixed), baseline)
     assert gate.passed is passed, why
-    (found,) = gate.findings
-    assert (found.pair, found.paired, found.regression) == ("starter", True, not passed)
+    base, found = gate.findings
+    assert (base.pair, base.value, base.regression) == ("base", 0.0, False)
+    assert (found.pair, found.unpaired, found.regression) == ("starter", "", not passed)
     assert found.value - found.baseline == pytest.approx((fixed - broken) / 200)
-    assert gate.lines[0].startswith("ok: " if passed else "REGRESSION: ")
+    assert gate.lines[1].startswith("ok: " if passed else "REGRESSION: ")
     assert json.loads(json.dumps(gate.to_json()))["passed"] is passed
 
 
@@ -67,20 +69,35 @@ def test_a_bare_results_file_is_compared_unpaired(tmp_path: Path) -> None:
     bare.write_bytes(next(old.glob("results_*.json")).read_bytes())
     gate = check(write_run(tmp_path / "b", {"p": [WRONG] * 6 + BEFORE[6:]}), bare)
     assert gate.passed, "six of 200 are not settled without knowing which"
-    assert "Fisher, unpaired" in gate.lines[0]
+    assert "(Fisher, unpaired: the baseline keeps no mark a question)" in gate.lines[0]
     assert not check(write_run(tmp_path / "c", {"p": [WRONG] * 20 + BEFORE[20:]}), bare).passed
 
 
 def test_flagged_golds_do_not_count(tmp_path: Path, baseline: Path) -> None:
     gate = check(after(tmp_path, 30, flagged={str(number): "broken" for number in range(30)}), baseline)
     assert gate.passed
-    assert gate.findings[0].value == pytest.approx(120 / 170)
+    assert gate.findings[1].value == pytest.approx(120 / 170)
 
 
 def test_an_adapter_may_bear_another_name(tmp_path: Path, baseline: Path) -> None:
     gate = check(after(tmp_path, 30, pair="starter-v2"), baseline)
     assert not gate.passed
-    assert "starter-v2 (the baseline's starter)" in gate.lines[0]
+    assert "starter-v2 (the baseline's starter)" in gate.lines[1]
+
+
+def test_the_base_is_gated_too(tmp_path: Path) -> None:
+    old = write_run(tmp_path / "a", {"base": BEFORE, "starter": BEFORE})
+    new = write_run(tmp_path / "b", {"base": [WRONG] * 200, "starter": BEFORE})
+    assert [(found.pair, found.regression) for found in check(new, old).findings] == [
+        ("base", True),
+        ("starter", False),
+    ]
+    assert check(new, old, pair="starter").passed
+    alone = write_run(tmp_path / "c", {"starter": BEFORE})
+    with pytest.raises(UsageError, match="no pair 'base' on starter"):
+        check(alone, old)
+    with pytest.raises(UsageError, match="no pair 'base' on starter"):
+        check(new, alone, pair="base")
 
 
 def test_an_adapter_of_several_may_not_go_missing(tmp_path: Path) -> None:
@@ -93,7 +110,8 @@ def test_an_adapter_of_several_may_not_go_missing(tmp_path: Path) -> None:
 
 def test_other_metrics_and_pairs(tmp_path: Path, baseline: Path) -> None:
     gate = check(after(tmp_path, 20), baseline, metrics=("execution_accuracy", "exact_match", "valid_sql"))
-    assert [(found.metric, found.regression) for found in gate.findings] == [
+    assert {found.unpaired for found in gate.findings} == {""}
+    assert [(found.metric, found.regression) for found in gate.findings if found.pair == "starter"] == [
         ("execution_accuracy", True),
         ("exact_match", True),
         ("valid_sql", False),
@@ -101,8 +119,33 @@ def test_other_metrics_and_pairs(tmp_path: Path, baseline: Path) -> None:
     assert check(after(tmp_path, 21), baseline, pair="base").passed
 
 
+def test_every_binary_metric_is_paired(tmp_path: Path) -> None:
+    """Among them an official one; where a metric has other values too, the gate says why it is not."""
+
+    def scored(made: Sample) -> Sample:
+        even = float(int(made.example.id) % 2)
+        official = {"spider_exact_set_match": even, "bird_soft_f1": even / 2}
+        return replace(made, verdict=replace(made.verdict, official=official))
+
+    folder = write_run(tmp_path / "a", {"p": BEFORE}, flagged={"0": "broken"}, change=scored)
+    old = write_baseline(folder, tmp_path / "baseline.json")
+    marks = json.loads(old.read_text("utf-8"))["marks"]["starter"]["p"]
+    assert marks["execution_accuracy"] == "x" + "1" * 149 + "0" * 50
+    assert marks["execution_accuracy_all"] == "1" * 150 + "0" * 50
+    assert marks["schema_adherence"] == "1" * 200
+    assert marks["spider_exact_set_match"] == "01" * 100
+    metrics = tuple(read_results(folder).benchmarks[0].pairs[0].metrics)
+    gate = check(folder, old, metrics=metrics)
+    assert gate.passed
+    assert {found.metric: found.unpaired for found in gate.findings if found.unpaired} == {
+        "bird_soft_f1": "the baseline has no 0 or 1 a question for it",
+    }
+    for found in gate.findings:
+        assert found.value == pytest.approx(found.baseline)
+
+
 def test_the_baseline_is_small_and_a_results_file(baseline: Path) -> None:
-    assert baseline.stat().st_size < 12_000
+    assert baseline.stat().st_size < 14_000
     marks = json.loads(baseline.read_text("utf-8"))["marks"]["starter"]
     assert marks["starter"]["execution_accuracy"] == "1" * 150 + "0" * 50
     assert marks["ids"][:3] == ["0", "1", "2"]

@@ -12,7 +12,7 @@ from reports_run import outcomes, write_run
 
 from harness.errors import DataError, RunError
 from harness.records import Outcome, Rules
-from harness.reports import write_leaderboard
+from harness.reports import write_leaderboard, write_report
 from harness.reports.leaderboard import ranks
 
 
@@ -58,7 +58,7 @@ def test_other_examples_or_rules_are_another_table(tmp_path: Path, other: dict[s
 def test_a_malformed_file_is_named(tmp_path: Path) -> None:
     good = write_run(tmp_path / "a", {"x": [Outcome.EXACT] * 3})
     for number, broken in enumerate(
-        ("{", "[]", '{"harness": "0.1"}', '{"harness": "0.1", "time": "t", "results": 3}')
+        ("", "{", "[]", "{}", "null", '{"harness": "0.1"}', '{"harness": "0.1", "time": "t", "results": 3}')
     ):
         bad = tmp_path / f"bad{number}.json"
         bad.write_text(broken, "utf-8")
@@ -66,6 +66,49 @@ def test_a_malformed_file_is_named(tmp_path: Path) -> None:
             write_leaderboard([good, bad], tmp_path / "LEADERBOARD.md")
     with pytest.raises(DataError, match="cannot be read"):
         write_leaderboard([tmp_path / "absent.json"], tmp_path / "LEADERBOARD.md")
+
+
+def test_foreign_files_can_be_left_out(runs: list[Path], tmp_path: Path) -> None:
+    """After a run nothing that lies about may spoil its end; each file left out gets a line."""
+    for number, content in enumerate((b"[]", b"{}", b"\xff\xfe\x00", b'{"results": {"a": 1}}')):
+        (tmp_path / f"results_{number}.json").write_bytes(content)
+    (tmp_path / "results_4.json").mkdir()
+    said: list[str] = []
+    files = [*runs, *sorted(tmp_path.glob("results_*.json"))]
+    text = write_leaderboard(files, tmp_path / "LEADERBOARD.md", skip_unreadable=True, notify=said.append)
+    assert text == write_leaderboard(runs, tmp_path / "LEADERBOARD.md")
+    assert len(said) == 5
+    for number, line in enumerate(said):
+        assert line.startswith("left out of ")
+        assert f"results_{number}.json" in line
+        assert "\n" not in line
+
+
+FOREIGN: list[tuple[str, object]] = [
+    ("configs", {"starter": {"rules": 3}}),
+    ("configs", {"starter": {"examples": "many"}}),
+    ("pairs", {"x": {"prompt": "SELECT"}}),
+    ("pairs", {"x": 3}),
+    ("n-samples", {"starter": {"original": "all"}}),
+    ("policy", []),
+    ("config", None),
+    ("cost", {"starter": {"x": {"seconds": 3}}}),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), FOREIGN)
+def test_a_part_out_of_shape_is_one_line(tmp_path: Path, key: str, value: object) -> None:
+    path = next(write_run(tmp_path / "a", {"x": [Outcome.EXACT] * 3}).glob("results_*.json"))
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), key: value}), "utf-8")
+    for read in (lambda: write_leaderboard([path], tmp_path / "L.md"), lambda: write_report(tmp_path / "a")):
+        with pytest.raises(DataError, match=rf"is no results file: {key}"):
+            read()
+
+
+def test_a_part_of_the_questions_is_called_so(tmp_path: Path) -> None:
+    sizes = {"n-samples": {"starter": {"original": 604, "effective": 20}}}
+    run = write_run(tmp_path / "a", {"x": outcomes(20, 0.5, 1)}, **sizes)
+    assert "20 examples (20 of 604 questions)" in write_leaderboard([run], tmp_path / "LEADERBOARD.md")
 
 
 def test_a_target_that_cannot_be_written(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from reports_run import KINDS, WITNESS, outcomes, write_run
 
 from harness.errors import DataError, RunError
 from harness.records import Outcome, Sample
-from harness.reports import write_report
+from harness.reports import write_page, write_report
 from harness.reports.failures import diff_block, differing_rows, failures, telling
 from harness.reports.results import Counterexample, read_results
+from harness.scoring.metrics import share
 
 N = 80
 ANSWERS = {"base": outcomes(N, 0.3, 1), "starter": outcomes(N, 0.7, 2)}
@@ -96,7 +97,83 @@ def test_twenty_failures_those_that_the_base_had_right_first(run: Path) -> None:
 def test_policy_changes_are_against_the_same_sample(run: Path) -> None:
     text = (run / "report.md").read_text("utf-8")
     assert "the change in points on the same 10 questions." in text
+    assert "| as reported, all questions |" in text
+    assert "| as judged, the sample | 60.0 | 60.0 |" in text
     assert "| `case=exact` | 50.0 <sub>−10.0</sub> | 50.0 <sub>−10.0</sub> |" in text
+
+
+def test_a_policy_table_of_all_has_no_row_of_the_sample(tmp_path: Path) -> None:
+    policy = {
+        "starter": {"p": {"as judged": share([1.0] * 3 + [0.0]), "case=exact": share([1.0, 1.0, 0.0, 0.0])}}
+    }
+    ended = [Outcome.EXACT] * 3 + [Outcome.WRONG]
+    text = write_report(write_run(tmp_path / "run", {"p": ended}, policy=policy)).read_text("utf-8")
+    rows = text.split("## The rules behind the number")[1].split("##")[0]
+    assert "the change in points.\n" in rows
+    assert "| as reported | **75.0** |\n| `case=exact` | 50.0 <sub>−25.0</sub> |" in rows
+    assert "as judged" not in rows
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("python -m harness run --limit 8", "the first 8 of 604 questions"),
+        ("python -m harness run --ids 1,2", "8 of 604 questions"),
+    ],
+)
+def test_a_part_of_the_questions_is_called_so(tmp_path: Path, command: str, said: str) -> None:
+    sizes = {"n-samples": {"starter": {"original": 604, "effective": 8}}}
+    folder = write_run(tmp_path / "run", {"p": [Outcome.EXACT] * 8}, command=command, **sizes)
+    head = write_report(folder).read_text("utf-8").split("## Scores")[0]
+    assert f"; asked were {said}, and the interval is of questions like these)." in head
+    assert said in write_page(folder).read_text("utf-8").split("<table")[0]
+
+
+def test_failures_say_whose_they_are(tmp_path: Path) -> None:
+    answers = {"base": [Outcome.WRONG] * 40, "a_": [Outcome.WRONG] * 2 + [Outcome.EXACT] * 38}
+    answers["b"] = [Outcome.EXACT] * 39 + [Outcome.WRONG]
+    text = write_report(write_run(tmp_path / "run", answers)).read_text("utf-8")
+    assert (
+        "3 of a\\_'s 2, b's 1 wrong answers, chosen for variety of cause and kind.\n"
+        "Left out: base's 40. `page.html` has all of them." in text
+    )
+
+
+def test_no_question_counts(tmp_path: Path) -> None:
+    flagged = {str(number): "broken" for number in range(4)}
+    answers = {"base": [Outcome.EXACT] * 4, "p": [Outcome.WRONG] * 4}
+    folder = write_run(tmp_path / "run", answers, flagged=flagged)
+    text = write_report(folder).read_text("utf-8")
+    assert "\n\nNo question can be counted: all golds are flagged.\n\n## Scores" in text
+    assert "in common" not in text
+    assert "## Against" not in text
+    assert "\n\n\n" not in text
+    assert "4 golds are flagged" in text
+    assert "No question can be counted" in write_page(folder).read_text("utf-8")
+
+
+def test_one_gold_is_flagged(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", {"p": [Outcome.EXACT] * 4}, flagged={"1": "broken"})
+    assert "\n1 gold is flagged and left out" in write_report(folder).read_text("utf-8")
+
+
+def test_control_characters_and_lengths(tmp_path: Path) -> None:
+    """A model may write anything: nothing of it may reach a terminal, nor fill the report."""
+
+    def strange(made: Sample) -> Sample:
+        sql = f"SELECT '{chr(0)}{chr(27)}[31m{chr(0x202E)}{chr(13)}' FROM t -- {'x' * 90_000}"
+        example = replace(made.example, kind=f"a{chr(7)}", question="why " * 5_000)
+        return replace(made, example=example, prediction=replace(made.prediction, sql=sql))
+
+    folder = write_run(tmp_path / "run", {"p": [Outcome.WRONG] * 3}, change=strange)
+    text = write_report(folder).read_bytes().decode()
+    assert not re.findall("[\x00-\x08\x0b-\x1f\x7f\u202e]", text)
+    assert "SELECT '\\x00\\x1b[31m\\u202e\\r' FROM t -- xxx" in text
+    assert re.search(r"x… \(89 \d{3} more characters\)\n```", text)
+    assert "… (19 499 more characters)**" in text
+    assert len(text) < 20_000
+    for chart in (folder / "charts").glob("*.svg"):
+        assert chr(7) not in chart.read_text("utf-8")
 
 
 def test_charts_are_there_and_the_same_each_time(run: Path) -> None:
@@ -187,6 +264,18 @@ def test_accuracy_by_exposure(tmp_path: Path) -> None:
     assert "Exposure unknown" not in text
 
 
+def test_a_pair_of_unknown_exposure_is_called_so(tmp_path: Path) -> None:
+    def exposed(made: Sample) -> Sample:
+        meta = {} if made.verdict.pair == "base" else {"exposure": ["skeleton"]}
+        return replace(made, example=replace(made.example, meta=meta))
+
+    answers = {"base": [Outcome.WRONG] * 4, "p": [Outcome.EXACT] * 4}
+    text = write_report(write_run(tmp_path / "run", answers, change=exposed)).read_text("utf-8")
+    section = text.split("## Execution accuracy by exposure\n\n")[1].split("##")[0]
+    assert section.startswith("A row counts the questions of which the training data holds that much")
+    assert "| skeleton | 4 | unknown | **100.0**" in section
+
+
 def test_exposure_that_nobody_knows_is_called_so(run: Path) -> None:
     assert "Exposure unknown: no training data is declared" in (run / "report.md").read_text("utf-8")
 
@@ -236,6 +325,15 @@ def test_a_malformed_sample_names_its_line(tmp_path: Path) -> None:
     lines[1] = json.dumps({**json.loads(lines[1]), "outcome": "splendid"})
     path.write_text("\n".join(lines), "utf-8")
     with pytest.raises(DataError, match=r"line 2 is no sample: outcome"):
+        write_report(folder)
+
+
+@pytest.mark.parametrize("line", [b"[]", b"3", b"{}", b'{"id": "\xff"}', b'{"id": "\\ud800"}', b""])
+def test_no_line_of_samples_ends_in_a_traceback(tmp_path: Path, line: bytes) -> None:
+    folder = write_run(tmp_path / "run", {"base": [Outcome.EXACT] * 3})
+    path = next(folder.glob("samples_*"))
+    path.write_bytes(path.read_bytes() + line + b"\n")
+    with pytest.raises(DataError, match="line 4 is no sample"):
         write_report(folder)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.records import Metric, Outcome
 
 from .results import BenchmarkResult
-from .wording import label
+from .wording import label, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,6 +82,8 @@ def _colours(side: BenchmarkResult) -> dict[str, str]:
 
 
 def _accuracy(side: BenchmarkResult, figure: Figure) -> bool:
+    if not any(pair.accuracy.n for pair in side.pairs):
+        return False
     axes = _axes(figure, [pair.pair for pair in side.pairs], 0.9 + 0.5 * len(side.pairs))
     for place, pair in enumerate(side.pairs):
         colour, exact = _colours(side)[pair.pair], pair.metrics.get("exact_match")
@@ -129,7 +131,9 @@ def _causes(side: BenchmarkResult, figure: Figure) -> bool:
         answers = sum(pair.outcomes.values()) or sum(pair.causes.values())
         values = [100 * pair.causes.get(cause, 0) / answers for cause in causes]
         places = [place + shift for place in range(len(causes))]
-        bars = axes.barh(places, values, height * 0.92, color=_colours(side)[pair.pair], label=pair.pair)
+        bars = axes.barh(
+            places, values, height * 0.92, color=_colours(side)[pair.pair], label=visible(pair.pair)
+        )
         axes.bar_label(bars, [f"{value:.1f}" if value else "" for value in values], padding=3, fontsize=8)
     axes.set_xlim(auto=True)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -154,7 +158,7 @@ def _kinds(side: BenchmarkResult, figure: Figure) -> bool:
         for place, kind in enumerate(kinds):
             if kind in shares:
                 _whisker(axes, shares[kind], place + shift, _colours(side)[pair], 6)
-        axes.plot([], [], "o", color=_colours(side)[pair], label=pair)
+        axes.plot([], [], "o", color=_colours(side)[pair], label=visible(pair))
     figure.legend(loc="outside upper center", ncols=4)
     axes.set_xlabel("execution accuracy with 95 % interval, % (number of examples)")
     return True
@@ -169,7 +173,7 @@ def _axes(figure: Figure, names: Sequence[str], height: float) -> Axes:
     """Axes of 0 to 100 % with a named row each."""
     figure.set_size_inches(7.6, height)
     axes = figure.add_subplot()
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [visible(name) for name in names])
     axes.set_ylim(len(names) - 0.45, -0.6)
     axes.set_xlim(-1.5, 103)
     axes.set_xticks(range(0, 101, 20))

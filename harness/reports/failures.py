@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from .results import REFERENCES, Counterexample, Judged
+from .wording import visible
 
 Rows = tuple[tuple[Any, ...], ...]
 
@@ -78,11 +79,12 @@ def differing_rows(witness: Counterexample, fold: bool = True) -> RowDifference:
 def diff_block(witness: Counterexample, fold: bool = True, limit: int = 6) -> str:
     """The two results as one table for a ``diff`` block: ``-`` the gold's rows, ``+`` the prediction's."""
     difference = differing_rows(witness, fold)
-    heads = [("-", witness.gold_columns), ("+", witness.prediction_columns or ())]
+    columns = [_value(name) for name in witness.gold_columns]
+    heads = [("-", columns), ("+", [_value(name) for name in witness.prediction_columns or ()])]
     if witness.prediction_rows is None:
         heads.pop()
     elif witness.gold_columns == witness.prediction_columns:
-        heads = [(" ", witness.gold_columns)]
+        heads = [(" ", columns)]
     groups = [("-", difference.gold), ("+", difference.prediction), (" ", difference.common)]
     if not witness.gold_rows:
         groups[0] = ("-", (("(no rows)",),))
@@ -149,5 +151,5 @@ def _key(row: Sequence[Any], fold: bool) -> tuple[object, ...]:
 
 
 def _value(value: object) -> str:
-    text = "NULL" if value is None else " ".join(str(value).split()) or "''"
+    text = "NULL" if value is None else " ".join(visible(value).split()) or "''"
     return text if len(text) <= 40 else text[:39] + "…"

@@ -1,8 +1,8 @@
 """The gate: is a run worse than a committed baseline? Written for CI.
 
-A baseline is what ``write_baseline`` writes: a results file that also keeps each example's outcome, a
-letter each, so that the test is paired and sharp. A run's folder serves as well, and so does a bare
-results file, whose shares are then compared as independent ones.
+A baseline is what ``write_baseline`` writes: a results file that also keeps a digit for each example and
+metric that is either right or wrong, so that the test is paired and sharp. A run's folder serves as well,
+and so does a bare results file, whose shares are then compared as independent ones.
 """
 
 from __future__ import annotations
@@ -14,18 +14,35 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import DataError, RunError, UsageError
+from harness.scoring.metrics import GOLD_OK_ONLY
 
 from .comparison import choose
-from .results import BenchmarkResult, Entry, PairResult, read_results
+from .results import REFERENCES, BenchmarkResult, Entry, Judged, PairResult, read_results
 from .statistics import mcnemar, paired_difference, unpaired_difference, unpaired_drop
 from .wording import label, p_value, percent, points, span, write
 
-_PAIRED = {"execution_accuracy": "execution_match", "exact_match": "exact_match"}
+_FIELDS = {
+    "execution_accuracy": "execution_match",
+    "execution_accuracy_all": "execution_match",
+    "exact_match": "exact_match",
+    "raw_match": "raw_match",
+    "valid_sql": "valid_sql",
+    "schema_adherence": "schema_adherence",
+    "format_compliance": "format_compliance",
+}
+"""Metrics that are either right or wrong for an example, and where a sample has them."""
+
+_Marks = Mapping[str, Mapping[str, str]]
+"""By metric and id "1" (right), "0" (wrong) or "x" (not counted)."""
+
 _KEPT = ("harness", "time", "fingerprint", "results", "configs", "pairs", "config", "versions")
 
 
 class Finding(NamedTuple):
-    """One pair's metric against the baseline's, as shares; ``p`` is one-sided: it got worse."""
+    """One pair's metric against the baseline's, as shares; ``p`` is one-sided: it got worse.
+
+    ``unpaired`` says why the examples could not be held side by side; empty where they were.
+    """
 
     benchmark: str
     pair: str
@@ -35,7 +52,7 @@ class Finding(NamedTuple):
     low: float
     high: float
     p: float
-    paired: bool
+    unpaired: str
     regression: bool
 
 
@@ -68,8 +85,8 @@ def check(
     * a drop of more than ``tolerance`` (a share: 0.05 is five points), real or not: with few examples
       chance cannot be ruled out, and a gate must not wave through what it cannot see.
 
-    Every benchmark and pair under test of the baseline is checked, or the one called ``pair``. Where
-    both sides have a single adapter, it may bear another name.
+    Every benchmark and every pair of the baseline is checked, the base too, or only the one called ``pair``.
+    Where both sides have a single adapter, it may bear another name.
 
     Raises:
         UsageError: a tolerance or alpha out of range, an unknown metric or pair.
@@ -87,8 +104,10 @@ def check(
         after = new.benchmark(before.name)
         _same_conditions(before, after, baseline)
         for known, chosen in _matched(before, after, pair):
+            sides = Entry(old, before, known), Entry(new, after, chosen)
+            marks = _marks(sides[0]), _marks(sides[1])
             for metric in metrics:
-                found = _find(Entry(new, after, chosen), Entry(old, before, known), metric, tolerance, alpha)
+                found = _find(sides, marks, metric, tolerance, alpha)
                 findings.append(found)
                 lines.append(_line(found, known.pair, tolerance))
     if not findings:
@@ -104,8 +123,10 @@ def write_baseline(run: Path, target: Path) -> Path:
     whole = json.loads(results.path.read_text(encoding="utf-8"))
     marks: dict[str, Any] = {}
     for side in results.benchmarks:
-        by_pair = {pair.pair: _marks(Entry(results, side, pair)) or {} for pair in side.pairs}
-        ids = list(dict.fromkeys(id_ for found in by_pair.values() for id_ in found.get("exact_match", ())))
+        by_pair = {pair.pair: _marks(Entry(results, side, pair)) for pair in side.pairs}
+        ids = list(
+            dict.fromkeys(id_ for found in by_pair.values() for known in found.values() for id_ in known)
+        )
         marks[side.name] = {"ids": ids} | {
             pair: {metric: "".join(known.get(id_, "x") for id_ in ids) for metric, known in found.items()}
             for pair, found in by_pair.items()
@@ -119,17 +140,27 @@ def _matched(
     old: BenchmarkResult, new: BenchmarkResult, pair: str | None
 ) -> list[tuple[PairResult, PairResult]]:
     """Which pair of the baseline is held against which of the run."""
+    if pair in REFERENCES:
+        return [(choose(old, pair, "--pair"), choose(new, pair, "--pair"))]
     if pair is not None:
         chosen = choose(new, pair, "--pair")
         return [(choose(old, None, "--pair", wish=pair), chosen)]
-    if len(old.subjects) == 1:
-        known = old.subjects[0]
-        return [(known, choose(new, None, "--pair", wish=known.pair))]
-    return [(known, choose(new, known.pair, "--pair")) for known in old.subjects]
+    renamed = [
+        known.pair for known in old.subjects if len(old.subjects) == 1 and known.pair not in REFERENCES
+    ]
+    return [
+        (
+            known,
+            choose(new, None, "--pair", wish=known.pair)
+            if known.pair in renamed
+            else choose(new, known.pair, "--pair"),
+        )
+        for known in old.pairs
+    ]
 
 
-def _marks(entry: Entry) -> dict[str, dict[str, str]] | None:
-    """Per metric and id "1" (right), "0" (wrong) or "x" (not counted); None where nobody kept them."""
+def _marks(entry: Entry) -> _Marks:
+    """The marks of the pair's answers by what the file or its samples say; empty where nobody kept them."""
     kept = entry.results.marks.get(entry.benchmark.name)
     try:
         if kept is not None:
@@ -137,31 +168,46 @@ def _marks(entry: Entry) -> dict[str, dict[str, str]] | None:
                 metric: dict(zip(kept["ids"], marks, strict=True))
                 for metric, marks in kept[entry.pair.pair].items()
             }
-    except (KeyError, ValueError, AttributeError):
+    except (KeyError, ValueError, AttributeError, TypeError):
         raise DataError(
             f"the marks in {entry.results.path} are malformed", "write it again with --update"
         ) from None
     if not any(entry.results.path.parent.glob("samples_*.jsonl")):
-        return None
-    marks: dict[str, dict[str, str]] = {metric: {} for metric in _PAIRED}
-    for sample in entry.samples():
-        for metric, name in _PAIRED.items():
-            marks[metric][sample.id] = str(int(getattr(sample, name))) if sample.counted else "x"
-    return marks
+        return {}
+    answers = list(entry.samples())
+    metrics = [*_FIELDS, *sorted({name for answer in answers for name in answer.official})]
+    read = {metric: {answer.id: _mark(answer, metric) for answer in answers} for metric in metrics}
+    return {
+        metric: known
+        for metric, known in read.items()
+        if "?" not in known.values() and {*known.values()} != {"x"}
+    }
 
 
-def _find(new: Entry, old: Entry, metric: str, tolerance: float, alpha: float) -> Finding:
+def _mark(answer: Judged, metric: str) -> str:
+    if metric in GOLD_OK_ONLY and not answer.counted:
+        return "x"
+    official = answer.official.get(metric, 0.0)
+    value = getattr(answer, _FIELDS[metric]) if metric in _FIELDS else official
+    return "x" if value is None else str(int(value)) if value in (0, 1) else "?"
+
+
+def _find(
+    sides: tuple[Entry, Entry], marks: tuple[_Marks, _Marks], metric: str, tolerance: float, alpha: float
+) -> Finding:
+    old, new = sides
     before, after = old.pair.metrics.get(metric), new.pair.metrics.get(metric)
     if before is None or after is None:
         known = ", ".join(name for name in old.pair.metrics if name in new.pair.metrics)
         raise UsageError(f"run and baseline do not both have the metric {metric!r}", f"they have: {known}")
-    theirs, ours = (_marks(old), _marks(new)) if metric in _PAIRED else (None, None)
+    unpaired = _unpaired(*marks, metric)
     was, now = before.value, after.value
-    if theirs and ours:
-        both = _counted(theirs[metric], ours[metric])
+    if not unpaired:
+        both = _counted(marks[0][metric], marks[1][metric])
         if not both:
             raise RunError(
-                f"run and baseline share no counted example of {old.benchmark.name}", "write it again"
+                f"run and baseline share no counted example of {old.benchmark.name}",
+                "the golds are flagged or the ids differ: write the baseline again with --update",
             )
         was, now = (sum(side == "1" for side in column) / len(both) for column in zip(*both, strict=True))
         fixed, broken = both.count(("0", "1")), both.count(("1", "0"))
@@ -171,9 +217,17 @@ def _find(new: Entry, old: Entry, metric: str, tolerance: float, alpha: float) -
         counts = (round(now * after.n), after.n), (round(was * before.n), before.n)
         (low, high), p = unpaired_difference(*counts), unpaired_drop(*counts)
     worse = now < was and (p < alpha or was - now > tolerance)
-    return Finding(
-        old.benchmark.name, new.pair.pair, metric, was, now, low, high, p, bool(theirs and ours), worse
-    )
+    return Finding(old.benchmark.name, new.pair.pair, metric, was, now, low, high, p, unpaired, worse)
+
+
+def _unpaired(old: _Marks, new: _Marks, metric: str) -> str:
+    """Why the examples cannot be held side by side; empty where they can."""
+    for name, marks in (("baseline", old), ("run", new)):
+        if not marks:
+            return f"the {name} keeps no mark a question"
+        if metric not in marks:
+            return f"the {name} has no 0 or 1 a question for it"
+    return ""
 
 
 def _counted(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -185,11 +239,12 @@ def _line(found: Finding, known: str, tolerance: float) -> str:
     against = "" if found.pair == known else f" (the baseline's {known})"
     name = f"{found.benchmark} {found.pair}{against} {label(found.metric)}"
     change = f"{points(found.value - found.baseline)} points ({span(found.low, found.high, signed=True)})"
+    test = f"Fisher, unpaired: {found.unpaired}" if found.unpaired else "McNemar"
     over = found.baseline - found.value > tolerance
     return (
         f"{'REGRESSION' if found.regression else 'ok'}: {name} {percent(found.value)}, "
         f"baseline {percent(found.baseline)}, {change}, "
-        f"one-sided p {p_value(found.p)} ({'McNemar' if found.paired else 'Fisher, unpaired'})"
+        f"one-sided p {p_value(found.p)} ({test})"
         + (f"; more than the tolerance of {percent(tolerance)}" if over else "")
     )
 

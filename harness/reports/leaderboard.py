@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.errors import HarnessError
+
 from .results import REFERENCES, Entry, Results, read_results
 from .statistics import unpaired_difference
-from .wording import points, render, span, write
+from .wording import cell, points, render, span, write
 
 
 class Row(NamedTuple):
@@ -24,14 +26,29 @@ class Row(NamedTuple):
     link: str
 
 
-def write_leaderboard(results: Sequence[Path], target: Path) -> str:
+def write_leaderboard(
+    results: Sequence[Path],
+    target: Path,
+    *,
+    skip_unreadable: bool = False,
+    notify: Callable[[str], None] = lambda line: None,
+) -> str:
     """Write a leaderboard of these results files (or runs' folders) to ``target`` and return its text.
 
     Deterministic: the same files give the same text in any order. Of rows that differ in nothing but
-    their time (a base beside several adapters) the newest stays. Raises DataError naming a malformed
-    file, RunError where the target cannot be written.
+    their time (a base beside several adapters) the newest stays. A file that cannot be read or is no results
+    file raises DataError naming it; with ``skip_unreadable`` it is left out and ``notify`` gets a line
+    that says so. RunError where the target cannot be written.
     """
-    text = leaderboard([read_results(path) for path in results], target.parent)
+    read = []
+    for path in results:
+        try:
+            read.append(read_results(path))
+        except HarnessError as error:
+            if not skip_unreadable:
+                raise
+            notify(f"left out of {target}: {error.problem}")
+    text = leaderboard(read, target.parent)
     write(target, text)
     return text
 
@@ -101,7 +118,7 @@ def _prompt(prompt: Mapping[str, Any]) -> str:
         return "–"
     digest = hashlib.sha256(json.dumps(_words(prompt)).encode()).hexdigest()[:6]
     origin = Path(str(prompt.get("origin") or "benchmark")).name
-    return f"{'' if origin == 'benchmark' else origin + ', '}{prompt.get('form') or 'chat'} `{digest}`"
+    return f"{'' if origin == 'benchmark' else cell(origin) + ', '}{prompt.get('form') or 'chat'} `{digest}`"
 
 
 def _words(prompt: Mapping[str, Any]) -> list[Any]:

@@ -11,12 +11,9 @@ from typing import Any
 
 from .charts import OUTCOME_COLOURS
 from .failures import differing_rows
-from .report import MEANINGS, Section, sections
+from .report import LIMIT, MEANINGS, Section, sections
 from .results import HEADLINE, Counterexample, Judged, read_results
 from .wording import label, render, write
-
-LIMIT = 5000
-"""So many answers a benchmark go into the page; a browser stays quick with them."""
 
 
 def write_page(folder: Path) -> Path:
@@ -49,17 +46,12 @@ def _rows(section: Section) -> list[dict[str, Any]]:
     reference = section.side.reference
     right = {s.id: s.execution_match for s in section.samples if s.pair == reference and s.sample == 0}
     subjects = [pair.pair for pair in section.side.subjects]
-    shown = [sample for sample in section.samples if _worth(sample)]
+    shown = section.notable
     shown.sort(key=lambda s: (s.pair not in subjects, s.execution_match, not right.get(s.id)))
     return [
         _row(sample, right.get(sample.id) if sample.pair != reference else None, section.side.folds)
         for sample in shown
     ]
-
-
-def _worth(sample: Judged) -> bool:
-    forgiven = sample.outcome in {"null_only", "tie_only"}
-    return not sample.execution_match or forgiven or any(map(sample.apart, sample.official))
 
 
 def _row(sample: Judged, reference_right: bool | None, fold: bool) -> dict[str, Any]:

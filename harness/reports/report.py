@@ -25,13 +25,15 @@ MEANINGS = {
     Outcome.TIE_ONLY: "differs only where several rows tie for the first place; counted right",
     Outcome.WRONG: "runs, and answers something else on some database",
     Outcome.SYNTAX_ERROR: "is not SQL",
-    Outcome.SCHEMA_ERROR: "names a table or column that does not exist",
+    Outcome.SCHEMA_ERROR: "names a table or column that does not exist, or that several tables have",
     Outcome.EXECUTION_ERROR: "fails when it runs",
     Outcome.TIMEOUT: "ran longer than allowed",
     Outcome.DENIED: "tried something that the sandbox forbids",
     Outcome.UNTRANSPILABLE: "has no counterpart in SQLite's dialect",
     Outcome.MISSING: "no SQL was given",
 }
+LIMIT = 5000
+"""So many answers a benchmark go into the page; a browser stays quick with them."""
 EXPOSURE = "Execution accuracy by exposure"
 
 
@@ -62,6 +64,29 @@ class Section:
     def failures(self) -> list[Failure]:
         """Every failure of the pairs under test."""
         return failures(self.samples, self.side.reference)
+
+    @property
+    def left_out(self) -> dict[str, int]:
+        """By pair, the wrong answers that ``failures`` leaves out."""
+        shown = {failure.sample.pair for failure in self.failures}
+        wrong = (s.pair for s in self.samples if not s.execution_match and s.counted and s.sample == 0)
+        return Counter(pair for pair in wrong if pair not in shown)
+
+    @property
+    def notable(self) -> list[Judged]:
+        """What the page shows."""
+        return [sample for sample in self.samples if sample.notable]
+
+    @property
+    def sampled(self) -> int:
+        """How many answers a pair the policy table is of; 0 where it is of all those counted."""
+        judged = [
+            (pair.policy["as judged"], pair.accuracy)
+            for pair in self.side.pairs
+            if "as judged" in pair.policy
+        ]
+        apart = any(flip.n != whole.n or abs(flip.value - whole.value) > 1e-5 for flip, whole in judged)
+        return judged[0][0].n if apart else 0
 
     @property
     def flagged(self) -> list[Judged]:
@@ -128,6 +153,7 @@ def write_report(folder: Path) -> Path:
         exposure=EXPOSURE,
         telling=telling,
         diff_block=diff_block,
+        page_limit=LIMIT,
     )
     return write(folder / "report.md", text)
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
 from harness.errors import DataError, RunError
 from harness.records import Metric, Outcome
@@ -73,11 +74,13 @@ class PairResult:
 class BenchmarkResult:
     """All pairs on one benchmark; ``config`` says which examples under which rules.
 
+    ``part`` says which questions were asked ("the first 40 of 604 questions") where not all were.
     ``official_flagged`` has by scorer the golds that it does not score 1 against themselves, with the reason.
     """
 
     name: str
     config: Mapping[str, Any]
+    part: str
     suite: Suite
     official_flagged: Mapping[str, Mapping[str, str]]
     pairs: tuple[PairResult, ...]
@@ -129,6 +132,10 @@ class Judged:
     outcome: Outcome
     execution_match: bool
     exact_match: bool
+    raw_match: bool = False
+    valid_sql: bool | None = None
+    schema_adherence: bool | None = None
+    format_compliance: bool | None = None
     context: str = ""
     completion: str | None = None
     gold_status: str = "ok"
@@ -147,6 +154,12 @@ class Judged:
     def counted(self) -> bool:
         """Whether the headline numbers count it: its gold is sound."""
         return self.gold_status == "ok"
+
+    @property
+    def notable(self) -> bool:
+        """Whether somebody may want to look at it: wrong, forgiven, or judged otherwise by a scorer."""
+        forgiven = self.outcome in {Outcome.NULL_ONLY, Outcome.TIE_ONLY}
+        return not self.execution_match or forgiven or any(map(self.apart, self.official))
 
     @property
     def exposure(self) -> list[str]:
@@ -189,10 +202,10 @@ class Results:
         path = self.path.with_name(f"samples_{benchmark.replace('/', '__')}_{time}.jsonl")
         if not path.exists():
             raise RunError(f"{path} is not there", "give a run's own folder: it holds the samples")
-        with path.open(encoding="utf-8") as lines:
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    row = json.loads(line)
+                    row = json.loads(line.decode())
                     official = {key: row[key] for key in row if key.startswith(SCORERS)}
                     yield _adapter(Judged).validate_python({**row, "official": official})
                 except (ValueError, TypeError) as error:
@@ -255,6 +268,7 @@ def read_results(path: Path) -> Results:
             BenchmarkResult(
                 name=name,
                 config=file.configs.get(name, {}),
+                part=_part(file, name),
                 suite=file.suite.get(name, Suite()),
                 official_flagged=file.official_flagged.get(name, {}),
                 pairs=tuple(_pair(file, name, pair) for pair in pairs),
@@ -270,6 +284,24 @@ def read_results(path: Path) -> Results:
     )
 
 
+@with_config(ConfigDict(extra="allow"))
+class _Config(TypedDict, total=False):
+    """Of what is known of a benchmark, that which readers take apart."""
+
+    split: str | None
+    data_hash: str | None
+    examples: int
+    rules: dict[str, Any] | None
+
+
+@with_config(ConfigDict(extra="allow"))
+class _Facts(TypedDict, total=False):
+    """Of what is known of a pair, that which readers take apart."""
+
+    base: str | None
+    prompt: dict[str, Any] | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
     """A results file as it is written, a field each key."""
@@ -282,8 +314,8 @@ class _File:
     policy: dict[str, dict[str, dict[str, Metric]]] = field(default_factory=dict)
     suite: dict[str, Suite] = field(default_factory=dict)
     official_flagged: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
-    configs: dict[str, dict[str, Any]] = field(default_factory=dict)
-    pairs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    configs: dict[str, _Config] = field(default_factory=dict)
+    pairs: dict[str, _Facts] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     cost: dict[str, dict[str, Cost]] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
@@ -291,6 +323,14 @@ class _File:
     command: str = ""
     notes: tuple[str, ...] = ()
     marks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sizes: Annotated[dict[str, dict[str, int]], Field(alias="n-samples")] = field(default_factory=dict)
+
+
+def _part(file: _File, benchmark: str) -> str:
+    size = file.sizes.get(benchmark, {})
+    asked, every = size.get("effective", 0), size.get("original", 0)
+    first = "the first " if "--limit" in file.command and "--ids" not in file.command else ""
+    return f"{first}{asked} of {every} questions" if asked < every else ""
 
 
 def _pair(file: _File, benchmark: str, pair: str) -> PairResult:

@@ -9,8 +9,16 @@ from typing import Any
 from harness.errors import RunError
 from harness.records import Metric
 
+LONG = 500
+"""So many characters of a text a report shows where nothing else is said."""
+
 _MARKS = re.compile(r"[\\|*`\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What Markdown would read as its own; an underscore inside a word it leaves alone."""
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\r(?!\n)"
+)
+"""Control and direction characters, which a terminal or a browser would obey or hide."""
 
 _PHRASES = {"execution_accuracy_all": "execution accuracy, flagged golds too"}
 _NAMES = {"sql": "SQL", "ex": "EX", "f1": "F1", "bird": "BIRD", "spider": "Spider", "wikisql": "WikiSQL"}
@@ -84,8 +92,28 @@ def label(name: str) -> str:
     return _PHRASES.get(name) or " ".join(_NAMES.get(word, word) for word in name.split("_"))
 
 
+def visible(value: object) -> str:
+    """Text with its control characters written out; line feeds and tabs stay.
+
+    >>> visible("a" + chr(0) + "b" + chr(0x202E))
+    'a\\\\x00b\\\\u202e'
+    """
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], str(value))
+
+
+def shorten(value: object, limit: int = LONG) -> str:
+    """The first ``limit`` characters, and how many more there are.
+
+    >>> shorten("abcdef", 4), shorten("abcd", 4)
+    ('abcd… (2 more characters)', 'abcd')
+    """
+    text = str(value)
+    more = len(text) - limit
+    return f"{text[:limit]}… ({count(more)} more character{'s' if more > 1 else ''})" if more > 0 else text
+
+
 def cell(value: object, limit: int = 0) -> str:
-    """Text that stays text in Markdown and inside its tables; ``limit`` cuts it.
+    """Text that stays text in Markdown and inside its tables, cut at ``limit`` or else where it is long.
 
     >>> cell("a_b | *c* <b> < 3")
     'a_b \\\\| \\\\*c\\\\* &lt;b> < 3'
@@ -95,9 +123,10 @@ def cell(value: object, limit: int = 0) -> str:
 
 
 def code(value: object, limit: int = 0) -> str:
-    """Code inside a line or a table, also where it holds backticks or bars."""
+    """Code inside a line or a table, also where it holds backticks or bars; cut as in ``cell``."""
     text = _cut(value, limit) or " "
-    ticks, pad = ("``", " ") if "`" in text else ("`", "")
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    ticks, pad = "`" * (longest + 1), " " if longest else ""
     return f"{ticks}{pad}{text}{pad}{ticks}".replace("|", "\\|")
 
 
@@ -109,7 +138,7 @@ def fence(text: str, language: str = "") -> str:
     SELECT 1
     ```
     """
-    ticks = "```"
+    ticks, text = "```", visible(text)
     while ticks in text:
         ticks += "`"
     return f"{ticks}{language}\n{text.strip(chr(10))}\n{ticks}"
@@ -127,7 +156,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    for word in (percent, points, span, share, p_value, count, label, cell, code, fence):
+    for word in (percent, points, span, share, p_value, count, label, visible, shorten, cell, code, fence):
         environment.filters[word.__name__] = word
     return environment.get_template(template).render(**values)
 
@@ -143,5 +172,7 @@ def write(target: Path, text: str) -> Path:
 
 
 def _cut(value: object, limit: int) -> str:
-    text = " ".join(str(value).split())
-    return text[: limit - 1] + "…" if limit and len(text) > limit else text
+    text = " ".join(visible(value).split())
+    if not limit:
+        return shorten(text)
+    return text[: limit - 1] + "…" if len(text) > limit else text
