@@ -12,8 +12,9 @@ import pytest
 
 from harness.benchmarks import apply_rule, load_benchmark, load_file
 from harness.benchmarks.files import stem
-from harness.errors import DataError
+from harness.errors import BenchmarkError, DataError, UsageError
 from harness.records import Example
+from harness.runs.selection import Selection
 
 ROWS = [
     {
@@ -102,6 +103,9 @@ def test_ids_and_limit_choose_in_the_datas_order(tmp_path: Path) -> None:
         load_file(path, ids=["8"])
 
 
+ROW = '{"id": %s, "question": "q", "context": "c", "answer": "a"}\n'
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -118,6 +122,14 @@ def test_ids_and_limit_choose_in_the_datas_order(tmp_path: Path) -> None:
         ("d.jsonl", '{"question": "q", "context": "c"}', "line 1: no 'answer'"),
         ("d.jsonl", '{"question": 5, "context": "c", "answer": "a"}', "line 1: 'question' is not text"),
         ("d.jsonl", '{"question": "q", "context": " ", "answer": "a"}', "line 1: 'context' is not text"),
+        ("d.jsonl", ROW % "NaN", "line 1: id nan is neither text nor integer"),
+        ("d.jsonl", ROW % "1.5", "line 1: id 1.5 is neither text nor integer"),
+        ("d.jsonl", ROW % "true", "line 1: id True is neither text nor integer"),
+        ("d.jsonl", ROW % '" "', "line 1: id ' ' is neither text nor integer"),
+        ("d.jsonl", ROW % "1" + ROW % '{"a": 1}', "line 2: id {'a': 1} is neither text nor integer"),
+        ("d.jsonl", ROW % '"1"' + ROW % "2" + ROW % "1", "line 3: id '1' stands at line 1 too"),
+        ("d.json", "[" * 100_000, "not JSON (nested too deeply)"),
+        ("d.jsonl", ROW % "1" + '{"a":' * 100_000, "line 2: not JSON (nested too deeply)"),
         ("d.jsonl", "[1]\n", "d.jsonl, item 1: int instead of an object"),
         (
             "d.json",
@@ -138,6 +150,7 @@ def test_ids_and_limit_choose_in_the_datas_order(tmp_path: Path) -> None:
             "line 2: id '1' stands at line 1 too",
         ),
     ],
+    ids=lambda text: text[:30],
 )
 def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, name: str, content: str, said: str) -> None:
     (tmp_path / name).write_text(content)
@@ -146,6 +159,41 @@ def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, name: str, cont
     assert said in str(error.value)
     assert str(tmp_path / name) in str(error.value)
     assert error.value.remedy
+
+
+def test_half_a_character_is_replaced_and_what_is_no_number_left_out(tmp_path: Path) -> None:
+    row = r'{"question": "\ud800?", "context": "c", "answer": "\ud83d\ude00", "topic": "\uDFFF", "id": null,'
+    (tmp_path / "d.jsonl").write_text(row + ' "share": NaN, "most": 1e999, "least": -Infinity, "ok": 0.5}')
+    benchmark = load_file(tmp_path / "d.jsonl")
+    example = benchmark.examples[0]
+    assert (example.id, example.question, example.gold) == ("0", "\ufffd?", "😀")
+    assert example.meta == {"topic": "\ufffd", "ok": 0.5}
+    assert benchmark.data_hash
+
+
+def test_a_torn_gzip_is_named(tmp_path: Path) -> None:
+    packed = bytearray(gzip.compress(json.dumps(ROWS).encode() * 20))
+    packed[20:40] = b"\xff" * 20
+    (tmp_path / "d.json.gz").write_bytes(packed)
+    with pytest.raises(DataError, match=r"d\.json\.gz: cannot be read"):
+        load_file(tmp_path / "d.json.gz")
+
+
+def test_a_split_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    path = _write(tmp_path / "d.jsonl")
+    for selection in (Selection(data=path, split="nope"), Selection(data=path, split="all")):
+        with pytest.raises(UsageError, match="a file has no splits"):
+            selection.load()
+    with pytest.raises(BenchmarkError, match="no split 'nope'"):
+        load_benchmark("starter", data=path, split="nope")
+    assert load_benchmark("starter", data=path, split="train").split == "train"
+
+
+def test_an_example_knows_its_row_in_the_data(tmp_path: Path) -> None:
+    path = _write(tmp_path / "d.jsonl")
+    assert [example.row for example in load_file(path).examples] == [0, 1]
+    assert [example.row for example in load_file(path, ids=["7"]).examples] == [1]
+    assert load_file(path, ids=["7"]).about["size"] == "2"
 
 
 def test_bytes_that_are_no_text_and_no_gzip_are_named(tmp_path: Path) -> None:

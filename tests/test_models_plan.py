@@ -170,6 +170,37 @@ def test_malformed_prompt_files(folder, tmp_path, text, says):
     assert says in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("e.txt", "", "{question}"),
+        ("e.txt", "{context}", "{question}"),
+        ("e.yaml", "", "no mapping"),
+        ("e.yaml", "user: ''", "{question}"),
+        ("e.jinja", " \n", "chat template is empty"),
+        ("e.yaml", "chat_template: ''", "chat template is empty"),
+        ("e.yaml", "chat_template: gone.jinja", "gone.jinja"),
+    ],
+)
+def test_prompts_that_ask_nothing_are_refused(folder, tmp_path, name, text, says):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError) as caught:
+        plan_pairs(adapters=[str(folder / "sql")], prompts=[str(tmp_path / name)])
+    assert says in caught.value.problem
+    assert caught.value.remedy
+    with pytest.raises(UsageError):
+        plan_endpoint("http://x", ["m"], prompts=[str(tmp_path / name)])
+
+
+def test_an_empty_prompt_is_an_error_and_not_too_long():
+    from harness.models.prompts import render
+
+    row = Example(id="7", question=" ", context="c", gold="")
+    with pytest.raises(ModelError, match="prompt of example 7 is empty") as caught:
+        render(Prompt(form="plain", user="{question}"), row, None)
+    assert "--prompt" in caught.value.remedy
+
+
 def test_adapters_chat_template_file_wins(folder, tmp_path):
     own = copy(folder, tmp_path, base_model_name_or_path=str(folder / "base"))
     (own / "chat_template.jinja").write_text("own")

@@ -54,7 +54,7 @@ FORMS = [json.loads(line) for line in FORMS_FILE.read_text().splitlines()]
 
 @pytest.mark.parametrize("case", FORMS, ids=[case["case"] for case in FORMS])
 def test_every_form_joins(tmp_path: Path, three: Benchmark, case: dict[str, str]) -> None:
-    read = read_predictions(_write(tmp_path, case["text"]), three)
+    read = read_predictions(_write(tmp_path, case["text"], case.get("file", "p.jsonl")), three)
     assert (read.form, read.joined, read.pair) == (case["form"], case["joined"], "p")
     assert [prediction.id for prediction in read.predictions] == ["x", "y", "z"]
     assert [prediction.sql for prediction in read.predictions] == SQLS
@@ -77,7 +77,7 @@ def test_missing_duplicate_and_extra_are_reported(tmp_path: Path, three: Benchma
     assert read.notes() == [
         "p.jsonl: 2 without a prediction, counted as wrong: x, z",
         "p.jsonl: 1 predicted more than once, the first counts: y",
-        "p.jsonl: 1 in the file but not in the benchmark, left out: q",
+        "p.jsonl: 1 in the file but not among the examples, left out: q",
     ]
 
 
@@ -151,11 +151,24 @@ def test_wikisql_sketches_become_sql(tmp_path: Path) -> None:
         ('{"id": "1", "sql": "a"}\n{"id": "2", "sql": "b"}', "none of its 2 ids is one of benchmark 'three'"),
         ('[{"id": "x", "sql": "a"}, 5]', "item 2: int instead of an object"),
         ("[{]", "not JSON"),
-        ("SELECT 1\tcars\nSELECT 2\tcars", "line 2: names database 'cars' where example 'y' is about 'pets'"),
+        ('{"id": "x", "sql": ["SELECT 1"]}', "line 1: list where text belongs"),
+        ('{"id": "x", "completion": 1}', "line 1: int where text belongs"),
+        ('{"id": {"a": 1}, "sql": "a"}', "line 1: id {'a': 1} is neither text nor integer"),
+        ('{"id": "x", "sql": "a"}\n{"id": NaN, "sql": "a"}', "line 2: id nan is neither text nor integer"),
+        ('{"query": "SELECT 1"}\n', "line 1: 'query' is no sketch"),
+        ('{"doc_id": 0, "resps": [[{"text": "SELECT 1"}]]}', "line 1: dict where text belongs"),
+        ('"SELECT 1"\nSELECT 2\n', "line 2: not JSON"),
+        ("SELECT 1\n", "line 1: not JSON"),
+        ("[" * 100_000, "not JSON (nested too deeply)"),
+        ('{"id": "x", "sql": "a"}\n{"id": ' + "[" * 100_000, "line 2: not JSON (nested too deeply)"),
+        ("", "holds no prediction"),
+        ("\n \n", "holds no prediction"),
+        ("[]", "holds no prediction"),
         ('{"0": "SELECT 1\\t----- bird -----\\tpets"}', "key '0': names database 'pets'"),
         ('{"first": "SELECT 1"}', "key 'first': neither an id of the benchmark nor a position"),
         ('{"doc_id": "a", "resps": [["x"]]}\n', "'doc_id' is no number"),
     ],
+    ids=lambda text: text[:30],
 )  # fmt: skip
 def test_malformed_files_are_named_with_their_line(
     tmp_path: Path, three: Benchmark, text: str, said: str
@@ -168,10 +181,101 @@ def test_malformed_files_are_named_with_their_line(
     assert error.value.remedy
 
 
-def test_an_empty_file_predicts_nothing(tmp_path: Path, three: Benchmark) -> None:
-    assert read_predictions(_write(tmp_path, ""), three).missing == ("x", "y", "z")
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("p.txt", "SELECT 1\tcars\nSELECT 2\tcars", "line 2: names database 'cars' where example 'y' is"),
+        ("p.txt", "", "holds no prediction"),
+        ("p.txt", "\n\n\n", "holds no prediction"),
+        ("p.txt", "id,sql\nx,SELECT 1\n", "line 1: 'id,sql' is a table's header"),
+        ("p.csv", "id,sql\n", "holds no prediction"),
+        ("p.csv", "id,answer\nx,SELECT 1\n", "no column 'sql' or 'completion'"),
+        ("p.csv", "id,sql\nx,SELECT 1, 2\n", "line 2: not 2 fields"),
+        ("p.parquet", "SELECT 1\n", "not Parquet"),
+    ],
+)
+def test_what_a_file_is_called_says_what_it_must_hold(
+    tmp_path: Path, three: Benchmark, name: str, text: str, said: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        read_predictions(_write(tmp_path, text, name), three)
+    assert str(error.value).startswith(str(tmp_path / name))
+    assert said in str(error.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, three: Benchmark) -> None:
     with pytest.raises(DataError, match="no such file"):
         read_predictions(tmp_path / "gone.txt", three)
+
+
+@pytest.mark.parametrize("name", ["p.jsonl", "p.csv"])
+def test_a_blank_prediction_is_missing(tmp_path: Path, three: Benchmark, name: str) -> None:
+    blank = {
+        "p.jsonl": _lines({"id": "x", "sql": ""}, {"id": "y", "sql": " \n"}, {"id": "z", "sql": "SELECT 3"}),
+        "p.csv": 'id,sql\nx,\ny,"  "\nz,SELECT 3\n',
+    }
+    read = read_predictions(_write(tmp_path, blank[name], name), three)
+    assert [prediction.sql for prediction in read.predictions] == [None, None, "SELECT 3"]
+    assert read.missing == ("x", "y")
+    assert read.notes() == [f"{name}: 2 without a prediction, counted as wrong: x, y"]
+
+
+def test_half_a_character_is_replaced(tmp_path: Path, three: Benchmark) -> None:
+    rows = [{"id": "x", "sql": "SELECT '\ud800'"}, {"id": "y", "completion": "SELECT '\ud83d\ude00\udc00'"}]
+    read = read_predictions(_write(tmp_path, _lines(*rows)), three)
+    assert [prediction.sql for prediction in read.predictions[:2]] == ["SELECT '\ufffd'", "SELECT '😀\ufffd'"]
+
+
+def test_parquet_joins_by_id(tmp_path: Path, three: Benchmark) -> None:
+    from pyarrow import Table, parquet
+
+    rows = [{"id": name, "sql": sql} for name, sql in zip("zyx", [*SQLS[1:][::-1], None], strict=True)]
+    parquet.write_table(Table.from_pylist(rows), tmp_path / "p.parquet")
+    read = read_predictions(tmp_path / "p.parquet", three)
+    assert (read.form, read.joined, read.missing) == ("table", "id", ("x",))
+    assert [prediction.sql for prediction in read.predictions] == [None, "SELECT 2", "SELECT 3"]
+
+
+IN_ORDER = {
+    "p.txt": "SELECT 0\nSELECT 1\nSELECT 2\nSELECT 3\n",
+    "p.sql": "SELECT 0\tcars\nSELECT 1\tcars\nSELECT 2\tpets\nSELECT 3\tpets\n",
+    "p.jsonl": _lines(*({"sql": f"SELECT {number}"} for number in range(4))),
+    "p.csv": "sql\n" + "".join(f"SELECT {number}\n" for number in range(4)),
+    "p.json": json.dumps({str(number): f"SELECT {number}" for number in range(4)}),
+    "samples.jsonl": _lines(*(_lm_eval(number, f"SELECT {number}") for number in range(4))),
+}
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+def test_order_is_that_of_the_data_whichever_examples_are_chosen(tmp_path: Path, name: str) -> None:
+    row = {"question": "q", "context": "CREATE TABLE t (a INT)", "answer": "SELECT a FROM t"}
+    databases = ["cars", "cars", "pets", "pets"]
+    data = benchmark_data.write_lines(
+        tmp_path / "d.jsonl",
+        [{"id": f"{number + 7}", "db_id": db_id, **row} for number, db_id in enumerate(databases)],
+    )
+    file = _write(tmp_path, IN_ORDER[name], name)
+    for ids, limit in ((["8", "9"], None), (["10"], None), (None, 3)):
+        read = read_predictions(file, load_file(data, ids=ids, limit=limit))
+        assert [prediction.sql for prediction in read.predictions] == [
+            f"SELECT {int(prediction.id) - 7}" for prediction in read.predictions
+        ]
+        assert (read.joined, read.missing) == ("order", ())
+
+
+def test_lines_that_end_before_the_chosen_examples_are_refused(tmp_path: Path) -> None:
+    row = {"question": "q", "context": "CREATE TABLE t (a INT)", "answer": "SELECT a FROM t"}
+    data = benchmark_data.write_lines(tmp_path / "d.jsonl", [row] * 5)
+    with pytest.raises(DataError, match=r"joined by place, and none is for a chosen example .* row 4"):
+        read_predictions(_write(tmp_path, "SELECT 1\n", "p.txt"), load_file(data, ids=["3", "4"]))
+
+
+def test_birds_ids_stay_ids_when_some_are_chosen(tmp_path: Path) -> None:
+    benchmark = load_benchmark("bird", data=benchmark_data.bird(tmp_path / "data"), ids=["31"])
+    file = _write(tmp_path, json.dumps({"7": "SELECT 7", "31": "SELECT 31"}), "p.json")
+    read = read_predictions(file, benchmark)
+    assert (read.joined, [prediction.sql for prediction in read.predictions]) == ("id", ["SELECT 31"])
+    assert read.extra == ("7",)
 
 
 def test_the_shared_predictions_join(shared_data: Path) -> None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from harness.assets import cache_folder
 from harness.benchmarks import forms, origins, sources, splits
-from harness.benchmarks.files import Row
+from harness.benchmarks.files import Row, identity
 from harness.benchmarks.origins import Origins
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import read_tables
@@ -68,15 +68,15 @@ def read_records(path: Path, rows: Iterable[Row], index: Origins) -> list[Record
                 raise DataError(
                     f"{path}, {where}: no '{name}'", "give every row question, context and answer"
                 )
-        identity = str(values.get("id", number))
-        if identity in seen:
-            raise DataError(f"{path}, {where}: id '{identity}' occurs twice", "make ids unique")
-        seen.add(identity)
+        own = identity(path, where, values.get("id")) or str(number)
+        if own in seen:
+            raise DataError(f"{path}, {where}: id '{own}' occurs twice", "make ids unique")
+        seen.add(own)
         tables = forms.tables(values["context"])
         full = values.get("full_context")
         records.append(
             Record(
-                identity,
+                own,
                 values["question"],
                 values["context"],
                 values["answer"],

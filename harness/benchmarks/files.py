@@ -1,8 +1,8 @@
 """Examples from a file: JSONL, JSON, CSV or Parquet, the first three also as .gz.
 
-A row has ``question``, ``context`` and ``answer`` (or ``gold``), and may have ``id`` (else the row's number
-from 0), ``db_id``, ``evidence``, ``kind`` and ``database`` (a SQLite file, relative to the data); other
-short values travel in ``Example.meta``.
+A row has ``question``, ``context`` and ``answer`` (or ``gold``), and may have ``id`` (text or integer, else
+the row's number from 0; no two alike), ``db_id``, ``evidence``, ``kind`` and ``database`` (a SQLite file,
+relative to the data); other short values travel in ``Example.meta``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,11 @@ import gzip
 import hashlib
 import io
 import json
+import math
+import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +26,7 @@ from harness.records import Example
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
 _SHORT = 200
+_LONE = re.compile("[\ud800-\udfff]")
 
 
 class Row(NamedTuple):
@@ -46,8 +51,47 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise DataError(f"{path}, line {line}: not UTF-8", "save the file as UTF-8") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error})", "check the file") from None
+
+
+def suffix(path: Path) -> str:
+    """The suffix that says what a file holds: that of ``p.jsonl.gz`` is ``.jsonl``, "" where it has none."""
+    return next((suffix.lower() for suffix in reversed(path.suffixes) if suffix != ".gz"), "")
+
+
+def parse_json(text: str) -> Any:
+    r"""A JSON value; ValueError where it is none or nested too deeply. Escapes of half a character, which no
+    file and no model can take, become U+FFFD.
+
+    >>> parse_json(r'["\ud83d\ude00", "\ud83d"]')
+    ['😀', '\ufffd']
+    """
+    try:
+        value = json.loads(text)
+        return _whole(value) if "\\ud" in text.lower() else value
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, str):
+        return _LONE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return value
+
+
+def identity(path: Path, where: str, value: Any) -> str | None:
+    """A row's id as text, None where it has none; DataError where it is neither text nor integer."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        shown = " ".join(repr(value).split())[:60]
+        raise DataError(f"{path}, {where}: id {shown} is neither text nor integer", "mend that id")
+    return str(value)
 
 
 def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
@@ -55,7 +99,7 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]
 
     ``columns`` are all that is read of a Parquet file ("table.id" for a field of a struct).
     """
-    form = next((suffix for suffix in reversed(path.suffixes) if suffix != ".gz"), "")
+    form = suffix(path)
     if form == ".parquet":
         return _parquet(path, columns)
     if form == ".csv":
@@ -71,7 +115,7 @@ def _lines(path: Path, text: str) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
+            values = parse_json(line)
         except ValueError as error:
             raise DataError(
                 f"{path}, line {number}: not JSON ({error})", "mend or remove that line"
@@ -81,7 +125,7 @@ def _lines(path: Path, text: str) -> Iterator[Row]:
 
 def _array(path: Path, text: str) -> Iterator[Row]:
     try:
-        items = json.loads(text)
+        items = parse_json(text)
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error})", "mend the file") from None
     for number, values in enumerate(items, start=1):
@@ -96,16 +140,21 @@ def _mapping(path: Path, where: str, values: Any) -> Mapping[str, Any]:
 
 def _csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(1 << 24)
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
-    line = 1
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    line = 0
     try:
-        for values in reader:
-            if None in values or None in values.values():
+        header = next(reader, [])
+        line = reader.line_num
+        for fields in reader:
+            values = fields or [""] * (len(header) == 1)  # an empty line is a row where there is one column
+            if values and len(values) != len(header):
                 raise DataError(
-                    f"{path}, line {line + 1}: not {len(reader.fieldnames or ())} fields as in the header",
+                    f"{path}, line {line + 1}: not {len(header)} fields as in the header",
                     "mend that row (quote fields that contain commas)",
                 )
-            yield Row(f"line {line + 1}", {key: value for key, value in values.items() if value != ""})
+            if values:
+                named = zip(header, values, strict=True)
+                yield Row(f"line {line + 1}", {key: value for key, value in named if value != ""})
             line = reader.line_num
     except csv.Error as error:
         raise DataError(f"{path}, line {line + 1}: not CSV ({error})", "mend that line") from None
@@ -123,8 +172,9 @@ def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
                 yield Row(f"row {number}", {key: value for key, value in values.items() if value is not None})
     except FileNotFoundError:
         raise DataError(f"{path}: no such file", "check the path") from None
-    except (ArrowException, OSError) as error:
-        raise DataError(f"{path}: not Parquet ({error})", "check the file") from None
+    except (ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not Parquet ({reason})", "check the file") from None
 
 
 def to_examples(path: Path, rows: Iterable[Row], context_field: str = "context") -> Iterator[Example]:
@@ -137,15 +187,13 @@ def to_examples(path: Path, rows: Iterable[Row], context_field: str = "context")
             _text(path, where, values, field, name)
             for field, name in (("question", "question"), (context_field, context_field), (gold, "answer"))
         )
-        identity = str(values.get("id", number))
-        if identity in seen:
-            raise DataError(
-                f"{path}, {where}: id '{identity}' stands at {seen[identity]} too", "make ids unique"
-            )
-        seen[identity] = where
+        own = identity(path, where, values.get("id")) or str(number)
+        if own in seen:
+            raise DataError(f"{path}, {where}: id '{own}' stands at {seen[own]} too", "make ids unique")
+        seen[own] = where
         database = values.get("database")
         yield Example(
-            id=identity,
+            id=own,
             question=question,
             context=context,
             gold=answer,
@@ -172,14 +220,17 @@ def _optional(value: Any) -> str | None:
 
 
 def _is_short(value: Any) -> bool:
-    return (isinstance(value, str) and len(value) <= _SHORT) or isinstance(value, int | float)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) or (isinstance(value, str) and len(value) <= _SHORT)
 
 
 def select(
     examples: Sequence[Example], *, limit: int | None = None, ids: Sequence[str] | None = None
 ) -> tuple[Example, ...]:
-    """The examples of these ids, in the benchmark's order, and of those the first ``limit``."""
-    chosen = tuple(examples)
+    """The examples of these ids, in the benchmark's order, and of those the first ``limit``; each knows its
+    row among all of them."""
+    chosen = tuple(replace(example, row=row) for row, example in enumerate(examples))
     if ids is not None:
         wanted = set(ids)
         chosen = tuple(example for example in chosen if example.id in wanted)

@@ -73,14 +73,22 @@ def load_benchmark(
 def load_file(
     path: Path,
     *,
+    split: str | None = None,
     context_field: str | None = None,
     limit: int | None = None,
     ids: Sequence[str] | None = None,
 ) -> Benchmark:
-    """Data of one's own as a benchmark named by the file's stem, with default prompt and rules."""
-    examples = files.select(
-        list(files.to_examples(path, files.read_rows(path), context_field or "context")), limit=limit, ids=ids
-    )
+    """Data of one's own as a benchmark named by the file's stem, with default prompt and rules.
+
+    UsageError for a ``split``, which a file has not; DataError where a row is malformed.
+    """
+    if split:
+        raise UsageError(
+            f"--split {split} does not go with --data {path} alone: a file has no splits",
+            "leave --split out, or give each split a file of its own",
+        )
+    rows = list(files.to_examples(path, files.read_rows(path), context_field or "context"))
+    examples = files.select(rows, limit=limit, ids=ids)
     if not examples:
         raise DataError(f"{path}: no rows", "give it at least one question")
     return Benchmark(
@@ -88,7 +96,7 @@ def load_file(
         split="all",
         examples=examples,
         data_hash=files.hash_examples(examples),
-        about={"title": path.name, "source": str(path)},
+        about={"size": str(len(rows)), "title": path.name, "source": str(path)},
         folder=path.parent,
     )
 
@@ -106,13 +114,13 @@ def _read(spec: BenchmarkSpec, split: str, data: Path | None, context_field: str
 
 
 def _from_files(spec: BenchmarkSpec, split: str, data: Path | None, context_field: str | None) -> Loaded:
+    if split not in spec.source.files:
+        raise BenchmarkError(
+            f"benchmark '{spec.name}' has no split '{split}'",
+            f"choose one of {', '.join(spec.source.files)}",
+        )
     path = data
     if path is None:
-        if split not in spec.source.files:
-            raise BenchmarkError(
-                f"benchmark '{spec.name}' has no split '{split}'",
-                f"choose one of {', '.join(spec.source.files)}",
-            )
         path = spec.resolve(spec.source.files[split])
         if not path.exists():
             raise BenchmarkError(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.benchmarks import forms, sources
-from harness.benchmarks.files import Row, read_rows, read_text
+from harness.benchmarks.files import Row, identity, read_rows, read_text
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import SpiderTables, read_tables
 from harness.errors import BenchmarkError, DataError
@@ -95,6 +95,11 @@ def load(
         _example(spec, number, path, row, layout.gold, schemas, databases)
         for number, (path, row) in enumerate(rows)
     ]
+    seen: set[str] = set()
+    for example in examples:
+        if example.id in seen:
+            raise DataError(f"{folder}: question_id '{example.id}' occurs twice", "fetch the download again")
+        seen.add(example.id)
     lacking = sorted({example.db_id for example in examples if example.db_id and example.database is None})
     if lacking:
         about["databases"] = f"populated from the schema: {len(lacking)} databases are not in the folder"
@@ -123,8 +128,9 @@ def _example(
         )
     database = databases / db_id / f"{db_id}.sqlite" if databases else None
     evidence = values.get("evidence")
+    own = identity(path, row.where, values.get("question_id")) if spec.source.kind == "bird" else None
     return Example(
-        id=str(values.get("question_id", number)) if spec.source.kind == "bird" else str(number),
+        id=own or str(number),
         question=str(values["question"]),
         context=schemas.context(db_id),
         gold=str(values[gold]).strip(),

@@ -154,8 +154,12 @@ class Engine:
                 tokens = tokens[:-1]  # some tokenizers end every text
             if len(tokens) > room and settings.long_prompts == "truncate" and room > 0:
                 tokens = tokens[-room:]
+            if not len(tokens):
+                raise ModelError(
+                    f"the prompt of example {example.id} has no tokens", "check the tokenizer and --prompt"
+                )
             for sample in range(settings.samples):
-                if len(tokens) > room or not len(tokens):
+                if len(tokens) > room:
                     flagged.append(
                         Completion(
                             id=example.id,

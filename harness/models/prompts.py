@@ -37,9 +37,20 @@ def render(prompt: Prompt, example: Example, tokenizer: Any) -> str:
     """The whole text that a model continues.
 
     A template without a system role gets the system text in front of the user's.
+
+    Raises:
+        ModelError: the chat template cannot be used, or what comes out is empty.
     """
-    if prompt.form == "plain":
-        return fill(prompt.user, example)
+    text = fill(prompt.user, example) if prompt.form == "plain" else _chat(prompt, example, tokenizer)
+    if not text.strip():
+        raise ModelError(
+            f"the prompt of example {example.id} is empty (its template is from {prompt.origin})",
+            "give one that asks the {question}: --prompt FILE",
+        )
+    return text
+
+
+def _chat(prompt: Prompt, example: Example, tokenizer: Any) -> str:
     turns = messages(prompt, example)
     options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
     if prompt.chat_template:
@@ -88,10 +99,11 @@ def _from_file(path: Path, benchmark: Prompt, origin: str) -> Prompt:
     try:
         text = path.read_text("utf-8")
         if path.suffix in {".jinja", ".jinja2"}:
-            return replace(benchmark, form="chat", chat_template=text, origin=origin)
-        if path.suffix == ".txt":
-            return replace(benchmark, form="plain", user=text, system=None, origin=origin)
-        values = yaml.safe_load(text)
+            values: Any = {"form": "chat", "chat_template": text}
+        elif path.suffix == ".txt":
+            values = {"form": "plain", "user": text}
+        else:
+            values = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(
             f"prompt file {path} cannot be read: {error}", "write YAML or JSON in UTF-8"
@@ -109,7 +121,14 @@ def _from_file(path: Path, benchmark: Prompt, origin: str) -> Prompt:
         raise UsageError(f"prompt file {path}: every value is text", "quote it")
     template = fields.get("chat_template")
     if template and template.endswith(".jinja"):
-        fields["chat_template"] = (path.parent / template).read_text("utf-8")
+        try:
+            template = fields["chat_template"] = (path.parent / template).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"prompt file {path}: {error}", "put the template beside it") from error
+    if template is not None and not template.strip():
+        raise UsageError(
+            f"prompt file {path}: its chat template is empty", "leave it out to use the tokenizer's"
+        )
     if fields.get("form") == "plain":
         fields.setdefault("system", None)
     prompt = replace(benchmark, **fields, origin=origin)

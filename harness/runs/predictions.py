@@ -89,9 +89,7 @@ def read_predictions(path: Path, benchmark: Benchmark, *, pair: str | None = Non
         raise DataError(f"{path} holds no prediction", "give every question a line with its SQL")
     examples = benchmark.examples
     by_id = {example.id: place for place, example in enumerate(examples)}
-    by_row = {
-        place if example.row is None else example.row: place for place, example in enumerate(examples)
-    }
+    by_row = {place if example.row is None else example.row: place for place, example in enumerate(examples)}
     if form == "plain" and any(entry.sql and "\t" in entry.sql for entry in entries):
         form, entries = _split_spider(entries, {example.db_id for example in examples if example.db_id})
     keyed = _is_keyed(path, entries)
@@ -251,9 +249,9 @@ def _text(path: Path, where: str, value: Any) -> str | None:
 
 
 def _is_bird(whole: Any) -> bool:
-    if not isinstance(whole, dict) or _FIELDS & whole.keys():
+    if not isinstance(whole, dict) or not whole or {*_FIELDS, "query", "id"} & whole.keys():
         return False
-    return bool(whole) and all(isinstance(value, str) for value in whole.values())
+    return all(isinstance(value, str) for value in whole.values())
 
 
 def _bird(whole: Mapping[str, str]) -> Iterator[_Entry]:
