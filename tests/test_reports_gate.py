@@ -185,3 +185,14 @@ def test_a_malformed_baseline_is_named(tmp_path: Path, baseline: Path) -> None:
         check(after(tmp_path, 0), baseline)
     with pytest.raises(DataError, match=r"absent\.json cannot be read"):
         check(after(tmp_path, 0), tmp_path / "absent.json")
+
+
+def test_samples_that_part_are_not_paired(tmp_path: Path) -> None:
+    """The metric is their mean: the first sample alone must not stand for it."""
+    folder = write_run(tmp_path / "a", {"p": [RIGHT] * 8})
+    path = next(folder.glob("samples_*"))
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    more = [{**row, "sample": 1, "execution_match": row["id"] != "3"} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows + more), "utf-8")
+    gate = check(folder, folder, metrics=("execution_accuracy", "valid_sql"))
+    assert [found.unpaired for found in gate.findings] == ["the baseline has no 0 or 1 a question for it", ""]

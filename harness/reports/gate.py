@@ -174,9 +174,12 @@ def _marks(entry: Entry) -> _Marks:
         ) from None
     if not any(entry.results.path.parent.glob("samples_*.jsonl")):
         return {}
-    answers = list(entry.samples())
-    metrics = [*_FIELDS, *sorted({name for answer in answers for name in answer.official})]
-    read = {metric: {answer.id: _mark(answer, metric) for answer in answers} for metric in metrics}
+    answers: dict[str, list[Judged]] = {}
+    for sample in entry.results.samples(entry.benchmark.name):
+        if sample.pair == entry.pair.pair:
+            answers.setdefault(sample.id, []).append(sample)
+    metrics = [*_FIELDS, *sorted({name for asked in answers.values() for name in asked[0].official})]
+    read = {metric: {id_: _mark(asked, metric) for id_, asked in answers.items()} for metric in metrics}
     return {
         metric: known
         for metric, known in read.items()
@@ -184,12 +187,15 @@ def _marks(entry: Entry) -> _Marks:
     }
 
 
-def _mark(answer: Judged, metric: str) -> str:
-    if metric in GOLD_OK_ONLY and not answer.counted:
+def _mark(answers: Sequence[Judged], metric: str) -> str:
+    """The mark of one example; "?" where its value is neither 0 nor 1, say of samples that part."""
+    if metric in GOLD_OK_ONLY and not answers[0].counted:
         return "x"
-    official = answer.official.get(metric, 0.0)
-    value = getattr(answer, _FIELDS[metric]) if metric in _FIELDS else official
-    return "x" if value is None else str(int(value)) if value in (0, 1) else "?"
+    field = _FIELDS.get(metric)
+    values = {getattr(one, field) if field else one.official.get(metric, 0.0) for one in answers} - {None}
+    if not values:
+        return "x"
+    return str(int(values.pop())) if values in ({0}, {1}) else "?"
 
 
 def _find(
