@@ -37,11 +37,13 @@ def test_counts_by_hand(tmp_path: Path) -> None:
 
 def test_an_answer_that_is_missing_is_called_so(tmp_path: Path) -> None:
     def silent(made: Sample) -> Sample:
-        return replace(made, prediction=replace(made.prediction, sql=None))
+        empty = "" if made.verdict.outcome is Outcome.SYNTAX_ERROR else None
+        return replace(made, prediction=replace(made.prediction, sql=empty))
 
-    a = write_run(tmp_path / "a", {"p": [Outcome.MISSING] * 3}, change=silent)
+    a = write_run(tmp_path / "a", {"p": [Outcome.MISSING] * 2 + [Outcome.SYNTAX_ERROR]}, change=silent)
     text = compare(a, write_run(tmp_path / "b", {"p": [RIGHT] * 3})).to_markdown()
-    assert text.count("| missing: (no prediction) | equivalent: `SELECT") == 3
+    assert text.count("| missing: (no prediction) | equivalent: `SELECT") == 2
+    assert text.count("| syntax error: (empty) | equivalent: `SELECT") == 1
 
 
 def test_base_and_adapter_of_one_run(tmp_path: Path) -> None:

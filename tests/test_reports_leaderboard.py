@@ -91,6 +91,7 @@ FOREIGN: list[tuple[str, object]] = [
     ("pairs", {"x": 3}),
     ("n-samples", {"starter": {"original": "all"}}),
     ("policy", []),
+    ("results", {"starter": {"x": {"exact_match": {"value": 3.0, "low": 0.0, "high": 1.0, "n": 1}}}}),
     ("config", None),
     ("cost", {"starter": {"x": {"seconds": 3}}}),
 ]
@@ -128,6 +129,10 @@ def test_a_metric_out_of_shape_is_named(tmp_path: Path) -> None:
 
 
 def test_no_results_yet(tmp_path: Path) -> None:
+    path = next(write_run(tmp_path / "a", {"x": [Outcome.EXACT] * 3}).glob("results_*.json"))
+    data = {**json.loads(path.read_text("utf-8")), "results": {"starter": {}}}
+    path.write_text(json.dumps(data), "utf-8")
+    assert "No results yet." in write_leaderboard([path], tmp_path / "LEADERBOARD.md")
     assert "No results yet." in write_leaderboard([], tmp_path / "LEADERBOARD.md")
 
 

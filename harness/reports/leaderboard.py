@@ -63,7 +63,10 @@ def leaderboard(results: Sequence[Results], folder: Path) -> str:
             for pair in side.pairs:
                 entry = Entry(result, side, pair)
                 table[_identity(entry)] = entry
-    return render("leaderboard.md.j2", tables=[_rows(tables[key].values(), folder) for key in sorted(tables)])
+    return render(
+        "leaderboard.md.j2",
+        tables=[_rows(tables[key].values(), folder) for key in sorted(tables) if tables[key]],
+    )
 
 
 def ranks(intervals: Sequence[tuple[float, float]]) -> list[str]:

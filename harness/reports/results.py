@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from harness.errors import DataError, RunError
@@ -302,16 +302,25 @@ class _Facts(TypedDict, total=False):
     prompt: dict[str, Any] | None
 
 
+def _share(metric: Metric) -> Metric:
+    if not all(0 <= value <= 1 for value in metric[:3]) or metric.n < 0:
+        raise ValueError("value, low and high lie between 0 and 1")
+    return metric
+
+
+_Share = Annotated[Metric, AfterValidator(_share)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
     """A results file as it is written, a field each key."""
 
     harness: str
     time: str
-    results: dict[str, dict[str, dict[str, Metric]]]
+    results: dict[str, dict[str, dict[str, _Share]]]
     fingerprint: str = ""
-    breakdown: dict[str, dict[str, dict[str, dict[str, int | Metric]]]] = field(default_factory=dict)
-    policy: dict[str, dict[str, dict[str, Metric]]] = field(default_factory=dict)
+    breakdown: dict[str, dict[str, dict[str, dict[str, int | _Share]]]] = field(default_factory=dict)
+    policy: dict[str, dict[str, dict[str, _Share]]] = field(default_factory=dict)
     suite: dict[str, Suite] = field(default_factory=dict)
     official_flagged: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     configs: dict[str, _Config] = field(default_factory=dict)
