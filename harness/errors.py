@@ -1,13 +1,13 @@
 """Every error that a user can meet, each with its remedy.
 
-    HarnessError            exit code 2
-    ├── UsageError          options that do not go together, a value out of range
-    ├── DataError           a file or a row that cannot be read (names file and line)
-    │   └── SchemaError     CREATE statements that do not become a database
-    ├── BenchmarkError      a benchmark that is unknown, malformed or not downloaded
-    ├── ModelError          a base, adapter, tokenizer or endpoint that cannot be used
-    ├── RecipeError         a training recipe that cannot be followed
-    └── RunError            a run's folder that cannot be written, resumed or read
+HarnessError            exit code 2
+├── UsageError          options that do not go together, a value out of range
+├── DataError           a file or a row that cannot be read (names file and line)
+│   └── SchemaError     CREATE statements that do not become a database
+├── BenchmarkError      a benchmark that is unknown, malformed or not downloaded
+├── ModelError          a base, adapter, tokenizer or endpoint that cannot be used
+├── RecipeError         a training recipe that cannot be followed
+└── RunError            a run's folder that cannot be written, resumed or read
 """
 
 from __future__ import annotations

@@ -155,8 +155,10 @@ class Filler:
             values = list(map(base, range(offset, offset + 2 + chance.below(3))))
             return _Drawer(column, "skewed", values, None, strange, nulls)
         values = list(map(base, range(offset, offset + count + 3)))
-        if pool and chance.hit(60) and not column.ordered:
-            return _Drawer(column, "any", [*pool, *values[:4]], None, strange, nulls)
+        if pool and chance.hit(60):
+            if not column.ordered:
+                return _Drawer(column, "any", [*pool, *values[:4]], None, strange, nulls)
+            values = list(dict.fromkeys([*pool[: count // 2 + 1], *values]))  # distinct: ties say nothing
         return _Drawer(column, "distinct", values, None, strange, nulls)
 
     def _blocks(self, values: list[Value], count: int) -> list[Value]:

@@ -306,7 +306,9 @@ class _Reader:
         self._walk(left, scope)
         if negated:
             op = _OPPOSITE[op]
-        plain = isinstance(left, exp.Column)
+        plain = isinstance(left, exp.Column) or (
+            isinstance(left, (exp.Max, exp.Min)) and isinstance(left.this, exp.Column)
+        )
         numbers = [v for v in values if isinstance(v, (int, float))]
         if op in ("<", "<=", ">", ">=", "between", "not between"):
             numbers += [n for v in values if isinstance(v, str) and (n := number_of(v)) is not None]

@@ -25,6 +25,7 @@ from harness.models import (
 from harness.records import Benchmark, Completion, Example, Prediction, Prompt
 from harness.runs import journal
 from harness.runs.crew import Crew
+from harness.runs.files import read_results, results_path
 from harness.runs.folder import RunFolder, digest
 from harness.runs.judging import Judging, RunResult, conclude, official_scorers
 from harness.runs.progress import Progress, Silent
@@ -223,6 +224,7 @@ def _conclude(
     facts: Mapping[str, Any],
     progress: Progress,
 ) -> RunResult:
+    _tell_other_rules(folder, benchmark, progress)
     completions = journal.read(folder.path)
     predictions = [
         _prediction(completions[plan.name, example.id, sample])
@@ -246,6 +248,15 @@ def _conclude(
         notes=notes,
         exposed=_exposed(benchmark, plans, progress),
     )
+
+
+def _tell_other_rules(folder: RunFolder, benchmark: Benchmark, progress: Progress) -> None:
+    if not results_path(folder).exists():
+        return
+    before = read_results(folder.path)["configs"].get(benchmark.name, {}).get("rules", {})
+    changed = [f"{rule}={now}" for rule, now in asdict(benchmark.rules).items() if before.get(rule) != now]
+    if changed:
+        progress.say(f"Judged anew with {', '.join(changed)}: replaces this run's earlier results.")
 
 
 def _exposed(
