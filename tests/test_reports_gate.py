@@ -196,3 +196,10 @@ def test_samples_that_part_are_not_paired(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows + more), "utf-8")
     gate = check(folder, folder, metrics=("execution_accuracy", "valid_sql"))
     assert [found.unpaired for found in gate.findings] == ["the baseline has no 0 or 1 a question for it", ""]
+
+
+def test_nothing_counted_is_no_pass(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a", {"p": [RIGHT] * 3}, flagged={str(n): "broken" for n in range(3)})
+    for baseline in (folder, write_baseline(folder, tmp_path / "baseline.json")):
+        with pytest.raises(RunError, match="share no counted example of starter"):
+            check(folder, baseline)

@@ -208,13 +208,13 @@ def _find(
         raise UsageError(f"run and baseline do not both have the metric {metric!r}", f"they have: {known}")
     unpaired = _unpaired(*marks, metric)
     was, now = before.value, after.value
-    if not unpaired:
-        both = _counted(marks[0][metric], marks[1][metric])
-        if not both:
-            raise RunError(
-                f"run and baseline share no counted example of {old.benchmark.name}",
-                "the golds are flagged or the ids differ: write the baseline again with --update",
-            )
+    both = [] if unpaired else _counted(marks[0][metric], marks[1][metric])
+    if not (before.n and after.n and (both or unpaired)):
+        raise RunError(
+            f"run and baseline share no counted example of {old.benchmark.name}",
+            "the golds are flagged or the ids differ: write the baseline again with --update",
+        )
+    if both:
         was, now = (sum(side == "1" for side in column) / len(both) for column in zip(*both, strict=True))
         fixed, broken = both.count(("0", "1")), both.count(("1", "0"))
         _, _, _, _, low, high, _ = paired_difference(fixed, broken, len(both))
