@@ -361,7 +361,12 @@ def _board_of_runs(screen: Any, newest: Path) -> Path | None:
 
     runs = Path("reports", "runs")
     try:
-        write_leaderboard(sorted({*runs.glob("*/results_*.json"), newest}), runs / "LEADERBOARD.md")
+        write_leaderboard(
+            sorted({*runs.glob("*/results_*.json"), newest}),
+            runs / "LEADERBOARD.md",
+            skip_unreadable=True,
+            notify=screen.say,
+        )
     except HarnessError as error:
         screen.say(f"No leaderboard: {error}")
         return None
