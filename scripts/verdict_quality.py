@@ -205,7 +205,8 @@ def qwen_part(data: Path, args: Any) -> dict[str, Any]:
     accepted = [v for v in verdicts if v.execution_match]
     wrongly = [v for v in accepted if (v.pair, v.id) not in passed]
     rejected = [v for v in verdicts if not v.execution_match and (v.pair, v.id) in passed]
-    proved = [v for v in accepted if v.outcome in {Outcome.EXACT, Outcome.EQUIVALENT}]
+    proved = [v for v in accepted if v.outcome in {Outcome.EXACT, Outcome.EQUIVALENT} or "proved" in v.detail]
+    filled = sum(v.outcome is Outcome.NULL_ONLY for v in proved)
     contradicted = sum(
         _contradicted(examples[v.id], known[v.pair, v.id]["sql"])
         for v in verdicts
@@ -216,7 +217,8 @@ def qwen_part(data: Path, args: Any) -> dict[str, Any]:
     )
     print(f"  accepted though failed on the real table: {len(wrongly)}")
     print(
-        f"  proved: {len(proved)} of {len(accepted)} accepted ({len(proved) / len(accepted):.2%}); "
+        f"  proved: {len(proved)} of {len(accepted)} accepted ({len(proved) / len(accepted):.2%}), "
+        f"{filled} of them only where nothing is NULL; "
         f"contradicted {contradicted}"
     )
     print(f"  outcomes: {dict(Counter(v.outcome.value for v in verdicts).most_common())}")

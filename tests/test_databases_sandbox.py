@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from databases_cases import cases
 
-from harness.databases import Failure, Result, Sandbox, WorkerLost, WorkerPool
+from harness.databases import Failure, Result, Sandbox, WorkerLost, WorkerPool, workers
 
 
 def _image(*statements: str) -> bytes:
@@ -119,6 +119,13 @@ def test_lost_workers_are_replaced() -> None:
     assert "1.5 s" in lost[5]
 
 
-def test_a_bug_in_the_function_reaches_the_caller() -> None:
-    with WorkerPool(_work, workers=1) as pool, pytest.raises(ValueError, match="a bug"):
+def test_a_bug_in_the_function_reaches_the_caller_with_its_place() -> None:
+    with WorkerPool(_work, workers=1) as pool, pytest.raises(ValueError, match="a bug") as caught:
         list(pool.map(["a", "fail"]))
+    assert 'raise ValueError("a bug")' in str(caught.value.__cause__)
+
+
+def test_the_start_of_a_worker_takes_no_time_from_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "limit_memory", lambda _: time.sleep(2.0))
+    with WorkerPool(_work, workers=1, seconds=1.0) as pool:
+        assert list(pool.map(["a"])) == [(0, "A")]

@@ -154,6 +154,20 @@ def test_nulls_come_where_the_gold_asks_for_them() -> None:
         assert not any(box.run(d.image, "SELECT 1 FROM t WHERE a IS NULL").rows for d in fair)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("gold", GOLDS)
+def test_every_column_that_may_be_null_is_once(gold: str, seed: int) -> None:
+    suite = build_suite(SHOP, gold, seed=seed)
+    (database,) = [d for d in suite.databases if d.kind == "nulls"]
+    keys = {(table, column) for table, key in suite.primary for column in key} | {c for c, _ in suite.links}
+    with Sandbox() as box:
+        for table, columns in suite.kinds:
+            for column, _ in columns:
+                found = box.run(database.image, f"SELECT COUNT(*) FROM {table} WHERE {column} IS NULL")
+                assert isinstance(found, Result)
+                assert (found.rows[0][0] == 0) is ((table, column) in keys), (table, column)
+
+
 def test_rewrites_that_break_ties_otherwise_stay_right() -> None:
     context = "CREATE TABLE head (name VARCHAR, age INTEGER)"
     suite = build_suite(context, "SELECT name FROM head ORDER BY age DESC LIMIT 1")

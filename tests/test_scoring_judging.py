@@ -11,7 +11,7 @@ import pytest
 from harness import build_suite, judge
 from harness.databases import Sandbox
 from harness.records import Example, Outcome, Prediction, Rules, Verdict
-from harness.scoring import judge_all, policy_table, several, witnesses
+from harness.scoring import judge_all, policy, policy_table, several, witnesses
 
 HEAD = "CREATE TABLE head (name VARCHAR, age VARCHAR)"
 GOLD = "SELECT name FROM head WHERE age > 56"
@@ -58,6 +58,15 @@ def test_broken_gold_accepts_itself_alone() -> None:
     first, second = judge(suite, ["SELECT wage FROM head", GOLD])
     assert first.execution_match
     assert not second.execution_match
+
+
+def test_under_a_gold_that_does_not_run_predictions_run_all_the_same() -> None:
+    suite = build_suite(HEAD, "SELECT wage FROM head")
+    verdicts = judge(suite, [GOLD, "SELECT pay FROM head", "SELEC", "select WAGE from head"])
+    assert [v.outcome.value for v in verdicts] == ["wrong", "schema_error", "syntax_error", "exact"]
+    assert verdicts[0].detail == "the gold does not run"
+    assert [v.valid_sql for v in verdicts[:3]] == [True, True, False]
+    assert judge(suite, [GOLD, None, "SELEC"], signatures=True)[2].outcome is Outcome.SYNTAX_ERROR
 
 
 def test_context_that_cannot_be_read_is_an_outcome() -> None:
@@ -138,7 +147,7 @@ def test_worker_processes_give_what_one_process_gives(tmp_path: Path) -> None:
 def test_prediction_that_hangs_a_worker_is_a_timeout_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(several, "SECONDS", 1.0)
+    monkeypatch.setattr(several, "SECONDS", 2.0)
     monkeypatch.setattr(several, "judge", _hanging)
     examples, predictions = _task(tmp_path)
     verdicts = list(
@@ -189,6 +198,33 @@ def test_policy_table_shows_each_rule_flipped(tmp_path: Path) -> None:
         "columns=exact",
         "readings=literal",
     } < set(table)
+
+
+def test_policy_table_is_monotone_and_counts_the_same_golds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stricter rule makes nothing right, a looser one nothing wrong, even where it is judged otherwise."""
+    example = Example(id="1", question="", context=HEAD, gold=GOLD)
+    prediction = Prediction(id="1", pair="p", sql=GOLD)
+
+    def table(rules: Rules, before: Outcome, after: Outcome) -> dict[str, tuple[float | None, int]]:
+        def judged(*_: object, **__: object) -> list[Verdict]:
+            return [Verdict(id="1", pair="p", outcome=after, gold_status="uninformative")]
+
+        monkeypatch.setattr(policy, "judge_all", judged)
+        old = Verdict(id="1", pair="p", outcome=before)
+        found = policy_table([example], [prediction], [old], rules=rules, cache=tmp_path)["p"]
+        return {name: (metric.value, metric.n) for name, metric in found.items()}
+
+    stricter = ("nulls=count", "ties=count", "columns=exact", "keys=loose")
+    up = table(Rules(), Outcome.WRONG, Outcome.EXACT)
+    assert {up[name] for name in stricter} == {(0.0, 1)}
+    assert up["case=exact"] == (1.0, 1)
+    assert table(Rules(), Outcome.EXACT, Outcome.WRONG)["ties=count"] == (0.0, 1)
+    strict = Rules(nulls="count", ties="count", columns="exact", keys="declared")
+    down = table(strict, Outcome.EXACT, Outcome.WRONG)
+    assert {down[n] for n in ("nulls=forgive", "ties=forgive", "columns=any", "keys=sound")} == {(1.0, 1)}
+    assert down["keys=loose"] == (0.0, 1)
 
 
 def test_rules_are_frozen_into_the_suite() -> None:

@@ -76,6 +76,13 @@ def test_right_prediction_needs_no_witness(tmp_path: Path) -> None:
         explanation.export(tmp_path / "case.sqlite")
 
 
+@pytest.mark.parametrize("sql", ["SELECT b FROM t", "SELEC", "SELECT a FROM t"])
+def test_context_that_is_no_sql_has_no_witness(sql: str) -> None:
+    explanation = explain(build_suite("this is no sql", "SELECT a FROM t"), sql)
+    assert explanation.verdict.gold_status == "broken"
+    assert explanation.witness is None
+
+
 def test_all_clauses_that_differ_are_named() -> None:
     explanation = explain(build_suite(SONGS, GOLD), "SELECT DISTINCT age FROM singer WHERE age > 31")
     assert {"join", "wrong column", "literal", "distinct"} <= set(explanation.causes)

@@ -5,7 +5,8 @@ compares, resolves and qualifies names, drops aliases, quoting, letter case and 
 sorts conditions, operands and inner joins, and writes ``!=`` as ``<>``, ``COUNT(1)`` as ``COUNT(*)``.
 The *strong* form folds more (BETWEEN, IN lists, NOT, columns equal by a join, casts without effect,
 DISTINCT and ORDER BY where they cannot matter, the order of the output columns); it preserves meaning on
-databases whose rows hold no NULL, and ``scoring.proof`` and the mutants' equivalence filter use it.
+databases whose rows hold no NULL in ``filled`` columns; ``scoring.proof`` and the mutants' equivalence filter
+use it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from harness.databases.forms import (
     Compound,
     Condition,
     Form,
+    Junction,
     Kind,
+    Not,
     Query,
     conjunction,
     quoted,
@@ -46,7 +49,8 @@ class Canonicaliser(Joins):
     ``tables`` names each table's columns, or maps them to kinds ("integer", "real", "text", …; "" where
     unknown), which the strong form needs to know what a constant or a cast means. ``case`` is the rule
     for text. ``primary`` keys and foreign-key ``links`` (child, parent), in lower case, are used by the
-    strong form where databases are known to respect them. Nothing here raises on SQL, however broken.
+    strong form where databases are known to respect them, as are the columns that are never NULL, ``filled``
+    (None: no column ever is). Nothing here raises on SQL, however broken.
 
     >>> reader = Canonicaliser({"head": ["name", "age"]})
     >>> reader.text("SELECT T1.Name FROM head AS T1 WHERE 56 < T1.age AND name != 'A'")
@@ -61,9 +65,11 @@ class Canonicaliser(Joins):
         strong: bool = False,
         primary: Iterable[tuple[str, tuple[str, ...]]] = (),
         links: Iterable[tuple[Ref, Ref]] = (),
+        filled: Iterable[Ref] | None = None,
     ) -> None:
         self.tables = {name.lower(): _kinds(columns) for name, columns in tables.items()}
         super().__init__(fold=case == "ignore", strong=strong, primary=dict(primary), links=dict(links))
+        self._never_null = None if filled is None else frozenset(filled)
         self._forms: dict[str, Form | None] = {}
         self._texts: dict[str, str] = {}
 
@@ -178,6 +184,9 @@ class Canonicaliser(Joins):
             f"{kind} {label} on {show(conjunction(self.condition(one, scope) for one in on))}"
             for kind, label, on in outer
         )
+        if self.strong and self._never_null is not None and not outer and node.find(exp.Count):
+            passed = conjunction(self.condition(one, scope) for one in conditions)
+            scope.filled = {*_filled(passed), *scope.same.values()}
         columns = list(self._projections(node, scope))
         select = [text for text, _ in columns]
         scope.aliases = {name: text for text, name in columns if name}
@@ -269,10 +278,12 @@ class Canonicaliser(Joins):
         else:
             label, columns = quoted(name), self.tables.get(name, {})
         label = _fresh(label, scope, number)
+        own = "" if name in scope.views else name
         for column, kind in columns.items():
             text = f"{label}.{quoted(column)}"
             self.kinds[text], scope.owner[text] = kind, label
-        own = "" if name in scope.views else name
+            if self._never_null is None or (own, column) in self._never_null:
+                self.filled.add(text)
         return Source((table.alias or name).lower(), label, columns or None, own)
 
     def _projections(self, node: exp.Select, scope: Scope) -> Iterator[tuple[str, str]]:
@@ -339,6 +350,17 @@ def _fresh(label: str, scope: Scope, number: int | None) -> str:
     if label not in taken:
         return label
     return next(name for n in range(1, 99) if (name := f"{label}~{n}") not in taken)
+
+
+def _filled(item: Condition) -> Iterator[str]:
+    """What is not NULL where a condition holds."""
+    if isinstance(item, Atom) and item.left and item.operator != "is null":
+        yield item.left
+    elif isinstance(item, Not) and isinstance(item.item, Atom) and item.item.operator == "is null":
+        yield item.item.left
+    elif isinstance(item, Junction) and item.operator == "and":
+        for one in item.items:
+            yield from _filled(one)
 
 
 def _classes(same: dict[str, str]) -> Iterator[Condition]:

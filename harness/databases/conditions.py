@@ -48,7 +48,8 @@ class Scope:
 
     ``same`` maps columns that a join makes equal to one of them, ``renamed`` the key of a parent that was
     ``dropped`` to the child's column; ``owner`` is each column's source; ``held`` the columns and sources
-    that GROUP BY fixes; ``outer`` whether outer joins are left.
+    that GROUP BY fixes; ``filled`` the columns that are not NULL in any row that WHERE lets pass; ``outer``
+    whether outer joins are left.
     """
 
     def __init__(self, parent: Scope | None, views: Mapping[str, tuple[str, dict[str, Kind]]]) -> None:
@@ -61,6 +62,7 @@ class Scope:
         self.dropped: set[str] = set()
         self.owner: dict[str, str] = {}
         self.held: tuple[set[str], set[str]] = (set(), set())
+        self.filled: set[str] = set()
         self.outer = False
 
     def labels(self) -> Iterator[str]:
@@ -79,13 +81,15 @@ class Expressions:
     """Reads values and conditions; ``query`` is left to the reader of whole queries.
 
     ``kinds`` has the kind of each column by its canonical text. ``fold`` is whether letter case of text
-    is ignored, ``strong`` whether what means the same is written the same.
+    is ignored, ``strong`` whether what means the same is written the same. ``filled`` are the columns that
+    are never NULL, by their canonical text.
     """
 
     def __init__(self, *, fold: bool, strong: bool) -> None:
         self.fold = fold
         self.strong = strong
         self.kinds: dict[str, Kind] = {}
+        self.filled: set[str] = set()
 
     def covers(self, columns: Iterable[str], scope: Scope) -> bool:
         """Whether no two rows of a SELECT's joins agree in some columns."""
@@ -175,7 +179,8 @@ class Expressions:
         whole = isinstance(inner, exp.Star) or (isinstance(inner, exp.Literal) and not inner.is_string)
         text = "*" if whole else self.value(inner, scope)
         if self.strong and isinstance(inner, exp.Column) and not scope.outside():
-            text = "*" if self.kinds.get(text) else text
+            never_null = text in self.filled or text in scope.filled
+            text = "*" if self.kinds.get(text) and never_null else text
         return f"count({text})"
 
     def kind(self, text: str) -> Kind:

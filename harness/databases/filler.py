@@ -53,6 +53,8 @@ class Filler:
             for row in self.rows[name] if keys else ():
                 row[at] = keys[self.chance.below(len(keys))]
         self._depend()
+        if self.mode.nulls:
+            self._blank()
         return self.rows
 
     def _count(self, name: str) -> int:
@@ -313,6 +315,29 @@ class Filler:
                         model = first.setdefault(tuple([row[i] for i in lead]), row)
                         for i in follow:
                             row[i] = model[i]
+
+    def _blank(self) -> None:
+        """A NULL in every column that may hold one, in a row asked for unless it is asked for by that column.
+
+        ``COUNT(name)`` and ``COUNT(*)`` part ways where a row that WHERE lets pass has no name.
+        """
+        for table in self.plan.schema.tables:
+            name = table.name.lower()
+            rows, plan = self.rows[name], self.plan
+            keys = {c for k in (plan.keys.primary.get(name, ()), *plan.unique.get(name, ())) for c in k}
+            asked = {atom.ref for scope in plan.scopes.get(name, ()) for atom in scope.atoms}
+            deciding = [at for at, column in enumerate(plan.tables[name]) if column.ref in asked]
+            good = [
+                i for i in sorted(self._good.get(name, ())) if all(rows[i][at] is not None for at in deciding)
+            ]
+            good = good or list(range(len(rows)))
+            others = [i for i in range(len(rows)) if i not in good] or good
+            for at, column in enumerate(plan.tables[name]):
+                if column.ref[1] in keys or column.ref in self.foreign or column.column.not_null:
+                    continue
+                places = others if column.ref in asked else good
+                if places and all(rows[i][at] is not None for i in places):
+                    rows[places[at % len(places)]][at] = None
 
 
 def shuffled(n: int, chance: Chance) -> list[int]:

@@ -104,7 +104,8 @@ def build_suite(
     except SchemaError as error:
         return replace(bare, gold_status="broken", reason=error.problem)
     except Untranspilable as error:
-        return replace(bare, gold_status="broken", reason=f"the gold cannot be said in SQLite: {error}")
+        reason = f"the gold cannot be said in SQLite: {error}"
+        return replace(bare, schema=schema, gold_status="broken", reason=reason)
     return Builder(replace(bare, schema=schema, readings=readings), schema, size, operators).build()
 
 

@@ -8,8 +8,10 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
@@ -18,6 +20,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 Task = TypeVar("Task")
 Value = TypeVar("Value")
 _CHUNK = 16
+_START = 120.0  # seconds that a process may take to start: interpreter and imports, on a busy machine
 
 
 class WorkerLost(NamedTuple):
@@ -26,10 +29,18 @@ class WorkerLost(NamedTuple):
     reason: str
 
 
+class WorkerError(Exception):
+    """Where a worker's exception was raised: the traceback there, the cause of the one here."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
 class WorkerPool(Generic[Task, Value]):
     """Maps a function of a module over tasks in processes of their own. Use as a context manager.
 
-    A worker may take ``memory_mib`` more address space than it starts with, and ``seconds`` for one task.
+    A worker may take ``memory_mib`` more address space than it starts with, and ``seconds`` for one task, in
+    which the start of its process does not count.
     One that dies or hangs is replaced; only the task that it was at is lost. Tasks are read as they are
     needed, so that memory stays flat.
 
@@ -56,7 +67,7 @@ class WorkerPool(Generic[Task, Value]):
     def map(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Value | WorkerLost]]:
         """The number of each task and what came of it, in the order in which they finish.
 
-        Raises what the function raises.
+        Raises what the function raises, from a WorkerError that says where.
         """
         numbered = enumerate(tasks)
         waiting: deque[tuple[int, Task]] = deque()
@@ -75,16 +86,20 @@ class WorkerPool(Generic[Task, Value]):
             for ready in wait(list(busy), timeout=0.5):
                 worker = busy[ready]  # type: ignore[index]
                 try:
-                    fine, value = worker.connection.recv()
+                    message = worker.connection.recv()
                 except (EOFError, OSError):
                     yield self._lost(worker, "the worker died (out of memory, or SQLite crashed)", waiting)
                     continue
+                if message is None:
+                    worker.start()
+                    continue
                 number, _ = worker.done()
-                if not fine:
-                    raise value
+                value, trace = message
+                if trace:
+                    raise value from WorkerError(trace)
                 yield number, value
             for worker in list(self._workers):
-                if worker.tasks and time.monotonic() - worker.since > self._seconds:
+                if worker.tasks and time.monotonic() - worker.since > self._seconds + worker.grace:
                     yield self._lost(worker, f"no answer within {self._seconds:g} s", waiting)
 
     def _started(self) -> _Worker:
@@ -124,7 +139,11 @@ class _Worker:
     def __init__(self, process: Any, connection: Connection) -> None:
         self.process, self.connection = process, connection
         self.tasks: deque[tuple[int, Any]] = deque()
-        self.since = time.monotonic()
+        self.since, self.grace = time.monotonic(), _START
+
+    def start(self) -> None:
+        """The process runs: from now on its time counts."""
+        self.since, self.grace = time.monotonic(), 0.0
 
     def give(self, chunk: list[tuple[int, Any]]) -> None:
         self.tasks.extend(chunk)
@@ -145,18 +164,21 @@ class _Worker:
 def _work(connection: Connection, function: Callable[[Any], Any], memory_mib: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     limit_memory(memory_mib)
+    with suppress(OSError):  # the parent is gone
+        connection.send(None)
     while True:
         try:
             chunk = connection.recv()
         except (EOFError, OSError):
             return
         for task in chunk:
+            answer: tuple[Any, str]
             try:
-                answer = (True, function(task))
+                answer = (function(task), "")
             except MemoryError:
                 os._exit(1)
             except Exception as error:  # goes to the parent, which raises it
-                answer = (False, error)
+                answer = (error, traceback.format_exc())
             try:
                 connection.send(answer)
             except (BrokenPipeError, OSError):

@@ -42,7 +42,7 @@ BY_OUTCOME = {
 }
 """The cause of a prediction that gave no result."""
 
-_AGGREGATE = re.compile(r"(count|sum|avg|min|max|total)\((?:distinct )?(.*)\)")
+_AGGREGATE = re.compile(r"(count|sum|avg|min|max|total)\((distinct )?(.*)\)")
 _SELECT = re.compile(r"\bselect\b")
 
 
@@ -94,20 +94,21 @@ def _clauses(gold: Query, other: Query) -> Iterator[str]:
 def _outputs(gold: tuple[str, ...], other: tuple[str, ...]) -> Iterator[str]:
     missing, extra = Counter(gold) - Counter(other), Counter(other) - Counter(gold)
     ours, theirs = [_split(text) for text in missing.elements()], [_split(text) for text in extra.elements()]
-    for name, column in list(ours):
+    for name, column, distinct in list(ours):
         match = next((one for one in theirs if one[1] == column), None)
-        match = match or next((one for one in theirs if name and one[0] and "*" in (one[1], column)), None)
+        match = match or next((one for one in theirs if (name or one[0]) and "*" in (one[1], column)), None)
         if match:
             theirs.remove(match)
-            ours.remove((name, column))
-            yield "distinct" if match[0] == name else "aggregate"
+            ours.remove((name, column, distinct))
+            yield "distinct" if match[0] == name and match[2] != distinct else "aggregate"
     if ours or theirs:
         yield "wrong column"
 
 
-def _split(text: str) -> tuple[str, str]:
+def _split(text: str) -> tuple[str, str, bool]:
+    """The aggregate ("" for none), what it is of, and whether of distinct values."""
     match = _AGGREGATE.fullmatch(text)
-    return (match[1], match[2]) if match else ("", text)
+    return (match[1], match[3], bool(match[2])) if match else ("", text, False)
 
 
 def _conditions(gold: Condition, other: Condition) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 The readings of a gold are flipped on the verdicts as they are. Under any other rule a sample of the examples
 is judged again, the same for every pair, on databases of its own where the rule decides how they are
-filled; each figure states its ``n``.
+filled; each figure states its ``n``. The golds that count are those that count as judged. A rule that is
+stricter than the one judged by makes nothing right that was wrong, a looser one nothing wrong that was right:
+what a database has shown stays shown, also if it was made against the prediction and is not made again.
 """
 
 from __future__ import annotations
@@ -28,6 +30,13 @@ AS_JUDGED = "as judged"
 _TABLES = re.compile(r"\bcreate\s+table\b", re.I)
 _KEYS = re.compile(r"\b(?:primary|unique|references)\b", re.I)
 _SAME_DATABASES = {"nulls", "ties", "columns"}
+_STRICTNESS = {
+    "nulls": ("forgive", "count"),
+    "ties": ("forgive", "count"),
+    "columns": ("any", "exact"),
+    "keys": ("sound", "declared", "loose"),  # each takes the databases of the one before, and more
+}
+"""Values of rules from the loosest to the strictest."""
 
 
 def flips(rules: Rules) -> dict[str, Rules]:
@@ -86,7 +95,9 @@ def policy_table(
                 built=rules if rule in _SAME_DATABASES else changed,
                 attacks=0,
             )
-            again |= {(v.pair, v.id): v for v in judged}
+            again |= {
+                (v.pair, v.id): _held(again[v.pair, v.id], v, _stricter(rule, rules, changed)) for v in judged
+            }
         for pair, metric in _shares(again.values()).items():
             found[pair][name] = metric
     if progress:
@@ -101,6 +112,20 @@ def _concerns(rule: str, example: Example, predictions: Sequence[Prediction]) ->
     if rule == "distinct":
         return "distinct" in " ".join([example.gold, *(p.sql or "" for p in predictions)]).lower()
     return True
+
+
+def _stricter(rule: str, rules: Rules, changed: Rules) -> bool | None:
+    """Whether the changed rule is the stricter one; None where neither is."""
+    values: tuple[str, ...] = _STRICTNESS.get(rule, ())
+    old, new = getattr(rules, rule), getattr(changed, rule)
+    return values.index(new) > values.index(old) if values else None
+
+
+def _held(before: Verdict, after: Verdict, stricter: bool | None) -> Verdict:
+    """The verdict under a changed rule, held to what the verdict as judged implies."""
+    was, now = before.execution_match, after.execution_match
+    impossible = stricter is not None and was != now and was != stricter
+    return before if impossible else replace(after, gold_status=before.gold_status)
 
 
 def _shares(verdicts: Iterable[Verdict]) -> dict[str, Metric]:

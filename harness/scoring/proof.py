@@ -6,7 +6,7 @@ numbers into points and their neighbours, reals and text into each constant and 
 for NULL and, for a condition that is not such a comparison, its three truth values complete it. Over the
 product of all regions both conditions are evaluated at once as bit sets in SQL's three-valued logic; a gap
 that holds no value only makes the test stricter, so what is proved is true on every database of the rules.
-A proof that needs the absence of NULL is tried second.
+A proof that needs the absence of NULL is tried last.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _COMPARE: dict[str, Callable[[int], bool]] = {
 _COMMUTATIVE = {"union", "union all", "intersect"}
 
 
-def proof(gold: Form | None, prediction: Form | None) -> str | None:
+def proof(gold: Form | None, prediction: Form | None, *, nulls: bool = False) -> str | None:
     """The name of the argument that shows two strong forms equal; None where there is none.
 
     "canonical form": they are written the same; "regions": their conditions agree on every region;
-    "regions without NULL": the same where no value is NULL.
+    "regions without NULL": the same where no value is NULL, which ``nulls`` does not let count.
     """
     if gold is None or prediction is None:
         return None
@@ -46,7 +46,7 @@ def proof(gold: Form | None, prediction: Form | None) -> str | None:
         return "canonical form"
     if _agree(gold, prediction, nulls=True):
         return "regions"
-    if _agree(gold, prediction, nulls=False):
+    if not nulls and _agree(gold, prediction, nulls=False):
         return "regions without NULL"
     return None
 

@@ -8,13 +8,17 @@ is; the others get their cause from the parsed queries.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
-from harness.databases import Database, Failure, Result, Sandbox, Suite, Untranspilable
+from harness.databases import Database, Failure, Result, Sandbox, Suite, Untranspilable, populate
+from harness.databases.atoms import Ref
 from harness.databases.canonical import Canonicaliser
+from harness.databases.forms import Form
 from harness.databases.results import Expected
 from harness.databases.sqltext import strip_distinct
 from harness.records import Outcome, Verdict
@@ -26,7 +30,6 @@ ATTACKS = 6
 """Databases made from gold and prediction together for a prediction that was not proved."""
 
 _EXPRESSION = re.compile(r"(\)\s*(?:==?|<>|!=|[<>]=?)\s*'(?:[^']|'')*')(?!\s*COLLATE)", re.I)
-_ASKS_NULL = re.compile(r"\bnull\b|\b(?:coalesce|ifnull|nullif)\b", re.I)
 _NAMES = ("no such table", "no such column")
 _PREPARED = {"execution_error", "schema_error"}
 
@@ -58,14 +61,29 @@ class Trial:
 
 
 class Readers:
-    """The two canonical readers of a suite's schema."""
+    """The canonical readers of a suite's schema; ``strong`` is right with NULLs, ``filled`` without any."""
 
     def __init__(self, suite: Suite) -> None:
-        tables = kinds(suite)
-        self.basic = Canonicaliser(tables, case=suite.rules.case)
-        self.strong = Canonicaliser(
-            tables, case=suite.rules.case, strong=True, primary=suite.primary, links=suite.links
+        tables, case = kinds(suite), suite.rules.case
+        strong = partial(
+            Canonicaliser, tables, case=case, strong=True, primary=suite.primary, links=suite.links
         )
+        self.basic = Canonicaliser(tables, case=case)
+        self.strong, self.filled = strong(filled=_filled(suite)), strong()
+
+    def forms(self, suite: Suite, text: str) -> tuple[Form | None, Form | None]:
+        """Gold and prediction (as SQLite runs it), as far folded as they can be and differ."""
+        gold = suite.readings[0] if suite.readings else None
+        pairs = ((r.form(gold) if gold else None, r.form(text)) for r in (self.filled, self.strong))
+        return next((pair for pair in pairs if pair[0] != pair[1]), (None, None))
+
+
+def _filled(suite: Suite) -> Iterator[Ref]:
+    """The columns that are NULL on no database of the suite's rules."""
+    yield from ((table, column) for table, key in suite.primary for column in key)
+    yield from (child for child, _ in suite.links)
+    for table in suite.schema.tables if suite.schema else ():
+        yield from ((table.name.lower(), c.name.lower()) for c in table.columns if c.not_null)
 
 
 def kinds(suite: Suite) -> Mapping[str, Mapping[str, str]]:
@@ -152,11 +170,23 @@ def execute(
             attempt(suite, trial, database, answers, box)
             if everything and trial.failure is None:
                 trial.results.append(trial.result)
+    if not suite.databases and suite.schema is not None:
+        _try_out(suite, trials, box)
     for trial in trials:
         if not trial.ran or not suite.databases:
             trial.readings &= {n for n, text in enumerate(suite.readings) if text == trial.text}
     if real is not None and trials:
         _execute_real(suite, trials, box, real)
+
+
+def _try_out(suite: Suite, trials: Sequence[Trial], box: Sandbox) -> None:
+    """Run what is not the gold itself where the gold does not run, only to see whether it does."""
+    assert suite.schema is not None
+    box.load(populate(suite.schema, (), rules=suite.rules))
+    for trial in trials:
+        if trial.text not in suite.readings:
+            result = box.query(trial.text)
+            trial.ran, trial.failure = True, result if isinstance(result, Failure) else None
 
 
 def expected(suite: Suite, database: Database) -> list[Expected | None]:
@@ -267,14 +297,16 @@ def _outcome(
     suite: Suite, trial: Trial, readers: Readers, attacker: Attacker, attacks: int
 ) -> tuple[Outcome, str | None, str]:
     """The outcome, the cause of a wrong one, and a line for people."""
-    if failure := trial.failure:
-        return _failed(failure)
+    if trial.failure and suite.databases:
+        return _failed(trial.failure)
     basic = readers.basic.text(trial.text)
     for number, reading in enumerate(_golds(suite)):
         # also where results differed: then the gold's answer hangs on the order of its rows
         if basic == readers.basic.text(reading):
             trial.readings = {number if number < len(suite.readings) else 0}
             return Outcome.EXACT, None, "canonical form"
+    if trial.failure:  # of what is not a gold that does not run
+        return _failed(trial.failure)
     shown = _shown(suite, trial, readers) if trial.accepted else None
     if trial.accepted and shown is None:
         count, late = _attacked(trial, attacker, attacks)
@@ -282,12 +314,9 @@ def _outcome(
             return _failed(late)
         if trial.accepted and not trial.nulls and not trial.ties:
             return Outcome.INDISTINGUISHABLE, None, f"on {count} databases"
-    if (
-        shown
-        and not trial.ties
-        and not (trial.nulls and (asks_null(trial.text) or suite.rules.nulls == "count"))
-    ):
-        return Outcome.EQUIVALENT, None, shown
+    if shown and shown.nulls and not trial.ties:
+        return Outcome.EQUIVALENT, None, shown.text
+    trial.nulls = trial.nulls or (shown is not None and not shown.nulls)
     nulls, ties = (trial.accepted and flag for flag in (trial.nulls, trial.ties))
     if (nulls or ties) and (suite.rules.nulls, suite.rules.ties) != ("count", "count"):
         if nulls and suite.rules.nulls == "forgive" and not (ties and suite.rules.ties == "count"):
@@ -295,9 +324,11 @@ def _outcome(
         if ties and suite.rules.ties == "forgive" and not (nulls and suite.rules.nulls == "count"):
             return Outcome.TIE_ONLY, None, f"differs only where the superlative is tied{_also(shown)}"
     trial.readings = set()
-    gold = readers.strong.form(suite.readings[0]) if suite.readings else None
-    other = readers.strong.form(trial.text)
+    gold, other = readers.forms(suite, trial.text)
     found = causes(gold, other)
+    if not suite.databases:
+        reason = "gold does not run" if suite.schema is not None else "context cannot be read"
+        return Outcome.WRONG, found[0], f"the {reason}"
     if nulls or ties:
         return Outcome.WRONG, found[0], "differs where values are NULL" if nulls else "differs on ties"
     return Outcome.WRONG, found[0], summary(found, gold, other)
@@ -316,20 +347,24 @@ def _failed(failure: Failure) -> tuple[Outcome, str | None, str]:
     return outcome, BY_OUTCOME[outcome], failure.message
 
 
-def asks_null(sql: str) -> bool:
-    """Whether a query tests for NULL itself, so that databases without any do not do it justice."""
-    return _ASKS_NULL.search(sql) is not None
+class _Shown(NamedTuple):
+    """A proof's name, and whether it holds with NULLs as well."""
+
+    text: str
+    nulls: bool
 
 
-def _also(shown: str | None) -> str:
-    return f" ({shown} elsewhere)" if shown else ""
+def _also(shown: _Shown | None) -> str:
+    return f" ({shown.text} elsewhere)" if shown else ""
 
 
-def _shown(suite: Suite, trial: Trial, readers: Readers) -> str | None:
-    other = readers.strong.form(trial.text)
-    for n in sorted(trial.readings):
-        if other is not None and (name := proof(readers.strong.form(suite.readings[n]), other)):
-            return f"proved: {name}"
+def _shown(suite: Suite, trial: Trial, readers: Readers) -> _Shown | None:
+    """A proof that the trial equals a reading that it has matched, if it can be one that holds with NULLs."""
+    for reader, nulls in ((readers.strong, True), (readers.filled, False)):
+        other = reader.form(trial.text)
+        for n in sorted(trial.readings) if nulls or suite.rules.nulls == "forgive" else ():
+            if name := proof(reader.form(suite.readings[n]), other, nulls=nulls):
+                return _Shown(f"proved: {name}", nulls)
     return None
 
 

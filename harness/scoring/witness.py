@@ -66,13 +66,17 @@ def explain(suite: Suite, sql: str | None, *, box: Sandbox | None = None) -> Exp
         return Explanation(verdict=verdict, causes=(verdict.cause,) if verdict.cause else ())
     found: tuple[str, ...] = (verdict.cause,) if verdict.cause else ()
     if verdict.outcome is Outcome.WRONG and suite.readings:
-        read = Readers(suite).strong.form
-        found = causes(read(suite.readings[0]), read(translate(suite, sql)))
+        found = causes(*Readers(suite).forms(suite, translate(suite, sql)))
     return Explanation(verdict=verdict, causes=found, witness=find_witness(suite, sql, box))
 
 
 def find_witness(suite: Suite, sql: str, box: Sandbox) -> Witness | None:
-    """The smallest database found on which the prediction fails or differs from every reading of the gold."""
+    """The smallest database found on which the prediction fails or differs from every reading of the gold.
+
+    None where there is none, or where the gold has no reading: then no database can be made.
+    """
+    if not suite.readings:
+        return None
     text = translate(suite, sql)
     duel = _Duel(suite, text, box)
     counted = {"fair"} | {kind for kind in ("nulls", "ties") if getattr(suite.rules, kind) == "count"}
