@@ -1,6 +1,6 @@
 """Build every suite of the WikiSQL files in sql-create-context form, and say what it took.
 
-    python scripts/suite_building.py ../shared/data/create-context [--workers 2] [--limit N] [--cache FILE]
+    python scripts/suite_building.py ../shared/data/create-context [--workers 2] [--context-field context]
 
 Prints a table and, as its last line, one JSON document. Times are wall time: measure on a quiet machine.
 """
@@ -27,12 +27,16 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--context-field", default="full_context", help="or context: the used columns alone")
     parser.add_argument("--cache", type=Path)
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         cache = told.cache or Path(folder, "suites.sqlite")
         start = time.perf_counter()
-        examples = [e for name in FILES for e in load_file(told.data / name, limit=told.limit).examples]
+        files = [
+            load_file(told.data / name, limit=told.limit, context_field=told.context_field) for name in FILES
+        ]
+        examples = [example for file in files for example in file.examples]
         loaded = time.perf_counter() - start
         memory = _memory()
         status: Counter[str] = Counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -149,6 +150,8 @@ def test_prediction_that_hangs_a_worker_is_a_timeout_and_nothing_is_lost(
 ) -> None:
     monkeypatch.setattr(several, "SECONDS", 2.0)
     monkeypatch.setattr(several, "judge", _hanging)
+    forking = multiprocessing.get_context("fork")  # only a forked worker sees the patched function
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: forking)
     examples, predictions = _task(tmp_path)
     verdicts = list(
         judge_all(
