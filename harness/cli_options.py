@@ -16,6 +16,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from harness.runs.judging import Judging
     from harness.runs.selection import Selection
+    from harness.scoring.official import Options
 
 RULES = ("case", "keys", "types", "nulls", "ties", "columns", "distinct", "readings")
 
@@ -155,10 +156,10 @@ def _read(
     )
 
 
-def _scorer_options(texts: Sequence[str]) -> dict[str, Any]:
+def _scorer_options(texts: Sequence[str]) -> Options | None:
     """``KEY=VALUE`` as the official scorers' options; their types say how a value reads."""
     if not texts:
-        return {}
+        return None
     from pydantic import TypeAdapter, ValidationError
 
     from harness.scoring.official import Options
@@ -166,14 +167,13 @@ def _scorer_options(texts: Sequence[str]) -> dict[str, Any]:
     parts = (text.partition("=") for text in texts)
     given = {key.replace("-", "_"): value if sign else "true" for key, sign, value in parts}
     try:
-        options = TypeAdapter(Options).validate_python(given, extra="forbid")
+        return TypeAdapter(Options).validate_python(given, extra="forbid")
     except ValidationError as error:
         fault = error.errors()[0]
         raise UsageError(
             f"--scorer-option {fault['loc'][0] if fault['loc'] else ''}: {fault['msg']}",
             "its keys are tables, databases, edition, keep_distinct, plug_values, ordered, timeout",
         ) from error
-    return {key: getattr(options, key) for key in given}
 
 
 def _ids(text: str | None) -> tuple[str, ...] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from harness.runs.progress import Progress
 from harness.scoring.metrics import breakdown, share, summarise
 
 if TYPE_CHECKING:
-    from harness.scoring.official import Score
+    from harness.scoring.official import Options, Score
 
 _Groups = dict[tuple[str, str | None, str | None], list[int]]
 
@@ -35,7 +35,7 @@ class Judging:
     ``size`` is the number of databases an example, ``workers`` that of processes, ``witnesses`` that
     of wrong predictions which get their smallest database at once (the others on demand), ``cache``
     the folder of built suites (None: the user's cache). ``policy`` asks for the score with each rule
-    flipped. ``official`` are the official scorers' options (``scoring.official.Options``).
+    flipped. ``official`` are the official scorers' options (None: theirs).
     """
 
     size: int = 8
@@ -44,7 +44,7 @@ class Judging:
     witnesses: int = 200
     policy: bool = True
     cache: Path | None = None
-    official: Mapping[str, Any] = field(default_factory=dict)
+    official: Options | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +109,18 @@ def conclude(
     return RunResult(folder=folder.path, results_file=path, results=results, notes=tuple(notes))
 
 
+def _how(benchmark: Benchmark, judging: Judging) -> dict[str, Any]:
+    """What verdicts, witnesses and policy are all told."""
+    return {
+        "rules": benchmark.rules,
+        "dialect": benchmark.dialect,
+        "workers": judging.workers,
+        "size": judging.size,
+        "seed": judging.seed,
+        "cache": judging.cache,
+    }
+
+
 def _judge(
     benchmark: Benchmark, predictions: Sequence[Prediction], judging: Judging, progress: Progress
 ) -> list[Sample]:
@@ -123,12 +135,7 @@ def _judge(
         for verdict in judge_all(
             benchmark.examples,
             predictions,
-            rules=benchmark.rules,
-            dialect=benchmark.dialect,
-            workers=judging.workers,
-            size=judging.size,
-            seed=judging.seed,
-            cache=judging.cache,
+            **_how(benchmark, judging),
             signatures=several,
         ):
             key = (verdict.pair, verdict.id, verdict.sample)
@@ -163,10 +170,9 @@ def official_scorers(
     """
     if not (asked or benchmark.scorers):
         return (), ()
-    from harness.scoring.official import Options, remarks
+    from harness.scoring.official import remarks
 
-    options = Options(**judging.official)
-    said = {name: remarks(name, benchmark, options=options) for name in asked or benchmark.scorers}
+    said = {name: remarks(name, benchmark, options=judging.official) for name in asked or benchmark.scorers}
     chosen = tuple(asked) or tuple(name for name, lines in said.items() if not lines)
     left_out = [name for name in said if name not in chosen]
     notes = [line for lines in said.values() for line in lines]
@@ -180,19 +186,18 @@ def _with_official(
 ) -> list[Sample]:
     if not scorers:
         return samples
-    from harness.scoring.official import Options, explain_official, levels
+    from harness.scoring.official import explain_official, levels
 
-    options = Options(**judging.official)
     predictions: dict[str, dict[str, Prediction]] = defaultdict(dict)
     for sample in samples:
         if sample.prediction.sample == 0:
             predictions[sample.prediction.pair][sample.example.id] = sample.prediction
     scores: dict[tuple[str, str], dict[str, Score]] = defaultdict(dict)
-    hardness = {scorer: levels(scorer, benchmark, options=options) for scorer in scorers}
+    hardness = {scorer: levels(scorer, benchmark, options=judging.official) for scorer in scorers}
     with progress.stage("Official scores", len(scorers) * len(predictions)) as advance:
         for scorer in scorers:
             for pair, by_id in predictions.items():
-                found = explain_official(scorer, benchmark, by_id, options=options)
+                found = explain_official(scorer, benchmark, by_id, options=judging.official)
                 for id_, score in found.items():
                     scores[pair, id_][scorer] = score
                 advance()
@@ -215,10 +220,9 @@ def _flagged_golds(
 ) -> dict[str, dict[str, str]]:
     if not scorers:
         return {}
-    from harness.scoring.official import Options, flagged_golds
+    from harness.scoring.official import flagged_golds
 
-    options = Options(**judging.official)
-    return {scorer: flagged_golds(scorer, benchmark, options=options) for scorer in scorers}
+    return {scorer: flagged_golds(scorer, benchmark, options=judging.official) for scorer in scorers}
 
 
 def _witnesses(
@@ -244,12 +248,7 @@ def _witnesses(
     with progress.stage("Witnesses", len(chosen)) as advance:
         for position, witness in witnesses(
             [(samples[index].example, samples[index].prediction) for index in chosen],
-            rules=benchmark.rules,
-            dialect=benchmark.dialect,
-            workers=judging.workers,
-            size=judging.size,
-            seed=judging.seed,
-            cache=judging.cache,
+            **_how(benchmark, judging),
         ):
             if witness is not None:
                 found[chosen[position]] = witness
@@ -270,12 +269,7 @@ def _policy(
             benchmark.examples,
             [sample.prediction for sample in first],
             [sample.verdict for sample in first],
-            rules=benchmark.rules,
-            dialect=benchmark.dialect,
-            workers=judging.workers,
-            size=judging.size,
-            seed=judging.seed,
-            cache=judging.cache,
+            **_how(benchmark, judging),
             progress=advance,
         )
 

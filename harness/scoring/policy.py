@@ -73,7 +73,10 @@ def policy_table(
     ``verdicts`` are those of ``predictions`` under ``rules``; at most ``sample`` examples are judged again.
     """
     chosen = {e.id for e in sorted(examples, key=_shuffled)[:sample]}
-    of = {id_: [p for p in predictions if p.id == id_] for id_ in chosen}
+    of: dict[str, list[Prediction]] = {id_: [] for id_ in chosen}
+    for prediction in predictions:
+        if prediction.id in chosen:
+            of[prediction.id].append(prediction)
     asked = [verdict for verdict in verdicts if verdict.id in chosen]
     found: dict[str, dict[str, Metric]] = {p: {AS_JUDGED: m} for p, m in _shares(asked).items()}
     for name, changed in flips(rules).items():
