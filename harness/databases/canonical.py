@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import permutations
 from typing import Any, TypeAlias
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
@@ -37,8 +36,15 @@ from harness.databases.forms import (
     tokens,
 )
 from harness.databases.joins import Joins, Outer, Ref
+from harness.databases.readings import parsed
 
 _ALWAYS = {"count(*) >= 1", "count(*) > 0", "count(*) <> 0", "count(*) >= 0"}  # of a group
+STEPS = 400
+"""SELECTs read for one form, those read again for another one's columns among them."""
+
+LABEL = 8_000
+"""Most characters of a source's canonical text."""
+
 _UNREADABLE = (SqlglotError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 Tables: TypeAlias = Mapping[str, "Iterable[str] | Mapping[str, Kind]"]
 
@@ -70,6 +76,7 @@ class Canonicaliser(Joins):
         self.tables = {name.lower(): _kinds(columns) for name, columns in tables.items()}
         super().__init__(fold=case == "ignore", strong=strong, primary=dict(primary), links=dict(links))
         self._never_null = None if filled is None else frozenset(filled)
+        self._steps = STEPS
         self._forms: dict[str, Form | None] = {}
         self._texts: dict[str, str] = {}
 
@@ -83,9 +90,9 @@ class Canonicaliser(Joins):
     def form(self, sql: str) -> Form | None:
         """The query taken apart; None where it cannot be."""
         if sql not in self._forms:
+            self._steps = STEPS
             try:
-                statements = [one for one in sqlglot.parse(sql, dialect="sqlite") if one is not None]
-                tree = statements[0] if len(statements) == 1 else None
+                tree = parsed(sql)
                 self._forms[sql] = self.query(tree, None, {}, top=True) if tree is not None else None
             except _UNREADABLE:
                 self._forms[sql] = None
@@ -99,7 +106,10 @@ class Canonicaliser(Joins):
         *,
         top: bool = False,
     ) -> Form:
-        """The form of a query; raises where it is not one."""
+        """The form of a query; raises where it is not one, or takes more steps than the budget."""
+        self._steps -= 1
+        if self._steps < 0:
+            raise ValueError("more steps than the budget")
         node = bare(node)
         if clause := node.args.get("with_"):
             views = dict(views)
@@ -107,7 +117,7 @@ class Canonicaliser(Joins):
                 body = self.query(view.this, None, views)
                 names = [one.name.lower() for one in view.args["alias"].args.get("columns") or ()]
                 columns = dict.fromkeys(names, "") or self._outputs(view.this, views)
-                views[view.alias.lower()] = (f"({render(body)})", columns)
+                views[view.alias.lower()] = (_short(f"({render(body)})"), columns)
         if isinstance(node, exp.SetOperation):
             return self._compound(node, parent, views, top=top)
         if not isinstance(node, exp.Select):
@@ -268,7 +278,7 @@ class Canonicaliser(Joins):
     def _source(self, table: Any, scope: Scope, number: int | None) -> Source:
         if isinstance(table, exp.Subquery):
             body = self.query(table.this, None, scope.views)
-            label, columns = f"({render(body)})", self._outputs(table.this, scope.views)
+            label, columns = _short(f"({render(body)})"), self._outputs(table.this, scope.views)
             return Source(table.alias.lower(), _fresh(label, scope, number), columns)
         if not isinstance(table, exp.Table):
             raise TypeError("a source that is neither table nor query")
@@ -328,6 +338,12 @@ class Canonicaliser(Joins):
         text = self.value(limit.expression, scope) if limit is not None else ""
         skip = self.value(offset.expression, scope) if offset is not None else "0"
         return text if skip == "0" else f"{text}, {skip}"
+
+
+def _short(label: str) -> str:
+    if len(label) > LABEL:
+        raise ValueError("a source's text is longer than the budget")
+    return label
 
 
 def _kinds(columns: Iterable[str] | Mapping[str, Kind]) -> dict[str, Kind]:

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
 
+from harness.databases.atoms import is_whole, plain_number
 from harness.databases.forms import (
     TRUE,
     Atom,
@@ -203,11 +204,8 @@ class Expressions:
         text = str(node.this)
         if node.is_string:
             return text.lower() if self.fold else text
-        try:
-            number = float(text)
-        except ValueError:
-            return None
-        return int(text) if text.isdigit() else number if math.isfinite(number) else None
+        number = plain_number(text)
+        return number if number is not None and math.isfinite(number) else None
 
     # conditions
 
@@ -305,11 +303,10 @@ def bare(node: Any) -> Any:
 def converted(constant: int | float | str, kind: Kind) -> int | float | str:
     """The constant as SQLite's affinity rules read it beside a column of this kind."""
     if kind in {"integer", "real"}:
-        try:
-            number = float(constant)
-        except (ValueError, OverflowError):
+        number = plain_number(constant) if isinstance(constant, str) else constant
+        if number is None:
             return constant
-        return int(number) if number.is_integer() and abs(number) < 2**53 else number
+        return int(number) if isinstance(number, float) and is_whole(number) else number
     if kind == "text" and not isinstance(constant, str):
         return str(constant)
     return constant

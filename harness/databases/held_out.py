@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-from harness.databases.atoms import NUMBER, constant
+from harness.databases.atoms import NUMBER, constant, plain_number
 from harness.databases.mutation import (
     AGGREGATES,
     COMPARE,
@@ -25,8 +25,9 @@ from harness.databases.render import literal
 def number_moved(node: exp.Expr, site: Site) -> Iterator[Edit]:
     """A number further off."""
     text: str = node.this
-    if NUMBER.match(text) and is_compared(node) and text.lstrip("+-").isdigit():
-        for other in (int(text) + 2, int(text) - 2, int(text) * 10, int(text) + 5):
+    number = plain_number(text)
+    if isinstance(number, int) and is_compared(node):
+        for other in (number + 2, number - 2, number * 10, number + 5):
             yield node, literal(str(other)) if node.args.get("is_string") else str(other)
 
 

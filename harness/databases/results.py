@@ -133,10 +133,22 @@ def _permuted(left: list[Row], right: list[Row], ordered: bool) -> Iterator[list
     width = len(left[0]) if left else 0
     columns_left = [list(c) for c in zip(*left, strict=True)]
     columns_right = [list(c) for c in zip(*right, strict=True)]
+    reals = [any(type(v) is float for v in c) for c in (*columns_left, *columns_right)]
+    marks = [tuple(c) if ordered else frozenset(Counter(c).items()) for c in (*columns_left, *columns_right)]
     fits = [
-        [j for j in range(width) if _equal([(v,) for v in a], [(v,) for v in columns_right[j]], ordered)]
-        for a in columns_left
+        [
+            j
+            for j in range(width)
+            if marks[i] == marks[width + j]
+            or (
+                (reals[i] or reals[width + j])
+                and _near([(v,) for v in a], [(v,) for v in columns_right[j]], ordered)
+            )
+        ]
+        for i, a in enumerate(columns_left)
     ]
+    if not all(fits):
+        return
     tries = 0
 
     def extend(chosen: tuple[int, ...]) -> Iterator[tuple[int, ...]]:

@@ -25,6 +25,9 @@ from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
 from harness.scoring.verdict import ATTACKS, Readers, judge, translate
 
+STEPS = 200_000_000
+"""SQLite's steps that making one database smaller may take."""
+
 _NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE}
 
 
@@ -217,8 +220,12 @@ class _Editor:
 def _shrunk(image: bytes, duel: _Duel, editor: _Editor, suite: Suite) -> bytes:
     tells, strict = duel.differs(image), duel.fair()
 
+    until = duel.box.spent + STEPS
+
     def smaller(table: str, ids: tuple[int, ...]) -> bool:
         nonlocal image
+        if duel.box.spent > until:
+            return False
         left = editor.without(image, table, ids, suite)
         if duel.differs(left) >= tells and (not strict or duel.fair()):
             image = left
