@@ -16,11 +16,11 @@ from zlib import compress, decompress
 from zlib import error as ZlibError
 
 from harness.databases.results import Failure, Result
-from harness.databases.schema import parse_schema
 from harness.databases.suite import Database, Suite, build_suite
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import DataError, SchemaError
 from harness.records import Example, Rules
+from harness.sql.schema import parse_schema
 
 _COMMIT = 100
 
