@@ -28,7 +28,7 @@ from typing_extensions import TypedDict
 from harness import __version__
 from harness.errors import DataError, RunError
 from harness.records import Benchmark, Judging, Metric, Sample
-from harness.runs.folder import RunFolder, write_json
+from harness.runs.folder import RunFolder, read_record, write_json
 from harness.runs.samples import read_samples, reason, samples_path
 
 REFERENCES = ("base", "rule")
@@ -210,13 +210,14 @@ def read_results(path: Path) -> Results:
     """Read a results file, or the newest one of a run's folder.
 
     Raises:
-        RunError: a folder without results.
+        RunError: a folder that is no run's, or whose run has not ended.
         DataError: a file that is malformed, named with what is wrong in it.
     """
     if path.is_dir():
         files = sorted(path.glob("results_*.json"))
         if not files:
-            raise RunError(f"{path} holds no results_*.json", "give the folder of a finished run")
+            read_record(path)
+            raise RunError(f"{path} holds no results", "start that run again: it goes on where it stopped")
         path = files[-1]
     try:
         file = _FILE.validate_json(path.read_bytes())

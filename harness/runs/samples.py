@@ -31,7 +31,12 @@ def samples_path(folder: Path, benchmark: str, time: str) -> Path:
 def sample_row(sample: Sample) -> dict[str, Any]:
     """A flat JSON object; the names are those that scripts rely on."""
     row = _SAMPLE.dump_python(sample, exclude=_LEFT_OUT)
-    return {**row, "execution_match": sample.execution_match, **sample.official}
+    return {
+        **row,
+        "outcome": sample.outcome.value,
+        "execution_match": sample.execution_match,
+        **sample.official,
+    }
 
 
 def write_samples(path: Path, samples: Iterable[Sample]) -> None:
