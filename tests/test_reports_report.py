@@ -312,7 +312,7 @@ def test_only_the_first_sample_is_compared(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_results_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="is not a run.s folder"):
+    with pytest.raises(RunError, match="is not a run's folder"):
         write_report(tmp_path)
 
 

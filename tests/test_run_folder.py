@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RunError
@@ -103,6 +103,7 @@ VERDICTS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(VERDICTS, max_size=3))
 def test_samples_are_read_back_as_written(verdicts: list[Verdict]) -> None:
     witness = Witness(script="CREATE TABLE t (a)", gold_columns=("a",), gold_rows=((1,), (None,), ("x",)))
