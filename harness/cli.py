@@ -122,6 +122,7 @@ def run(
         max_new_tokens=max_new_tokens,
         judging=common.judging,
         scorers=common.scorers,
+        official=common.official,
         command=_command(),
     )
     result = run_pairs(options, screen)
@@ -150,6 +151,7 @@ def score(
         output=common.output,
         judging=common.judging,
         scorers=common.scorers,
+        official=common.official,
         command=_command(),
     )
     _present(screen, score_files(options, screen), own_folder=common.output is None)
@@ -321,6 +323,17 @@ def benchmarks(
     told: Any = room.audit(name, data=data, against=against) if audit else room.describe(name, data=data)
     screen.show(told.to_markdown())
     screen.finish(told.to_json())
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Versions, device, memory, disk, cache, hub: what an issue report needs."""
+    from harness.doctor import examine
+
+    screen = _screen(json)
+    found = examine()
+    screen.show(found.to_text())
+    screen.finish(found.to_json())
 
 
 def _screen(as_json: bool) -> Any:

@@ -6,24 +6,24 @@ import math
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import zip_longest
 from zlib import crc32
 
-from harness.databases.atoms import Atom, Conditions, Ref, Value, is_whole, number_of, stored
+from harness.chance import Chance
 from harness.databases.filler import Filler
 from harness.databases.keys import Groups, KeyMap, keys_of
 from harness.databases.modes import MODES
-from harness.databases.profile import VALUES, Profile, profile_of
-from harness.databases.readings import parsed
 from harness.databases.sandbox import Forge
-from harness.databases.schema import Column, Schema, Table, quote
-from harness.databases.sqltext import fold_text, to_sqlite
-from harness.databases.values import Chance, Kind, holds, kind_of, like_samples, near, quantity_like, sequence
+from harness.databases.values import Kind, holds, kind_of, like_samples, near, quantity_like, sequence
 from harness.errors import SchemaError
 from harness.records import Rules
+from harness.sql.dialect import Value, fold_text, is_whole, number_of, quote, stored, to_sqlite
+from harness.sql.profile import VALUES, Atom, Conditions, Profile, Ref, profile_of
+from harness.sql.readings import parsed
+from harness.sql.schema import Column, Schema, Table
 
 TEXT = 2_000
 """Most bytes of a constant that a column takes up."""
@@ -318,7 +318,7 @@ class Plan:
         with _forge().opened(self.template) as connection:
             connection.execute("BEGIN")
             for name, values in rows.items():
-                connection.executemany(self.inserts[name], values)
+                _put(connection, self.inserts[name], values)
             if self._checked:  # rows that broke a CHECK are not there; nor may be what refers to them
                 for (table, column), (parent, key) in 2 * self.keys.foreign:
                     connection.execute(
@@ -364,6 +364,15 @@ class Plan:
         texts: list[Value] = [fold_text(str(v)) if ignore else str(v) for v in constants]
         whole: list[Value] = [n for n in numbers if is_whole(n)]
         return {"integer": [_as_number(n, "integer") for n in whole], "real": list(numbers), "text": texts}
+
+
+def _put(connection: sqlite3.Connection, insert: str, rows: list[list[Value]]) -> None:
+    try:
+        connection.executemany(insert, rows)
+    except sqlite3.IntegrityError:  # a text for an INTEGER PRIMARY KEY: that row is not there
+        for row in rows:
+            with suppress(sqlite3.IntegrityError):
+                connection.execute(insert, row)
 
 
 @cache

@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 
 from harness.databases.results import Failure, Result, Row
-from harness.databases.sqltext import words
+from harness.sql.dialect import words
 
 FUNCTIONS = frozenset(
     words(

@@ -21,9 +21,11 @@ def real_database(example: Example, rules: Rules) -> bytes | Path | None:
     if path is None or not path.is_file():
         return None
     names, table = example.meta.get("columns"), example.meta.get("table_id")
-    if not names or not table:
+    if not isinstance(names, (list, tuple)) or not names or not table:
         return path
-    return _renamed(path, "table_" + str(table).replace("-", "_"), tuple(names), rules.case == "ignore")
+    return _renamed(
+        path, "table_" + str(table).replace("-", "_"), tuple(map(str, names)), rules.case == "ignore"
+    )
 
 
 @lru_cache(maxsize=256)

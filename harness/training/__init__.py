@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import UsageError
+from harness.log import hush_libraries, library_log
 
 from .recipe import Recipe, SftRecipe, StarterRecipe, load_recipe
 
@@ -36,14 +37,13 @@ def train(
         ModelError, DataError: the base or the rows cannot be had.
         UsageError: an option that this kind of recipe does not have.
     """
-    from harness.models.pair import quiet
-
     plan = load_recipe(recipe)
     target = output or plan.output
     if isinstance(plan, SftRecipe):
         from .sft import tune
 
-        with quiet():
+        with library_log():
+            hush_libraries()
             changed = plan.changed(model=model, data=data, limit=limit)
             return tune(changed, target, device=device, notify=notify)
     if model or data or limit:
@@ -54,5 +54,6 @@ def train(
         )
     from .starter import build
 
-    with quiet():
+    with library_log():
+        hush_libraries()
         return build(plan, target, device=device, notify=notify)
