@@ -181,7 +181,7 @@ def _mark(answers: Sequence[Sample], metric: str) -> str:
     reading = METRICS.get(metric)
     if reading and reading.sound and not answers[0].counted:
         return "x"
-    read = [reading.of(one) if reading else one.official.get(metric, 0.0) for one in answers]
+    read = [reading.of(one) if reading else one.official.get(metric) for one in answers]
     values = {float(value) for value in read if value is not None}
     if not values:
         return "x"
