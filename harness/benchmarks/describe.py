@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.benchmarks import create_context, forms, sources, spider, wikisql
+from harness.benchmarks import create_context, sources, spider, surface, wikisql
 from harness.benchmarks.load import load_benchmark
 from harness.benchmarks.spec import BenchmarkSpec, get_spec
 from harness.errors import BenchmarkError
@@ -131,8 +131,8 @@ def _splits(spec: BenchmarkSpec) -> tuple[str, ...]:
 
 
 def _size(benchmark: Benchmark) -> Size:
-    tables = [forms.tables(example.context) for example in benchmark.examples]
+    tables = [surface.tables(example.context) for example in benchmark.examples]
     total = len(tables)
     columns = sum(len(table.columns) for own in tables for table in own)
-    by_form = Counter(example.kind or forms.form(example.gold) for example in benchmark.examples)
+    by_form = Counter(example.kind or surface.form(example.gold) for example in benchmark.examples)
     return Size(total, sum(map(len, tables)) / total, columns / total, dict(sorted(by_form.items())))

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.benchmarks.forms import form
+from harness.benchmarks.surface import form
 from harness.errors import DataError
 from harness.records import Example
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.benchmarks import forms, sources
+from harness.benchmarks import sources, surface
 from harness.benchmarks.files import Row, identity, read_rows, read_text
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import SpiderTables, read_tables
@@ -137,7 +137,7 @@ def _example(
         db_id=db_id,
         database=database if database and database.exists() else None,
         evidence=str(evidence) if evidence else None,
-        kind=str(values["difficulty"]) if values.get("difficulty") else forms.form(str(values[gold])),
+        kind=str(values["difficulty"]) if values.get("difficulty") else surface.form(str(values[gold])),
     )
 
 

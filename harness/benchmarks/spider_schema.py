@@ -1,4 +1,4 @@
-"""Spider's ``tables.json``: schemas by database, as CREATE statements and for finding a query's database."""
+"""Spider's ``tables.json``: schemas by database, as CREATE statements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.benchmarks import forms
 from harness.benchmarks.files import read_text
 from harness.errors import DataError
 
@@ -54,55 +53,17 @@ class SpiderSchema:
 
 
 class SpiderTables:
-    """The schemas of a ``tables.json`` by database, and which of them a query's tables may belong to."""
+    """The schemas of a ``tables.json`` by database."""
 
     def __init__(self, schemas: Sequence[SpiderSchema]) -> None:
         self.schemas = {schema.db_id: schema for schema in schemas}
-        self._names = {
-            schema.db_id: {
-                table.lower(): {column.name.lower() for column in columns}
-                for table, columns in schema.tables.items()
-            }
-            for schema in schemas
-        }
         self._contexts: dict[str, str] = {}
-        self._with_table: dict[str, set[str]] = {}
-        for db_id, tables in self._names.items():
-            for table in tables:
-                self._with_table.setdefault(table, set()).add(db_id)
 
     def context(self, db_id: str) -> str:
         """The CREATE statements of a database, made once."""
         if db_id not in self._contexts:
             self._contexts[db_id] = self.schemas[db_id].create()
         return self._contexts[db_id]
-
-    def match(self, tables: Sequence[forms.Table]) -> tuple[str, ...]:
-        """Databases that have these tables with these columns; a context's lone ``Id`` counts as none."""
-        if not tables:
-            return ()
-        named = [
-            (
-                forms.unquote(table.name).lower(),
-                {forms.unquote(name).lower() for name, _ in table.columns} - {"id"},
-            )
-            for table in tables
-        ]
-        candidates = set.intersection(*(self._with_table.get(name, set()) for name, _ in named))
-        exact = [db for db in candidates if all(columns <= self._names[db][name] for name, columns in named)]
-        if not exact:  # a column that the set's author could not place stands in every table of its query
-            wanted = set().union(*(columns for _, columns in named))
-            exact = [db for db in candidates if wanted <= set().union(*self._names[db].values())]
-        return tuple(sorted(exact))
-
-    def header(self, db_id: str) -> str:
-        """The hash of all columns of a database, by table."""
-        from harness.benchmarks.origins import header_hash
-
-        schema = self.schemas[db_id]
-        return header_hash(
-            f"{table} {column.name}" for table, columns in schema.tables.items() for column in columns
-        )
 
 
 @cache

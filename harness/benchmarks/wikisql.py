@@ -9,6 +9,7 @@ Where the tables are not there, columns are ``col0`` … in contexts too, which 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,9 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.assets import cache_folder
-from harness.benchmarks import forms, sources
+from harness.benchmarks import sources, surface
 from harness.benchmarks.files import Row, read_rows
-from harness.benchmarks.origins import Question
 from harness.benchmarks.sketch import Sketch
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import quote
@@ -86,19 +86,25 @@ def load(
     return examples, about, folder
 
 
-def questions(spec: BenchmarkSpec) -> Iterator[Question]:
-    """Every question of the three splits, for the index of origins."""
+def tables(spec: BenchmarkSpec) -> Iterator[Table]:
+    """Every table of the three splits, some more than once; BenchmarkError where they are not here."""
     folder = _folder(spec, None)
-    for split in SPLITS:
-        for entry in entries(spec, folder, split):
-            header = entry.table.header
-            yield Question(
-                entry.question,
-                entry.table.id,
-                header,
-                entry.table.types,
-                [header[place] for place in entry.sketch.used],
-            )
+    files = [path for split in SPLITS if folder and (path := _file(folder, f"{split}.tables.jsonl"))]
+    if folder and not files:
+        raise sources.absent(spec, f"{folder} holds no tables.jsonl")
+    for path in files:
+        yield from _tables(path).values()
+    for split in () if folder else SPLITS:
+        yield from (entry.table for entry in entries(spec, None, split))
+
+
+def column_name(header: str) -> str:
+    """A header as a column's name.
+
+    >>> column_name("School/Club Team (2)")
+    'school_club_team_2'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", header.lower()).strip("_")
 
 
 def entries(spec: BenchmarkSpec, folder: Path | None, split: str) -> Iterator[Entry]:
@@ -110,9 +116,9 @@ def entries(spec: BenchmarkSpec, folder: Path | None, split: str) -> Iterator[En
     path_ = _file(folder, f"{split}.jsonl")
     if path_ is None:
         raise sources.absent(spec, f"{folder} holds no {split}.jsonl")
-    tables = _file(folder, f"{split}.tables.jsonl")
+    listed = _file(folder, f"{split}.tables.jsonl")
     rows = list(read_rows(path_))
-    known = _guessed(path_, rows) if tables is None else _tables(tables)
+    known = _guessed(path_, rows) if listed is None else _tables(listed)
     yield from (_from_release(path_, row, known) for row in rows)
 
 
@@ -127,7 +133,7 @@ def to_example(identity: str, entry: Entry, *, used_only: bool = False) -> Examp
         question=entry.question,
         context=f"CREATE TABLE {table.name} ({parts})",
         gold=gold,
-        kind=forms.form(gold),
+        kind=surface.form(gold),
         meta={
             "table_id": table.id,
             "sketch": entry.sketch.form,
@@ -201,7 +207,7 @@ def _file(folder: Path, name: str) -> Path | None:
 
 
 def _tables(path: Path) -> dict[str, Table]:
-    tables = {}
+    found = {}
     for where, values in read_rows(path):
         try:
             table = Table(
@@ -211,8 +217,8 @@ def _tables(path: Path) -> dict[str, Table]:
             raise DataError(
                 f"{path}, {where}: no 'id', 'header' and 'types'", "fetch the release again"
             ) from None
-        tables[table.id] = table
-    return tables
+        found[table.id] = table
+    return found
 
 
 def _guessed(path: Path, rows: Sequence[Row]) -> dict[str, Table]:
