@@ -2,7 +2,7 @@
 
 Binary values get Wilson's score interval (Wilson 1927), others (several samples an example, soft-F1) a
 Student interval over the examples' means. How each metric is read, and over which golds, stands in
-``records.METRICS``; official ones count all.
+``records.METRICS``; official ones count every example that their scorer can score.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def _metrics(examples: Sequence[Sequence[Sample]]) -> dict[str, Metric]:
         if values or not counted:
             metrics[name] = share(values, excluded)
     for name in sorted({name for answers in examples for name in answers[0].official}):
-        metrics[name] = share([fmean(v.official.get(name, 0.0) for v in answers) for answers in examples])
+        scored = [answers for answers in examples if name in answers[0].official]
+        values = [fmean(v.official[name] for v in answers) for answers in scored]
+        metrics[name] = share(values, len(examples) - len(scored))
     drawn = max((len(answers) for answers in examples), default=1)
     if drawn > 1:
         metrics[f"pass@{drawn}"] = share(
@@ -112,7 +114,7 @@ def _mark(answers: Sequence[Sample], metric: str) -> str:
     reading = METRICS.get(metric)
     if reading and reading.sound and not answers[0].counted:
         return "x"
-    read = [reading.of(one) if reading else one.official.get(metric, 0.0) for one in answers]
+    read = [reading.of(one) if reading else one.official.get(metric) for one in answers]
     values = {float(value) for value in read if value is not None}
     if not values:
         return "x"
