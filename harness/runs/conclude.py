@@ -15,7 +15,7 @@ from harness.runs.folder import RunFolder
 from harness.runs.progress import Progress
 from harness.runs.results import Suite, describe_benchmark, metric_json, write_results
 from harness.runs.samples import samples_path, write_database, write_samples
-from harness.scoring.metrics import breakdown, share, summarise
+from harness.scoring.metrics import breakdown, marks, share, summarise
 
 if TYPE_CHECKING:
     from harness.scoring.official import Options, Score
@@ -88,6 +88,7 @@ def conclude(
                 }
             },
             "official_flagged": {benchmark.name: flagged},
+            "marks": {benchmark.name: marks(samples)},
             "notes": tuple(notes),
             **facts,
         },

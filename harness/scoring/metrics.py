@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from statistics import fmean, stdev
+from typing import Any
 
 from harness.records import METRICS, Metric, Sample
 
@@ -85,6 +86,39 @@ def _metrics(examples: Sequence[Sequence[Sample]]) -> dict[str, Metric]:
         )
         metrics["majority_vote"] = share([float(_majority(answers)) for answers in sound], flagged)
     return metrics
+
+
+def marks(samples: Iterable[Sample]) -> dict[str, Any]:
+    """What each example came to, a digit each, so that runs can be held side by side without their samples.
+
+    ``ids`` in their order, and by pair and metric a text as long: "1" right, "0" wrong, "x" not counted.
+    A metric is left out where a value is neither 0 nor 1, say of samples that part.
+    """
+    by_pair: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    ids: dict[str, None] = {}
+    for sample in samples:
+        by_pair[sample.pair][sample.id].append(sample)
+        ids[sample.id] = None
+    kept: dict[str, Any] = {"ids": list(ids)}
+    for pair, examples in by_pair.items():
+        official = {name for answers in examples.values() for name in answers[0].official}
+        read = {
+            name: "".join(_mark(examples[id_], name) if id_ in examples else "x" for id_ in ids)
+            for name in (*METRICS, *sorted(official))
+        }
+        kept[pair] = {name: text for name, text in read.items() if "?" not in text and {*text} != {"x"}}
+    return kept
+
+
+def _mark(answers: Sequence[Sample], metric: str) -> str:
+    reading = METRICS.get(metric)
+    if reading and reading.sound and not answers[0].counted:
+        return "x"
+    read = [reading.of(one) if reading else one.official.get(metric) for one in answers]
+    values = {float(value) for value in read if value is not None}
+    if not values:
+        return "x"
+    return str(int(values.pop())) if values in ({0}, {1}) else "?"
 
 
 def _majority(answers: Sequence[Sample]) -> bool:
