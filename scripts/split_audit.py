@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.benchmarks import apply_rule, audit, create_context, get_spec, load_benchmark, sources
+from harness.benchmarks import apply_rule, audit, create_context, downloads, get_spec, load_benchmark
 from harness.records import Judging, Prediction
 
 PUBLISHED = 78577
@@ -25,12 +25,12 @@ PUBLISHED = 78577
 
 def measure_loading(data: Path | None) -> dict[str, float]:
     """Seconds and MiB for a set of the published size; the first thing that this process does."""
-    path = sources.local(get_spec("create-context"), data)
+    path = downloads.local(get_spec("create-context"), data)
     with tempfile.TemporaryDirectory() as folder:
         target = path
         if path is not None:
             target = Path(folder) / "set.jsonl"
-            lines = [dict(row.values) for row in sources.rows(path)]
+            lines = [dict(row.values) for row in downloads.rows(path)]
             for number in range(len(lines), PUBLISHED):
                 lines.append(lines[number - len(lines)] | {"id": f"again-{number}"})
             target.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")

@@ -52,7 +52,7 @@ def test_tables_of_a_context() -> None:
     first, second = surface.tables(context)
     assert first.name == '"my t"'
     assert first.columns == (('"1st leg"', "VARCHAR"), ("order", "INTEGER"), ("n", "DECIMAL"))
-    assert second == surface.Table("u", (("n", "INT"),))
+    assert second == surface.ContextTable("u", (("n", "INT"),))
 
 
 def test_literals_are_masked_longest_first() -> None:
@@ -123,7 +123,7 @@ def _apart(index: Path) -> Iterator[None]:
     made = origins.read(index)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(origins, "shipped", lambda: made)
-        patch.setattr("harness.benchmarks.sources.download", lambda url, sha256, target: False)
+        patch.setattr("harness.benchmarks.downloads.download", lambda url, sha256, target: False)
         yield
 
 
@@ -310,7 +310,7 @@ def test_the_full_variant_gives_the_whole_header_and_takes_nothing_from_the_gold
 def test_without_the_release_full_headers_come_from_the_rows(
     published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.benchmarks.sources.fetch", _no_hub)
+    monkeypatch.setattr("harness.benchmarks.downloads.fetch", _no_hub)
     full = load_benchmark("create-context-full", data=published)
     plain = load_benchmark("create-context", data=published)
     assert [example.id for example in plain.examples] == [example.id for example in full.examples]
@@ -529,6 +529,6 @@ def test_where_the_set_is_not_here_the_remedy_is_said(
 
 
 def _no_hub(spec: BenchmarkSpec, file: str, sha256: str | None = None) -> tuple[Path, str]:
-    from harness.benchmarks.sources import absent
+    from harness.benchmarks.downloads import absent
 
     raise absent(spec, "offline")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.assets import cache_folder
-from harness.benchmarks import full_headers, origins, sources, splits, surface
-from harness.benchmarks.files import Row, identity
+from harness.benchmarks import downloads, full_headers, origins, splits, surface
+from harness.benchmarks.files import DataRow, identity
 from harness.benchmarks.origins import Origins
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.splits import Record
@@ -38,22 +38,22 @@ def deal(spec: BenchmarkSpec, data: Path | None = None) -> Dealt:
     The test rows of the published file (that of the YAML's SHA-256) are pinned when they are first dealt.
     BenchmarkError where a later load deals others.
     """
-    path = sources.local(spec, data)
+    path = downloads.local(spec, data)
     if path is not None:
         return _deal(path, None, spec.source.sha256)
-    path, commit = sources.fetch(spec, spec.source.file or "", spec.source.sha256)
+    path, commit = downloads.fetch(spec, spec.source.file or "", spec.source.sha256)
     return _deal(path, commit, spec.source.sha256)
 
 
 @lru_cache(maxsize=1)
 def _deal(path: Path, commit: str | None, published: str | None) -> Dealt:
-    records = read_records(path, sources.rows(path), origins.shipped())
+    records = read_records(path, downloads.rows(path), origins.shipped())
     if not records:
         raise DataError(f"{path}: no rows", "fetch it again")
     split = splits.split(records)
     about = {"rows": f"{len(records):,}"}
     about |= {"data": str(path)} if commit is None else {"revision": f"commit {commit}"}
-    if path.is_file() and published and sources.hash_file(path) == published:
+    if path.is_file() and published and downloads.hash_file(path) == published:
         about["test rows"] = pin(published, [records[row].id for row in split.rows("test")])
     return Dealt(records, split, about, path if path.is_dir() else path.parent)
 
@@ -87,7 +87,7 @@ def pin(published: str, ids: Sequence[str]) -> str:
     return line
 
 
-def read_records(path: Path, rows: Iterable[Row], index: Origins) -> list[Record]:
+def read_records(path: Path, rows: Iterable[DataRow], index: Origins) -> list[Record]:
     """Rows as records with their origins; DataError names the row that lacks a field."""
     records = []
     seen = set()

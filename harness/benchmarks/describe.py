@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.benchmarks import create_context, sources, spider, surface, wikisql
+from harness.benchmarks import create_context, downloads, spider, surface, wikisql
 from harness.benchmarks.load import load_benchmark
 from harness.benchmarks.spec import BenchmarkSpec, get_spec
 from harness.errors import BenchmarkError
@@ -24,7 +24,7 @@ class Size(NamedTuple):
     forms: Mapping[str, int]
 
 
-class Row(NamedTuple):
+class ListingRow(NamedTuple):
     """A benchmark's row in the listing."""
 
     name: str
@@ -65,13 +65,13 @@ class Description:
         return "\n".join(lines) + "\n"
 
 
-def listing_row(spec: BenchmarkSpec) -> Row:
+def listing_row(spec: BenchmarkSpec) -> ListingRow:
     """Name, title and whether it is here."""
-    if sources.is_here(spec):
+    if downloads.is_here(spec):
         here = "here"
     else:
         here = "fetched from the hub on first use" if spec.source.hub else "to be downloaded"
-    return Row(spec.name, spec.title, here)
+    return ListingRow(spec.name, spec.title, here)
 
 
 def describe(name: str, *, data: Path | None = None) -> Description:
@@ -96,8 +96,8 @@ def describe(name: str, *, data: Path | None = None) -> Description:
     }
     sizes: dict[str, Size] = {}
     missing = ""
-    if data is None and not sources.is_here(spec):
-        missing = sources.absent(spec).remedy
+    if data is None and not downloads.is_here(spec):
+        missing = downloads.absent(spec).remedy
         missing = f"{missing} (or let it be fetched from the hub on first use)" if source.hub else missing
     else:
         for split in _splits(spec):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.benchmarks import create_context, origins, sources, splits, surface
+from harness.benchmarks import create_context, downloads, origins, splits, surface
 from harness.benchmarks.load import load_benchmark
 from harness.benchmarks.origins import Origin, Origins
 from harness.benchmarks.spec import find_specs, get_spec
@@ -100,7 +100,7 @@ def _records(training: str, benchmark: Benchmark) -> list[Record]:
     if path.exists():
         known = any("origin" in example.meta for example in benchmark.examples)
         index = origins.shipped() if known else Origins()
-        return create_context.read_records(path, sources.rows(path), index)
+        return create_context.read_records(path, downloads.rows(path), index)
     whole = get_spec("create-context")
     if training == whole.source.hub:
         return create_context.deal(whole, data).records

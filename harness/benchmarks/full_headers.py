@@ -9,7 +9,7 @@ from random import Random
 from typing import NamedTuple
 
 from harness.assets import cache_folder
-from harness.benchmarks import sources, surface, wikisql
+from harness.benchmarks import downloads, surface, wikisql
 from harness.benchmarks.spec import get_spec
 from harness.benchmarks.spider_schema import SpiderTables, read_tables
 from harness.benchmarks.splits import Record
@@ -52,7 +52,7 @@ class Headers:
             if len(record.origins) == 1 and len(record.tables) == 1:
                 name = record.origins[0].origin
                 columns = self._known.setdefault(name, {})
-                listed: tuple[surface.Table, ...] = record.tables
+                listed: tuple[surface.ContextTable, ...] = record.tables
                 if record.full_context and name not in released:
                     listed = surface.tables(record.full_context)
                 for table in listed:
@@ -71,7 +71,7 @@ class Headers:
         if origin.startswith("spider:") and self._spider is not None:
             schema = self._spider.schemas[origin.removeprefix("spider:")]
             wide = [
-                surface.Table(name, tuple((column.name, column.type) for column in columns))
+                surface.ContextTable(name, tuple((column.name, column.type) for column in columns))
                 for name, columns in schema.tables.items()
             ]
             random.shuffle(wide)
@@ -85,7 +85,7 @@ class Headers:
         columns += [column for plain, column in more.items() if plain not in own]
         name = next(name for name in ("data", "data_table", "data_table_1") if name not in own)
         gold = re.sub(rf"(?<![\w\"'.]){re.escape(table.name)}(?![\w\"'])", name, record.gold)
-        return Widened(_create([surface.Table(name, tuple(columns))], random), gold)
+        return Widened(_create([surface.ContextTable(name, tuple(columns))], random), gold)
 
 
 def _released() -> tuple[Mapping[str, Columns], list[str]]:
@@ -107,12 +107,12 @@ def _spider(folder: Path) -> SpiderTables | None:
     found = [place / name for place in folders for name in ("tables.json", "tables.json.gz")]
     kept = cache_folder("spider-tables.json")
     for file in [*found, kept]:
-        if file.exists() or (file is kept and sources.download(SPIDER_TABLES, SPIDER_SHA256, kept)):
+        if file.exists() or (file is kept and downloads.download(SPIDER_TABLES, SPIDER_SHA256, kept)):
             return read_tables(file)
     return None
 
 
-def _create(tables: Iterable[surface.Table], random: Random) -> str:
+def _create(tables: Iterable[surface.ContextTable], random: Random) -> str:
     statements = []
     for table in tables:
         columns = list(table.columns)

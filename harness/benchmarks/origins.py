@@ -68,7 +68,7 @@ class Origins:
                 before = self._by_key.get(number)
                 self._by_key[number] = own if before is None else (*before, *own)
 
-    def find(self, question: str, tables: Sequence[surface.Table], gold: str) -> tuple[Origin, ...]:
+    def find(self, question: str, tables: Sequence[surface.ContextTable], gold: str) -> tuple[Origin, ...]:
         """Every origin that the row may have: none where it is unknown, several where it is ambiguous."""
         stated = _WIKISQL_NAME.fullmatch(tables[0].name) if len(tables) == 1 else None
         if stated and (origin := self._origins.get(f"1-{stated[1]}-{stated[2]}")):
@@ -82,7 +82,7 @@ class Origins:
     def _of(self, key: str) -> tuple[Origin, ...]:
         return self._by_key.get(int(key, 16), ())
 
-    def _with(self, tables: Sequence[surface.Table]) -> tuple[Origin, ...]:
+    def _with(self, tables: Sequence[surface.ContextTable]) -> tuple[Origin, ...]:
         """Databases that have these tables with these columns; a context's lone ``Id`` counts as none."""
         if not tables:
             return ()

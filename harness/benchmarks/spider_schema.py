@@ -18,7 +18,7 @@ _TYPES = {"text": "TEXT", "number": "NUMERIC", "time": "DATETIME", "boolean": "B
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SpiderColumn:
     """A column of a table: its name and Spider's type (text, number, time, boolean, others)."""
 
     name: str
@@ -30,7 +30,7 @@ class SpiderSchema:
     """One database: tables with their columns, primary keys, and foreign keys as (table, column) pairs."""
 
     db_id: str
-    tables: Mapping[str, tuple[Column, ...]]
+    tables: Mapping[str, tuple[SpiderColumn, ...]]
     primary: Mapping[str, tuple[str, ...]]
     foreign: tuple[tuple[tuple[str, str], tuple[str, str]], ...]
 
@@ -100,13 +100,13 @@ def read_tables(path: Path) -> SpiderTables:
 
 def _schema(entry: Mapping[str, Any]) -> SpiderSchema:
     names = [str(name) for name in entry["table_names_original"]]
-    columns: dict[str, list[Column]] = {name: [] for name in names}
+    columns: dict[str, list[SpiderColumn]] = {name: [] for name in names}
     placed: list[tuple[str, str]] = []
     for (table, column), kind in zip(entry["column_names_original"], entry["column_types"], strict=True):
         place = (names[table] if table >= 0 else "", str(column))
         placed.append(place)
         if table >= 0:
-            columns[place[0]].append(Column(place[1], str(kind)))
+            columns[place[0]].append(SpiderColumn(place[1], str(kind)))
     primary: dict[str, list[str]] = {}
     for keys in entry["primary_keys"]:
         for place in keys if isinstance(keys, list) else [keys]:

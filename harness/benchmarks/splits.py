@@ -37,7 +37,7 @@ class Record(NamedTuple):
     question: str
     context: str
     gold: str
-    tables: tuple[surface.Table, ...]
+    tables: tuple[surface.ContextTable, ...]
     used: frozenset[str]
     origins: tuple[Origin, ...]
     full_context: str | None = None
