@@ -9,6 +9,7 @@ Where the tables are not there, columns are ``col0`` … in contexts too, which 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,22 +17,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.assets import cache_folder
-from harness.benchmarks import forms, sources
-from harness.benchmarks.files import Row, read_rows
-from harness.benchmarks.origins import Question
+from harness.benchmarks import downloads, surface
+from harness.benchmarks.files import DataRow, read_rows
+from harness.benchmarks.sketch import Sketch
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import quote
 from harness.errors import BenchmarkError, DataError
 from harness.records import Example
 
 SPLITS = ("train", "dev", "test")
-AGGREGATES = ("", "MAX", "MIN", "COUNT", "SUM", "AVG")
-OPERATORS = ("=", ">", "<")
 _WANTED = ("question", "sql", "table.id", "table.header", "table.types")  # and not every table's rows
 _TYPES = {"text": "TEXT", "real": "REAL"}
 
 
-class Table(NamedTuple):
+class WikiTable(NamedTuple):
     """A table's id, its header and its types ("text" or "real")."""
 
     id: str
@@ -55,13 +54,13 @@ class Table(NamedTuple):
         return tuple(names)
 
 
-class Entry(NamedTuple):
+class WikiQuestion(NamedTuple):
     """A question of the release with its table and its sketch."""
 
     where: str
     question: str
-    table: Table
-    sketch: dict[str, Any]
+    table: WikiTable
+    sketch: Sketch
 
 
 def load(
@@ -87,22 +86,28 @@ def load(
     return examples, about, folder
 
 
-def questions(spec: BenchmarkSpec) -> Iterator[Question]:
-    """Every question of the three splits, for the index of origins."""
+def tables(spec: BenchmarkSpec) -> Iterator[WikiTable]:
+    """Every table of the three splits, some more than once; BenchmarkError where they are not here."""
     folder = _folder(spec, None)
-    for split in SPLITS:
-        for entry in entries(spec, folder, split):
-            header = entry.table.header
-            yield Question(
-                entry.question,
-                entry.table.id,
-                header,
-                entry.table.types,
-                [header[place] for place in _used(entry.sketch)],
-            )
+    files = [path for split in SPLITS if folder and (path := _file(folder, f"{split}.tables.jsonl"))]
+    if folder and not files:
+        raise downloads.absent(spec, f"{folder} holds no tables.jsonl")
+    for path in files:
+        yield from _tables(path).values()
+    for split in () if folder else SPLITS:
+        yield from (entry.table for entry in entries(spec, None, split))
 
 
-def entries(spec: BenchmarkSpec, folder: Path | None, split: str) -> Iterator[Entry]:
+def column_name(header: str) -> str:
+    """A header as a column's name.
+
+    >>> column_name("School/Club Team (2)")
+    'school_club_team_2'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", header.lower()).strip("_")
+
+
+def entries(spec: BenchmarkSpec, folder: Path | None, split: str) -> Iterator[WikiQuestion]:
     """The entries of a split, from the release's folder, or from the hub where there is none."""
     if folder is None:
         path, _ = _fetch(spec, split)
@@ -110,28 +115,28 @@ def entries(spec: BenchmarkSpec, folder: Path | None, split: str) -> Iterator[En
         return
     path_ = _file(folder, f"{split}.jsonl")
     if path_ is None:
-        raise sources.absent(spec, f"{folder} holds no {split}.jsonl")
-    tables = _file(folder, f"{split}.tables.jsonl")
+        raise downloads.absent(spec, f"{folder} holds no {split}.jsonl")
+    listed = _file(folder, f"{split}.tables.jsonl")
     rows = list(read_rows(path_))
-    known = _guessed(path_, rows) if tables is None else _tables(tables)
+    known = _guessed(path_, rows) if listed is None else _tables(listed)
     yield from (_from_release(path_, row, known) for row in rows)
 
 
-def to_example(identity: str, entry: Entry, *, used_only: bool = False) -> Example:
+def to_example(identity: str, entry: WikiQuestion, *, used_only: bool = False) -> Example:
     """An entry as an example; ``meta`` holds what the official scorer reads."""
     table, columns = entry.table, entry.table.columns()
-    gold = to_sql(entry.sketch, table) or ""
-    places = _used(entry.sketch) if used_only else range(len(columns))
+    gold = entry.sketch.to_sql(table.name, columns) or ""
+    places = entry.sketch.used if used_only else range(len(columns))
     parts = ", ".join(f"{quote(columns[place])} {_TYPES.get(table.types[place], 'TEXT')}" for place in places)
     return Example(
         id=identity,
         question=entry.question,
         context=f"CREATE TABLE {table.name} ({parts})",
         gold=gold,
-        kind=forms.form(gold),
+        kind=surface.form(gold),
         meta={
             "table_id": table.id,
-            "sketch": entry.sketch,
+            "sketch": entry.sketch.form,
             "header": list(table.header),
             "types": list(table.types),
             "columns": list(columns),
@@ -139,54 +144,21 @@ def to_example(identity: str, entry: Entry, *, used_only: bool = False) -> Examp
     )
 
 
-def to_sql(sketch: Mapping[str, Any], table: Table) -> str | None:
-    """SQL text of a sketch over the table's real names, or None where it is none.
-
-    Values stay as the release has them, a number bare and a string in quotes, so that a sketch can be read
-    back from the text as it was.
-    """
-    columns = table.columns()
-    try:
-        selected = quote(columns[_place(sketch["sel"], columns)])
-        aggregate = AGGREGATES[_place(sketch["agg"], AGGREGATES)]
-        conditions = [
-            f"{quote(columns[_place(column, columns)])} {OPERATORS[_place(operator, OPERATORS)]} "
-            f"{_literal(value)}"
-            for column, operator, value in sketch["conds"]
-        ]
-    except (KeyError, IndexError, TypeError, ValueError):
-        return None
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {f'{aggregate}({selected})' if aggregate else selected} FROM {table.name}{where}"
-
-
-def sketch_to_sql(sketch: Mapping[str, Any], example: Example) -> str | None:
+def sketch_to_sql(form: Mapping[str, Any], example: Example) -> str | None:
     """SQL text of a predicted sketch for an example of this benchmark, or None where it is no sketch."""
-    meta = example.meta
-    if "header" not in meta:
+    if "columns" not in example.meta:
         return None
-    return to_sql(sketch, Table(str(meta["table_id"]), tuple(meta["header"]), tuple(meta["types"])))
-
-
-def _place(value: Any, among: Sequence[str]) -> int:
-    if not isinstance(value, int) or not 0 <= value < len(among):
-        raise IndexError(value)
-    return value
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, int | float):
-        return repr(value)
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def _used(sketch: Mapping[str, Any]) -> list[int]:
-    return list(dict.fromkeys([sketch["sel"], *(condition[0] for condition in sketch["conds"])]))
+    try:
+        sketch = Sketch.of(form)
+    except (KeyError, TypeError, ValueError):
+        return None
+    table = WikiTable(str(example.meta["table_id"]), (), ())
+    return sketch.to_sql(table.name, example.meta["columns"])
 
 
 def _fetch(spec: BenchmarkSpec, split: str) -> tuple[Path, str]:
     name = {"dev": "validation"}.get(split, split)
-    return sources.fetch(spec, (spec.source.file or "").format(split=name))
+    return downloads.fetch(spec, (spec.source.file or "").format(split=name))
 
 
 def _database(path: Path, split: str, commit: str) -> Path:
@@ -218,10 +190,10 @@ def _database(path: Path, split: str, commit: str) -> Path:
 
 
 def _folder(spec: BenchmarkSpec, data: Path | None) -> Path | None:
-    path = sources.local(spec, data)
+    path = downloads.local(spec, data)
     if path is None:
         if not spec.source.hub:
-            raise sources.absent(spec)
+            raise downloads.absent(spec)
         return None
     if path.is_file():
         raise BenchmarkError(
@@ -234,41 +206,35 @@ def _file(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.exists()), None)
 
 
-def _tables(path: Path) -> dict[str, Table]:
-    tables = {}
+def _tables(path: Path) -> dict[str, WikiTable]:
+    found = {}
     for where, values in read_rows(path):
         try:
-            table = Table(
+            table = WikiTable(
                 str(values["id"]), tuple(map(str, values["header"])), tuple(map(str, values["types"]))
             )
         except (KeyError, TypeError):
             raise DataError(
                 f"{path}, {where}: no 'id', 'header' and 'types'", "fetch the release again"
             ) from None
-        tables[table.id] = table
-    return tables
+        found[table.id] = table
+    return found
 
 
-def _guessed(path: Path, rows: Sequence[Row]) -> dict[str, Table]:
+def _guessed(path: Path, rows: Sequence[DataRow]) -> dict[str, WikiTable]:
     widths: dict[str, int] = {}
     for where, values in rows:
         identity, sketch = _checked(path, where, values)
-        widths[identity] = max(widths.get(identity, 0), *(place + 1 for place in _used(sketch)))
+        widths[identity] = max(widths.get(identity, 0), *(place + 1 for place in sketch.used))
     return {
-        identity: Table(identity, tuple(f"col{place}" for place in range(width)), ("text",) * width)
+        identity: WikiTable(identity, tuple(f"col{place}" for place in range(width)), ("text",) * width)
         for identity, width in widths.items()
     }
 
 
-def _checked(path: Path, where: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _checked(path: Path, where: str, values: Mapping[str, Any]) -> tuple[str, Sketch]:
     try:
-        sketch = values["sql"]
-        conditions = [[int(column), int(operator), value] for column, operator, value in sketch["conds"]]
-        return str(values["table_id"]), {
-            "sel": int(sketch["sel"]),
-            "agg": int(sketch["agg"]),
-            "conds": conditions,
-        }
+        return str(values["table_id"]), Sketch.of(values["sql"])
     except (KeyError, TypeError, ValueError):
         raise DataError(
             f"{path}, {where}: not a question of the release",
@@ -276,39 +242,28 @@ def _checked(path: Path, where: str, values: Mapping[str, Any]) -> tuple[str, di
         ) from None
 
 
-def _from_release(path: Path, row: Row, tables: Mapping[str, Table]) -> Entry:
+def _from_release(path: Path, row: DataRow, tables: Mapping[str, WikiTable]) -> WikiQuestion:
     identity, sketch = _checked(path, row.where, row.values)
     if identity not in tables:
         raise DataError(
             f"{path}, {row.where}: table '{identity}' is not among the tables", "fetch the release again"
         )
     table = tables[identity]
-    if max(_used(sketch)) >= len(table.header):
+    if max(sketch.used) >= len(table.header):
         raise DataError(
             f"{path}, {row.where}: a column that table '{identity}' has not", "fetch the release again"
         )
-    return Entry(row.where, str(row.values.get("question", "")), table, sketch)
+    return WikiQuestion(row.where, str(row.values.get("question", "")), table, sketch)
 
 
-def _from_parquet(path: Path, row: Row) -> Entry:
+def _from_parquet(path: Path, row: DataRow) -> WikiQuestion:
     try:
         values, sql = row.values, row.values["sql"]
         conditions = sql["conds"]
-        sketch = {
-            "sel": int(sql["sel"]),
-            "agg": int(sql["agg"]),
-            "conds": [
-                [int(column), int(operator), value]
-                for column, operator, value in zip(
-                    conditions["column_index"],
-                    conditions["operator_index"],
-                    conditions["condition"],
-                    strict=True,
-                )
-            ],
-        }
+        names = ("column_index", "operator_index", "condition")
+        sketch = Sketch.of({**sql, "conds": zip(*(conditions[name] for name in names), strict=True)})
         own = values["table"]
-        table = Table(str(own["id"]), tuple(own["header"]), tuple(own["types"]))
-        return Entry(row.where, str(values["question"]), table, sketch)
+        table = WikiTable(str(own["id"]), tuple(own["header"]), tuple(own["types"]))
+        return WikiQuestion(row.where, str(values["question"]), table, sketch)
     except (KeyError, TypeError, ValueError):
         raise DataError(f"{path}, {row.where}: not WikiSQL's Parquet form", "fetch it again") from None

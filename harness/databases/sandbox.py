@@ -166,15 +166,15 @@ class Sandbox:
             return _failure(sql, str(error))
         except MemoryError:
             return Failure("execution_error", "out of memory")
-        if rows is None:
+        if isinstance(rows, str):
             cursor.close()
-            return Failure("timeout", f"more than {self._rows} rows or {_BYTES // 2**20} MiB")
+            return Failure("timeout", rows)
         if len(sql) > 7 and sql[:6].upper() != "SELECT" and _first_word(sql) in _DENIED:
             return Failure("denied", f"{_first_word(sql)} is not a query")
         return Result(tuple(d[0] for d in cursor.description), rows)
 
-    def _fetched(self, cursor: sqlite3.Cursor) -> list[Row] | None:
-        """All rows of a result; None where they are too many or too large."""
+    def _fetched(self, cursor: sqlite3.Cursor) -> list[Row] | str:
+        """All rows of a result, or what they are more than."""
         at_once = max(1, min(self._rows + 1, _BYTES // (len(cursor.description) * self._length)))
         rows: list[Row] = []
         size = 0
@@ -182,10 +182,12 @@ class Sandbox:
             more = cursor.fetchmany(at_once)
             rows += more
             if len(more) < at_once:
-                return rows if len(rows) <= self._rows else None
+                return rows if len(rows) <= self._rows else f"more than {self._rows} rows"
             size += sum(64 + (len(v) if isinstance(v, (str, bytes)) else 0) for row in more for v in row)
-            if len(rows) > self._rows or size > _BYTES:
-                return None
+            if len(rows) > self._rows:
+                return f"more than {self._rows} rows"
+            if size > _BYTES:
+                return f"more than {_BYTES // 2**20} MiB"
 
     def _reverse(self, state: str) -> None:
         self._loading, self._left, self._until = True, self._budget, time.monotonic() + _SECONDS
