@@ -176,18 +176,19 @@ class Sandbox:
     def _fetched(self, cursor: sqlite3.Cursor) -> list[Row] | str:
         """All rows of a result, or what they are more than."""
         at_once = max(1, min(self._rows + 1, _BYTES // (len(cursor.description) * self._length)))
-        rows: list[Row] = []
+        rows = more = cursor.fetchmany(at_once)
         size = 0
-        while True:
-            more = cursor.fetchmany(at_once)
-            rows += more
-            if len(more) < at_once:
-                return rows if len(rows) <= self._rows else f"more than {self._rows} rows"
+        while len(more) == at_once or size:
             size += sum(64 + (len(v) if isinstance(v, (str, bytes)) else 0) for row in more for v in row)
             if len(rows) > self._rows:
                 return f"more than {self._rows} rows"
             if size > _BYTES:
                 return f"more than {_BYTES // 2**20} MiB"
+            if len(more) < at_once:
+                return rows
+            more = cursor.fetchmany(at_once)
+            rows = rows + more
+        return rows if len(rows) <= self._rows else f"more than {self._rows} rows"
 
     def _reverse(self, state: str) -> None:
         self._loading, self._left, self._until = True, self._budget, time.monotonic() + _SECONDS
