@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from harness import build_suite, judge
 from harness.databases import Suite
 from harness.databases.store import SuiteStore, suites
 from harness.databases.suite import HARNESS_ERROR
-from harness.records import Example, Judging, Outcome, Prediction
+from harness.records import Example, Judging, Outcome, Prediction, Sample
+from harness.runs.remarks import remarks
 from harness.scoring import explain, judge_all
 
 CASES = Path(__file__).parent / "cases" / "hostile"
@@ -294,3 +296,16 @@ def test_the_net(suite: Suite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
     assert caplog.text.count("a fault of ours") >= 3
     assert "Traceback" in caplog.text
     caplog.clear()
+
+
+def test_a_run_says_what_it_failed_on(suite: Suite) -> None:
+    example = Example(id="7", question="", context=CONTEXT, gold=GOLD)
+    (verdict,) = judge(suite, [None])
+    failed = replace(
+        verdict, id="7", pair="p", outcome=Outcome.HARNESS_ERROR, gold_reason="harness_error: why"
+    )
+    sample = Sample.of(example, Prediction(id="7", pair="p", sql="SELECT 1"), failed)
+    golds, predictions = remarks([sample])[:2]
+    assert "failed on 1 golds, left out" in golds
+    assert "1 predictions, counted as wrong" in predictions
+    assert "p/7" in predictions

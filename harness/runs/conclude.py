@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.databases.store import SuiteStore, cache_file
-from harness.databases.suite import HARNESS_ERROR
-from harness.records import Benchmark, Example, Judging, Metric, Outcome, Prediction, Sample, Verdict
+from harness.records import Benchmark, Example, Judging, Metric, Prediction, Sample, Verdict
 from harness.runs.folder import RunFolder
 from harness.runs.progress import Progress
+from harness.runs.remarks import remarks
 from harness.runs.results import Suite, describe_benchmark, metric_json, write_results
 from harness.runs.samples import samples_path, write_database, write_samples
 from harness.scoring.metrics import breakdown, marks, share, summarise
@@ -64,16 +64,17 @@ def conclude(
     training has seen of it.
     """
     judging = replace(judging, rules=benchmark.rules, dialect=benchmark.dialect)
-    scorers, remarks = official_scorers(benchmark, scorers, official)
-    notes = (*notes, *remarks)
+    scorers, doubts = official_scorers(benchmark, scorers, official)
+    notes = (*notes, *doubts)
     with SuiteStore(cache_file(judging.cache)) as store:
         samples = _judge(benchmark, predictions, judging, store, progress)
         samples = [_expose(sample, exposed or {}) for sample in samples]
         samples, flagged = _with_official(benchmark, samples, predictions, scorers, official, progress)
         samples = _with_witnesses(samples, judging, store, progress)
-        for line in _failures(samples):
+        said = remarks(samples)
+        for line in said:
             progress.say(line)
-            notes = (*notes, line)
+        notes = (*said, *notes)
         policy = _policy(benchmark, samples, predictions, judging, store, progress)
     write_samples(samples_path(folder.path, benchmark.name, folder.time), samples)
     results = {benchmark.name: summarise(samples)}
@@ -134,18 +135,6 @@ def _judge(
         for id_ in examples
         for sample in range(drawn)
         if (key := (pair, id_, sample)) in verdicts
-    ]
-
-
-def _failures(samples: Sequence[Sample]) -> list[str]:
-    """What must be said of golds and predictions that the harness itself failed on."""
-    golds = [s.id for s in samples if s.gold_reason.startswith(HARNESS_ERROR)]
-    predictions = [f"{s.pair}/{s.id}" for s in samples if s.outcome is Outcome.HARNESS_ERROR]
-    return [
-        f"The harness itself failed on {len(names)} {what} (log.txt says how): {', '.join(names[:5])}"
-        + (", …" if len(names) > 5 else "")
-        for found, what in ((golds, "golds, left out"), (predictions, "predictions, counted as wrong"))
-        if (names := list(dict.fromkeys(found)))
     ]
 
 
