@@ -16,8 +16,9 @@ from harness.options import Option, check_ranges
 Case = Literal["exact", "ignore"]
 Keys = Literal["sound", "declared", "loose"]
 Types = Literal["inferred", "declared"]
-GoldStatus = Literal["ok", "uninformative", "broken"]
+GoldStatus = Literal["ok", "uninformative", "unsupported", "broken"]
 GOLD_MEANINGS: Mapping[GoldStatus, str] = {
+    "unsupported": "are in another dialect's words, which have no counterpart in SQLite",
     "broken": "do not run or read a numeric column name as a number",
     "uninformative": "answer the same on every database",
 }
@@ -61,6 +62,9 @@ class Rules:
         the type that the CREATE statement states.
     nulls: is a difference that shows on NULLs alone forgiven ("forgive") or counted wrong ("count").
     ties: the same for a difference that shows on ties of a superlative alone.
+    guesses: the same for a difference that shows alone where a guessed key repeats or dangles.
+    names: is a prediction right that goes by the key where the gold goes by a name and differs only where
+        names repeat ("gold"), or not ("count").
     columns: may the columns of a result be permuted ("any") or not ("exact").
     distinct: does DISTINCT count ("count") or is it stripped from both queries ("strip").
     readings: are several readings of a gold with a questionable literal accepted ("all"), or only the
@@ -81,6 +85,18 @@ class Rules:
         LOOSEST_FIRST,
         SAME_DATABASES,
     ] = "forgive"
+    guesses: Annotated[
+        Literal["forgive", "count"],
+        Option("A difference where a guessed key repeats or dangles alone."),
+        LOOSEST_FIRST,
+        SAME_DATABASES,
+    ] = "forgive"
+    names: Annotated[
+        Literal["gold", "count"],
+        Option("A difference where names that the gold goes by repeat."),
+        LOOSEST_FIRST,
+        SAME_DATABASES,
+    ] = "gold"
     columns: Annotated[
         Literal["any", "exact"],
         Option("May a result's columns be permuted."),
@@ -203,10 +219,17 @@ class Prediction:
     sample: int = 0
 
 
+Counts = Literal["right", "marked", "assumed", "wrong"]
+
+VERDICT_VERSION = 2
+"""Rises with every change that makes verdicts other ones: figures of two versions are not compared in silence."""
+
+
 class Outcome(StrEnum):
     """How a prediction ended: its name, how it counts, and what that means.
 
-    "marked" ones count as right under an assumption that a rule of the verdict can withdraw.
+    "marked" ones count as right under an assumption that a rule of the verdict can withdraw, "assumed" ones
+    in the lenient score alone.
 
     >>> Outcome.TIE_ONLY.right, Outcome.TIE_ONLY.marked, Outcome.SCHEMA_ERROR.words
     (True, True, 'schema error')
@@ -221,6 +244,17 @@ class Outcome(StrEnum):
     )
     NULL_ONLY = "null_only", "marked", "differs only where a value is NULL; counted right"
     TIE_ONLY = "tie_only", "marked", "differs only where several rows tie for the first place; counted right"
+    KEY_ONLY = "key_only", "marked", "differs only where a guessed key repeats or dangles; counted right"
+    REPEAT_GOLD = (
+        "repeat_gold",
+        "marked",
+        "goes by the key where the gold goes by a name, and differs only where names repeat; counted right",
+    )
+    REPEAT_PREDICTION = (
+        "repeat_prediction",
+        "assumed",
+        "goes by a name where the gold goes by the key, and differs only where names repeat; counted wrong",
+    )
     WRONG = "wrong", "wrong", "runs, and answers something else on some database"
     SYNTAX_ERROR = "syntax_error", "wrong", "is not SQL"
     SCHEMA_ERROR = (
@@ -235,12 +269,10 @@ class Outcome(StrEnum):
     MISSING = "missing", "wrong", "no SQL was given"
     HARNESS_ERROR = "harness_error", "wrong", "the harness itself failed on it: its log says how"
 
-    counts: Literal["right", "marked", "wrong"]
+    counts: Counts
     meaning: str
 
-    def __new__(
-        cls, name: str, counts: Literal["right", "marked", "wrong"] = "wrong", meaning: str = ""
-    ) -> Self:
+    def __new__(cls, name: str, counts: Counts = "wrong", meaning: str = "") -> Self:
         """A member; called with a name alone it is the member of that name."""
         member = str.__new__(cls, name)
         member._value_, member.counts, member.meaning = name, counts, meaning
@@ -249,7 +281,7 @@ class Outcome(StrEnum):
     @property
     def right(self) -> bool:
         """Whether the prediction counts as right in execution accuracy."""
-        return self.counts != "wrong"
+        return self.counts in ("right", "marked")
 
     @property
     def marked(self) -> bool:
@@ -416,6 +448,8 @@ class Reading(NamedTuple):
 
 METRICS: Mapping[str, Reading] = {
     "execution_accuracy": Reading(lambda v: v.execution_match, sound=True, headline=True),
+    "execution_accuracy_strict": Reading(lambda v: v.outcome.counts == "right", sound=True),
+    "execution_accuracy_lenient": Reading(lambda v: v.outcome.counts != "wrong", sound=True),
     "execution_accuracy_all": Reading(lambda v: v.execution_match),
     "exact_match": Reading(lambda v: v.exact_match, sound=True, headline=True),
     "raw_match": Reading(lambda v: v.raw_match),

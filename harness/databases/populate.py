@@ -67,7 +67,13 @@ class Plan:
     """What all databases of a few queries share: kinds of columns, pools of values, keys."""
 
     def __init__(
-        self, schema: Schema, profiles: Sequence[Profile], rules: Rules, *, sparse: bool = False
+        self,
+        schema: Schema,
+        profiles: Sequence[Profile],
+        rules: Rules,
+        *,
+        sparse: bool = False,
+        single: frozenset[Ref] = frozenset(),
     ) -> None:
         self.schema = schema
         profiles = profiles or (Profile(),)
@@ -89,6 +95,8 @@ class Plan:
             for t in schema.tables
             if t.unique and rules.keys != "loose"
         }
+        for table, column in sorted(single):
+            self.unique.setdefault(table, []).append((column,))
         self.columns: dict[Ref, PlannedColumn] = {}
         for table in schema.tables:
             for column in table.columns:

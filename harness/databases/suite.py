@@ -25,7 +25,7 @@ from harness.sql.readings import degenerate, parsed, readings_of
 from harness.sql.schema import Schema, parse_schema
 from harness.sql.spans import Text
 
-DatabaseKind = Literal["fair", "nulls", "ties"]
+DatabaseKind = Literal["fair", "unstable", "nulls", "ties", "keys"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 _LIMIT = re.compile(r"\blimit\s+\d", re.I)
 HARNESS_ERROR = "harness_error"
@@ -42,8 +42,10 @@ ENOUGH = 3  # databases that tell a near miss before it is looked at no more
 class Database:
     """One database and the gold's answers on it, one for each reading.
 
-    "fair" ones decide. "ties" (the extreme that the gold asks for is met twice) decide where neither the gold
-    nor the prediction has a LIMIT, else they only mark an accepted prediction, as "nulls" always do.
+    "fair" ones decide. So do "unstable" ones, where the gold's answer hangs on the order of rows on every
+    database found: the gold in other words is right all the same. "ties" (the extreme that the gold asks for
+    is met twice) decide where the gold has no LIMIT, else they only mark an accepted prediction, as "nulls"
+    and "keys" (guessed keys repeat and dangle) always do.
     """
 
     image: bytes
@@ -115,7 +117,7 @@ def build_suite(
     except SchemaError as error:
         return replace(suite, gold_status="broken", reason=error.problem)
     except Untranspilable as error:
-        return replace(suite, gold_status="broken", reason=f"the gold cannot be said in SQLite: {error}")
+        return replace(suite, gold_status="unsupported", reason=f"it cannot be said in SQLite: {error}")
     except Exception as error:  # the net: nothing in a gold or a context may end a run
         log.exception("harness_error while building the suite of the gold %.500r", gold)
         return replace(
@@ -164,7 +166,9 @@ class Builder:
         form = degenerate(self.trees[0])
         found = self._candidates(plan, 4 if form else self.size + 2)
         if isinstance(found, Failure):
-            return replace(self.suite, gold_status="broken", reason=found.message)
+            foreign = found.message.startswith("no such function")
+            status: GoldStatus = "unsupported" if foreign else "broken"
+            return replace(self.suite, gold_status=status, reason=found.message)
         candidates, ties = found
         if form:
             return replace(
@@ -196,7 +200,12 @@ class Builder:
         total = len(mutants) - len(equivalent)
         return replace(
             self.suite,
-            databases=(*(c.database for c in chosen), *(c.database for c in ties[:1]), self._nulls(plan)),
+            databases=(
+                *(c.database for c in chosen),
+                *(c.database for c in ties[:1]),
+                self._nulls(plan),
+                *self._keys(plan),
+            ),
             strength=killed.bit_count() / total if total else None,
             mutants=total,
         )
@@ -230,9 +239,10 @@ class Builder:
                 unstable.append(made)
         while len(fair) < min(3, wanted) and unstable:  # an answer that is never its own: better than no test
             fair.append(unstable.pop(0))
+            fair[-1].database = replace(fair[-1].database, kind="unstable")
         while len(fair) < min(3, wanted) and ties:
             fair.append(ties.pop(0))
-            fair[-1].database = replace(fair[-1].database, kind="fair")
+            fair[-1].database = replace(fair[-1].database, kind="unstable")
         return fair, ties
 
     def candidate(self, plan: Plan, mode: str, number: int) -> tuple[str, _Candidate] | Failure:
@@ -290,7 +300,7 @@ class Builder:
         for number, mutant in enumerate(mutants):
             if self._exhausted:
                 break
-            if counts[number] < ENOUGH and (candidate.database.kind == "fair" or not has_limit(mutant.sql)):
+            if counts[number] < ENOUGH and (candidate.database.kind != "ties" or not has_limit(mutant.sql)):
                 result = self.box.query(mutant.sql)
                 if isinstance(result, Failure) or not candidate.expected.same(result):
                     candidate.kills |= 1 << number
@@ -341,13 +351,15 @@ class Builder:
             if isinstance(result, Failure) or not candidate.expected.same(result):
                 candidate.kills |= 1 << number
 
-    def against(self, sql: str, count: int, start: int = 1000) -> Iterator[_Candidate]:
+    def against(
+        self, sql: str, count: int, start: int = 1000, single: frozenset[Ref] = frozenset()
+    ) -> Iterator[_Candidate]:
         """Fair databases made from the gold and another query together, each loaded when it is given."""
         tree = parsed(sql)
         if tree is None:
             return
         profiles = [*self.profiles, profile_of(tree, self.schema)]
-        plan = Plan(self.schema, profiles, self.suite.rules, sparse=True)
+        plan = Plan(self.schema, profiles, self.suite.rules, sparse=True, single=single)
         given = 0
         for number in range(3 * count):
             if self._exhausted:
@@ -378,9 +390,33 @@ class Builder:
         return chosen
 
     def _nulls(self, plan: Plan) -> Database:
+        """A probe with NULLs, if it can be had one on which the gold's answer is its own."""
+        made = self._stable(plan, "nulls", "nulls")
+        if made is not None:
+            return made
         image = plan.image("nulls", f"{self.suite.seed}/nulls/{self.suite.gold}")
         self.box.load(image)
         return Database(image, "nulls", tuple(self.box.query(r) for r in self.suite.readings))
+
+    def _keys(self, plan: Plan) -> Iterator[Database]:
+        """A probe on which guessed keys repeat and dangle, where any were guessed."""
+        rules = replace(self.suite.rules, keys="declared")
+        declared = Plan(self.schema, self.profiles, rules)
+        if declared.keys != plan.keys:
+            for mode in ("twins", "narrow"):
+                if made := self._stable(declared, mode, "keys"):
+                    yield made
+
+    def _stable(self, plan: Plan, mode: str, kind: DatabaseKind) -> Database | None:
+        for number in range(4):
+            image = plan.image(mode, f"{self.suite.seed}/{kind}/{number or ''}{self.suite.gold}")
+            self.box.load(image)
+            answers = tuple(self.box.query(r) for r in self.suite.readings)
+            if isinstance(answers[0], Failure):
+                return None
+            if self.fairness.check(self.box, self.suite.readings[0], self._expect(answers[0])) == "fair":
+                return Database(image, kind, answers)
+        return None
 
 
 def has_limit(sql: str) -> bool:
@@ -395,14 +431,16 @@ def _bits(number: int) -> Iterator[int]:
         number ^= low
 
 
-def attack(suite: Suite, sql: str, *, count: int = 32, start: int = 1000) -> Iterator[Database]:
+def attack(
+    suite: Suite, sql: str, *, count: int = 32, start: int = 1000, single: frozenset[Ref] = frozenset()
+) -> Iterator[Database]:
     """Fair databases made from the gold and a prediction together (SQLite text), with the gold's answers.
 
-    Another ``start`` gives others.
+    Another ``start`` gives others; no value of the ``single`` columns is met twice in them.
     """
     if suite.schema is not None and suite.readings:
         builder = Builder(suite, suite.schema, count, ())
-        for candidate in builder.against(sql, count, start):
+        for candidate in builder.against(sql, count, start, single):
             yield candidate.database
 
 

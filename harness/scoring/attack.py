@@ -20,6 +20,7 @@ from harness.databases import Database, Failure, Result, Sandbox, Suite, attack
 from harness.databases.fairness import Fairness
 from harness.databases.results import Expected
 from harness.databases.values import holds
+from harness.scoring.names import Names
 from harness.sql.dialect import LARGEST, is_whole, number_of, quote, stored
 from harness.sql.profile import Atom, Profile, profile_of
 from harness.sql.readings import parsed
@@ -27,6 +28,9 @@ from harness.sql.spans import Text
 
 TINY = 240
 """Tiny databases made against one prediction."""
+
+WITHOUT_REPEATS = 12
+"""Databases on which no name repeats that are made for one prediction."""
 
 STEPS = 100_000_000
 """SQLite's steps that the tiny databases against one prediction may take together."""
@@ -51,8 +55,10 @@ class Attacker:
     def __init__(self, suite: Suite, box: Sandbox) -> None:
         self.suite, self.box = suite, box
 
-    def databases(self, sql: str, *, planned: int, tiny: int = TINY) -> Iterator[Database]:
+    def databases(self, sql: str, *, planned: int, tiny: int = TINY, seed: str = "") -> Iterator[Database]:
         """Databases that may tell the prediction (SQLite text) from the gold, each loaded in the sandbox.
+
+        ``seed`` is what they hang on: the prediction's canonical text (its own if none is given).
 
         Tiny ones are only given where they do tell it, and are fair or the first to differ on ties.
         """
@@ -62,7 +68,7 @@ class Attacker:
             self.box.load(database.image)
             yield database
         tied, until = False, self.box.spent + STEPS
-        for image in self._images(sql, tiny):
+        for image in self._images(sql, tiny, seed or sql):
             if self.box.spent > until:
                 return
             self.box.load(image)
@@ -70,17 +76,41 @@ class Attacker:
             answers = tuple(self.box.query(reading) for reading in self.suite.readings)
             ready = [self._expected(answer) for answer in answers]
             agree = isinstance(result, Result) and any(r is not None and r.same(result) for r in ready)
-            if agree or ready[0] is None:
+            if agree or ready[0] is None or not self._sound():
                 continue
             kind = self._fairness.check(self.box, self.suite.readings[0], ready[0])
             if kind == "fair" or (kind == "ties" and not tied):
                 tied = tied or kind == "ties"
                 yield Database(image, "fair" if kind == "fair" else "ties", answers)
 
+    def _sound(self) -> bool:
+        """Whether the keys of the suite hold in the database that is loaded: else it refutes nothing."""
+        broken = [
+            f"SELECT 1 FROM {quote(child)} WHERE {quote(column)} IS NOT NULL AND {quote(column)} NOT IN"
+            f" (SELECT {quote(key)} FROM {quote(parent)}) LIMIT 1"
+            for (child, column), (parent, key) in self.suite.links
+        ] + [
+            f"SELECT 1 FROM {quote(table)} GROUP BY {', '.join(map(quote, key))} HAVING COUNT(*) > 1 LIMIT 1"
+            for table, key in self.suite.primary
+        ]
+        results = (self.box.query(sql) for sql in broken)
+        return not any(isinstance(result, Result) and result.rows for result in results)
+
     def _expected(self, answer: Result | Failure) -> Expected | None:
         if isinstance(answer, Failure):
             return None
         return Expected(answer, ordered=self.suite.ordered, rules=self.suite.rules)
+
+    @cached_property
+    def names(self) -> Names:
+        """The columns of the schema that name things."""
+        return Names(self.suite)
+
+    def without_repeats(self, sql: str) -> Iterator[Database]:
+        """Fair databases made from gold and prediction on which no name repeats, each loaded."""
+        for database in attack(self.suite, sql, count=WITHOUT_REPEATS, start=5000, single=self.names.columns):
+            self.box.load(database.image)
+            yield database
 
     @cached_property
     def _fairness(self) -> Fairness:
@@ -113,7 +143,7 @@ class Attacker:
     def _kinds(self) -> dict[Ref, str]:
         return {(t, c): kind for t, columns in self.suite.kinds for c, kind in columns}
 
-    def _images(self, sql: str, count: int) -> Iterator[bytes]:
+    def _images(self, sql: str, count: int, seed: str) -> Iterator[bytes]:
         tree = parsed(sql)
         if tree is None or self.suite.schema is None:
             return
@@ -126,7 +156,7 @@ class Attacker:
         for scope in [*self._gold.scopes, *other.scopes]:
             scopes.setdefault(scope.table, []).append(scope.atoms)
         order = self._order(self._gold.tables | other.tables)
-        chance = random.Random(f"{self.suite.seed}/{sql}")
+        chance = random.Random(f"{self.suite.seed}/{seed}")
         connection = sqlite3.connect(":memory:", isolation_level=None)
         for number in range(count):
             connection.deserialize(empty)
@@ -228,7 +258,8 @@ class Attacker:
             parent = links.get(ref)
             if parent is not None and parent[0] != name and parent in drawn:
                 values: Sequence[Any] = drawn[parent]
-                if not values:
+                if not values:  # nor may anything refer to rows of this table
+                    drawn.update({(name, c.name.lower()): [] for c in table.columns})
                     return []
             elif key == (ref[1],):
                 text = self._kinds.get(ref) not in {"integer", "real"}

@@ -31,6 +31,22 @@ from harness.sql.profile import Ref
 from harness.sql.terms import Form
 
 log = logging.getLogger(__name__)
+DECIDING = ("fair", "unstable")
+"""Kinds of databases on which a difference makes a prediction wrong."""
+
+ASSUMPTIONS = {
+    "nulls": (Outcome.NULL_ONLY, "nulls", "where values are NULL"),
+    "ties": (Outcome.TIE_ONLY, "ties", "where the superlative is tied"),
+    "keys": (Outcome.KEY_ONLY, "guesses", "where a guessed key repeats or dangles"),
+}
+"""Each kind of probe with the outcome that it grants, the rule that can withdraw it, and what it shows."""
+
+ALARM = "alarm: the canonical forms are equal, and a fair database parts the two"
+"""What is said where a form is at fault: the report counts these."""
+
+REPEATS = 6
+"""Databases without repeated names on which a prediction must answer as the gold does."""
+
 ATTACKS = 6
 """Databases made from gold and prediction together for a prediction that was not proved."""
 
@@ -45,18 +61,17 @@ class Trial:
     """One prediction's way through the databases.
 
     ``readings`` are the gold's readings whose results it has matched so far; ``lost`` is the database on
-    which the last of them was refuted. ``limited``: gold or prediction has a LIMIT, so that ties of a
-    superlative leave its answer open.
+    which the last of them was refuted. ``assumed`` are the kinds of probes on which it differed, ``agreed``
+    whether it answered as the gold does on a database that decides.
     """
 
     text: str
     readings: set[int]
-    limited: bool = False
     failure: Failure | None = None
     error: Exception | None = None
     lost: Database | None = None
-    nulls: bool = False
-    ties: bool = False
+    assumed: set[str] = field(default_factory=set)
+    agreed: bool = False
     ran: bool = False
     result: Result | None = None
     results: list[Result | None] = field(default_factory=list)
@@ -167,9 +182,7 @@ def _trial(suite: Suite, sql: str) -> Trial:
     if len(sql) > LONGEST:  # nothing reads it
         failure = Failure("execution_error", f"the query is longer than {LONGEST} characters")
         return Trial(sql, set(), failure=failure)
-    text = translate(suite, sql)
-    limited = suite.limited or " limit " in text.lower()
-    return Trial(text, set(range(len(suite.readings))), limited)
+    return Trial(translate(suite, sql), set(range(len(suite.readings))))
 
 
 def execute(
@@ -242,15 +255,19 @@ def attempt(
     agreed = {n for n in trial.readings if (answer := answers[n]) is not None and answer.same(result)}
     if agreed:
         trial.readings = agreed
-    elif database.kind == "nulls" or (_nothing(database, trial.readings) and not _values(result)):
-        trial.nulls = True
-    elif database.kind == "ties" and trial.limited:
+        trial.agreed = trial.agreed or database.kind in DECIDING
+    elif database.kind in ("nulls", "keys"):
+        trial.assumed.add(database.kind)
+    elif database.kind == "ties" and suite.limited:
         others = (box.query(reading, backwards=True) for reading in suite.readings)
-        trial.ties = trial.ties or not any(
+        if not any(
             isinstance(other, Result)
             and Expected(other, ordered=suite.ordered, rules=suite.rules).same(result)
             for other in others
-        )
+        ):
+            trial.assumed.add("ties")
+    elif _nothing(database, trial.readings) and not _values(result):
+        trial.assumed.add("nulls")
     else:
         trial.readings, trial.lost = set(), database
 
@@ -326,45 +343,90 @@ def _verdict(
 def _outcome(
     suite: Suite, trial: Trial, readers: Readers, attacker: Attacker, attacks: int
 ) -> tuple[Outcome, str | None, str]:
-    """The outcome, the cause of a wrong one, and a line for people."""
+    """The outcome, the cause of a wrong one, and a line for people.
+
+    Execution outranks texts: an equal form or a proof confirms what the databases show, and overrules none.
+    """
     if trial.failure and (suite.databases or not trial.ran):
         return _failed(trial.failure)
-    basic = readers.basic.text(trial.text)
-    for number, reading in enumerate(_golds(suite)):
-        # also where results differed: then the gold's answer hangs on the order of its rows
-        if basic == readers.basic.text(reading):
-            trial.readings = {number if number < len(suite.readings) else 0}
+    equal = _equal_form(suite, trial, readers)
+    if equal is not None and (trial.accepted or trial.lost is None or trial.lost.kind == "unstable"):
+        if not trial.assumed - {"ties"}:
+            trial.readings = {equal}
             return Outcome.EXACT, None, "canonical form"
     if trial.failure:  # of what is not a gold that does not run
         return _failed(trial.failure)
-    shown = _shown(suite, trial, readers) if trial.accepted else None
-    if trial.accepted and shown is None:
-        count, late = _attacked(trial, attacker, attacks)
+    shown = _shown(suite, trial, readers) if trial.accepted and equal is None else None
+    if trial.accepted and equal is None and shown is None:
+        count, late = _attacked(trial, attacker, attacks, readers.basic.text(trial.text))
         if late:
             return _failed(late)
-        if trial.accepted and not trial.nulls and not trial.ties:
+        if trial.accepted and not trial.assumed:
             return Outcome.INDISTINGUISHABLE, None, f"on {count} databases"
-    if shown and not trial.ties:
+    if shown and not trial.assumed:
         if shown.nulls:
             return Outcome.EQUIVALENT, None, shown.text
         if suite.rules.nulls == "forgive" and not _asks_for_null(suite.gold, trial.text):
             return Outcome.EQUIVALENT, None, f"{shown.text}, where nothing is NULL"
-    trial.nulls = trial.nulls or (shown is not None and not shown.nulls)
-    nulls, ties = (trial.accepted and flag for flag in (trial.nulls, trial.ties))
-    if (nulls or ties) and (suite.rules.nulls, suite.rules.ties) != ("count", "count"):
-        if nulls and suite.rules.nulls == "forgive" and not (ties and suite.rules.ties == "count"):
-            return Outcome.NULL_ONLY, None, f"differs only where values are NULL{_also(shown)}"
-        if ties and suite.rules.ties == "forgive" and not (nulls and suite.rules.nulls == "count"):
-            return Outcome.TIE_ONLY, None, f"differs only where the superlative is tied{_also(shown)}"
+        trial.assumed.add("nulls")
+    held = [ASSUMPTIONS[kind] for kind in ASSUMPTIONS if kind in trial.assumed] if trial.accepted else []
+    if "ties" in trial.assumed and not (trial.agreed or shown):  # nothing shows that ties alone part them
+        held = []
+    if held and all(getattr(suite.rules, rule) == "forgive" for _, rule, _ in held):
+        outcome, _, where = held[0]
+        return outcome, None, f"differs only {where}{_also(shown)}"
+    if equal is not None and trial.lost is not None:
+        log.error("alarm: equal forms, and a fair database parts %.500r and %.500r", suite.gold, trial.text)
+        return Outcome.WRONG, "other", ALARM
+    repeated = _repeats(suite, trial, attacker, readers)
+    if repeated is not None:
+        return repeated, None, "differs only where names repeat"
     trial.readings = set()
     gold, other = readers.forms(suite, trial.text)
     found = causes(gold, other)
     if not suite.databases:
         reason = "gold does not run" if suite.schema is not None else "context cannot be read"
         return Outcome.WRONG, found[0], f"the {reason}"
-    if nulls or ties:
-        return Outcome.WRONG, found[0], "differs where values are NULL" if nulls else "differs on ties"
+    if held:
+        return Outcome.WRONG, found[0], f"differs {held[0][2]}"
     return Outcome.WRONG, found[0], summary(found, gold, other)
+
+
+def _equal_form(suite: Suite, trial: Trial, readers: Readers) -> int | None:
+    """The gold's reading that the trial is written like, after normalising; what cannot be read is like itself."""
+    form = readers.basic.form(trial.text)
+    for number, reading in enumerate(_golds(suite)):
+        same = readers.basic.text(trial.text) == readers.basic.text(reading) if form is not None else None
+        if same or trial.text == reading:
+            return number if number < len(suite.readings) else 0
+    return None
+
+
+def _repeats(suite: Suite, trial: Trial, attacker: Attacker, readers: Readers) -> Outcome | None:
+    """The outcome of a prediction that differs only where columns that name things repeat.
+
+    It must answer as the gold does on databases on which no name repeats, and just one of the two may go by
+    a name; a DISTINCT that is dropped or added is neither.
+    """
+    if suite.rules.names == "count" or trial.lost is None or trial.failure or not suite.readings:
+        return None
+    names = attacker.names
+    gold, other = (names.relied_on(text) for text in (suite.readings[0], trial.text))
+    if not (gold ^ other) or names.distinct(suite.readings[0]) != names.distinct(trial.text):
+        return None
+    before = trial.lost
+    trial.readings, trial.lost, seen = set(range(len(suite.readings))), None, 0
+    for database in attacker.without_repeats(trial.text):
+        attempt(suite, trial, database, expected(suite, database), attacker.box)
+        if not trial.accepted or trial.assumed:
+            break
+        seen += 1
+    passed = trial.accepted and not trial.assumed and seen >= REPEATS
+    trial.lost = before
+    if passed and gold - other and not other - gold:
+        return Outcome.REPEAT_GOLD
+    trial.readings = set()
+    return Outcome.REPEAT_PREDICTION if passed and other - gold else None
 
 
 def _asks_for_null(*queries: str) -> bool:
@@ -406,13 +468,13 @@ def _shown(suite: Suite, trial: Trial, readers: Readers) -> _Shown | None:
     return None
 
 
-def _attacked(trial: Trial, attacker: Attacker, attacks: int) -> tuple[int, Failure | None]:
+def _attacked(trial: Trial, attacker: Attacker, attacks: int, seed: str) -> tuple[int, Failure | None]:
     """Attack an accepted prediction: how many databases it was judged on, and its failure on one."""
     suite = attacker.suite
     count = sum(database.kind == "fair" for database in suite.databases)
     if not attacks:
         return count, None
-    for database in attacker.databases(trial.text, planned=attacks):
+    for database in attacker.databases(trial.text, planned=attacks, seed=seed):
         attempt(suite, trial, database, expected(suite, database), attacker.box)
         if not trial.accepted:
             break

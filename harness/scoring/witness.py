@@ -87,7 +87,13 @@ def find_witness(suite: Suite, sql: str, box: Sandbox) -> Witness | None:
         return None
     text = translate(suite, sql)
     duel = _Duel(suite, text, box)
-    counted = {"fair"} | {kind for kind in ("nulls", "ties") if getattr(suite.rules, kind) == "count"}
+    rules = suite.rules
+    counted = {"fair", "unstable", *([] if suite.limited else ["ties"])}
+    counted |= {
+        kind
+        for kind, rule in (("nulls", rules.nulls), ("ties", rules.ties), ("keys", rules.guesses))
+        if rule == "count"
+    }
     differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image)]
     if not differing:
         found = Attacker(suite, box).databases(text, planned=ATTACKS)
