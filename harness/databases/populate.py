@@ -22,8 +22,8 @@ from harness.errors import SchemaError
 from harness.records import Rules
 from harness.sql.dialect import Value, fold_text, is_whole, number_of, quote, stored, to_sqlite
 from harness.sql.profile import VALUES, Atom, Conditions, Profile, Ref, profile_of
-from harness.sql.readings import parsed
 from harness.sql.schema import Column, Schema, Table
+from harness.sql.statement import parsed
 
 TEXT = 2_000
 """Most bytes of a constant that a column takes up."""

@@ -21,9 +21,10 @@ from harness.sql.canonical import Canonicaliser
 from harness.sql.dialect import Untranspilable, to_sqlite
 from harness.sql.mutants import BUILDING, Mutant, mutants_of
 from harness.sql.profile import Profile, Ref, profile_of
-from harness.sql.readings import degenerate, parsed, readings_of
+from harness.sql.readings import degenerate, readings_of
 from harness.sql.schema import Schema, parse_schema
 from harness.sql.spans import Text
+from harness.sql.statement import parsed
 
 DatabaseKind = Literal["fair", "unstable", "nulls", "ties", "keys"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
@@ -317,7 +318,8 @@ class Builder:
         if not survivors:
             return equivalent
         canon = Canonicaliser(
-            {table: dict(columns) for table, columns in self.suite.kinds},
+            self.schema,
+            kinds={table: dict(columns) for table, columns in self.suite.kinds},
             case=self.suite.rules.case,
             strong=True,
             primary=self.suite.primary,

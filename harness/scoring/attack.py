@@ -23,8 +23,8 @@ from harness.databases.values import holds
 from harness.scoring.names import Names
 from harness.sql.dialect import LARGEST, is_whole, number_of, quote, stored
 from harness.sql.profile import Atom, Profile, profile_of
-from harness.sql.readings import parsed
 from harness.sql.spans import Text
+from harness.sql.statement import parsed
 
 TINY = 240
 """Tiny databases made against one prediction."""

@@ -24,8 +24,8 @@ from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
 from harness.scoring.verdict import ATTACKS, Readers, harness_error, judge, translate
 from harness.sql.dialect import literal, quote
-from harness.sql.readings import parsed
 from harness.sql.spans import Text
+from harness.sql.statement import parsed
 
 STEPS = 200_000_000
 """SQLite's steps that making one database smaller may take."""

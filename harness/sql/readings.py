@@ -4,45 +4,15 @@ from __future__ import annotations
 
 import re
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from harness.records import Rules
 from harness.sql.dialect import COMMA_NUMBER, COMPARISONS, constant, strip_distinct, to_sqlite
 from harness.sql.schema import Schema
 from harness.sql.spans import Text
+from harness.sql.statement import parsed
 
-NODES = 6_000
-"""Most nodes of a query that is looked into; larger ones are only run."""
-
-DEPTH = 200
-"""How deep they may lie; SQLite's own limit for an expression is the same."""
-
-_SHORT = 400  # characters in which neither is reached
 _COLUMN_FUNCTIONS = (exp.Sum, exp.Avg, exp.Min, exp.Max)
-
-
-def parsed(sql: str) -> exp.Query | None:
-    """The tree of an SQLite query; None where sqlglot cannot read it (SQLite still may)."""
-    try:
-        trees = [tree for tree in sqlglot.parse(sql, read="sqlite") if tree is not None]
-    except (SqlglotError, RecursionError, ValueError):
-        return None
-    tree = trees[0] if len(trees) == 1 else None
-    return tree if isinstance(tree, exp.Query) and (len(sql) < _SHORT or within_budget(tree)) else None
-
-
-def within_budget(tree: exp.Expr) -> bool:
-    """Whether a query is small enough to be looked into: its nodes, and how deep they lie in one another."""
-    level: list[exp.Expr] = [tree]
-    nodes = depth = 0
-    while level:
-        nodes, depth = nodes + len(level), depth + 1
-        if nodes > NODES or depth > DEPTH:
-            return False
-        level = [child for node in level for child in node.iter_expressions()]
-    return True
 
 
 def readings_of(gold: str, schema: Schema, rules: Rules, dialect: str) -> tuple[str, ...]:
