@@ -222,7 +222,7 @@ class Prediction:
 Counts = Literal["right", "marked", "assumed", "wrong"]
 
 VERDICT_VERSION = 2
-"""Rises with every change that makes verdicts other ones: figures of two versions are not compared in silence."""
+"""Rises with each change that makes other verdicts: figures of two versions are not compared in silence."""
 
 
 class Outcome(StrEnum):

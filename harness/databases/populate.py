@@ -95,8 +95,8 @@ class Plan:
             for t in schema.tables
             if t.unique and rules.keys != "loose"
         }
-        for table, column in sorted(single):
-            self.unique.setdefault(table, []).append((column,))
+        for ref in sorted(single):
+            self.unique.setdefault(ref[0], []).append((ref[1],))
         self.columns: dict[Ref, PlannedColumn] = {}
         for table in schema.tables:
             for column in table.columns:

@@ -7,13 +7,13 @@ one. Where the gold does that, a prediction that goes by the key is finer, not w
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 
 from sqlglot import exp
 
 from harness.databases import Suite
-from harness.sql.profile import Ref
-from harness.sql.readings import parsed
+from harness.sql.statement import Ref, parsed
 
 _NAMES = re.compile(r"(?:^|_|[a-z])(?:name|title)$")
 _PARTS = re.compile(r"(?:first|last|middle|given|family|fore|sur|nick|user|file|f|l)_?name$")
@@ -38,7 +38,7 @@ class Names:
             and table in keys
             and column not in keys[table]
             and (table, column) not in children
-            and _NAMES.search(column)
+            and (_NAMES.search(column) or _singular(table) in (column, _singular(column)))
             and not _PARTS.search(column)
         )
 
@@ -50,25 +50,52 @@ class Names:
             return frozenset()
         found: set[str] = set()
         for node in tree.walk():
-            if isinstance(node, exp.Group):
-                found.update(_named(node.expressions))
-            elif isinstance(node, exp.SetOperation) and node.args.get("distinct"):
-                for side in (node.this, node.expression):
-                    found.update(_named(side.expressions) if isinstance(side, exp.Select) else ())
-            elif (isinstance(node, exp.In) and node.args.get("query") is not None) or (
-                isinstance(node, exp.EQ) and isinstance(node.expression, (exp.Column, exp.Subquery))
-            ):
-                found.update(_named([node.this]))
-            elif isinstance(node, (exp.Count, exp.Select)):
-                within = node.this if isinstance(node, exp.Count) else node.args.get("distinct")
-                if isinstance(within, exp.Distinct):
-                    found.update(_named(within.expressions or node.expressions))
+            for items in _taken(node):
+                columns = _named(items)
+                if not columns & self._keys:  # a key beside it tells apart what shares the name
+                    found.update(columns)
         return frozenset(found & words)
+
+    @cached_property
+    def _keys(self) -> frozenset[str]:
+        """Columns that are a table's key, or refer to one."""
+        single = {key[0] for _, key in self._suite.primary if len(key) == 1}
+        return frozenset(single | {column for (_, column), _ in self._suite.links})
 
     def distinct(self, sql: str) -> int:
         """How often a query says DISTINCT."""
         tree = parsed(sql)
         return len(list(tree.find_all(exp.Distinct))) if tree is not None else 0
+
+
+def _taken(node: exp.Expr) -> Iterator[list[exp.Expr]]:
+    """What a clause treats as if it told things apart."""
+    if isinstance(node, exp.Group):
+        yield node.expressions
+    elif isinstance(node, exp.SetOperation) and node.args.get("distinct"):
+        for side in (node.this, node.expression):
+            yield side.expressions if isinstance(side, exp.Select) else []
+    elif (
+        (isinstance(node, exp.In) and node.args.get("query") is not None)
+        or (isinstance(node, exp.EQ) and isinstance(node.expression, (exp.Column, exp.Subquery)))
+        or (isinstance(node, exp.EQ) and isinstance(node.expression, exp.Literal) and _looked_up(node))
+    ):
+        yield [node.this]
+    elif isinstance(node, exp.Count) and isinstance(node.this, exp.Distinct):
+        yield node.this.expressions
+    elif isinstance(node, exp.Select) and node.args.get("distinct") is not None:
+        yield node.expressions
+
+
+def _looked_up(node: exp.EQ) -> bool:
+    """Whether a condition is that of a subquery that must have one row."""
+    inside = node.find_ancestor(exp.Select)
+    holder = inside.parent if inside is not None else None
+    return isinstance(holder, exp.Subquery) and isinstance(holder.parent, exp.EQ)
+
+
+def _singular(name: str) -> str:
+    return name.replace("_", "").removesuffix("s")
 
 
 def _named(items: list[exp.Expr]) -> set[str]:

@@ -45,8 +45,8 @@ ASSUMPTIONS = {
 ALARM = "alarm: the canonical forms are equal, and a fair database parts the two"
 """What is said where a form is at fault: the report counts these."""
 
-REPEATS = 6
-"""Databases without repeated names on which a prediction must answer as the gold does."""
+REPEATS = 3
+"""Databases without repeated names on which the gold must find something, and a prediction answer alike."""
 
 ATTACKS = 6
 """Databases made from gold and prediction together for a prediction that was not proved."""
@@ -343,10 +343,10 @@ def _outcome(
     if trial.failure and (suite.databases or not trial.ran):
         return _failed(trial.failure)
     equal = _equal_form(suite, trial, readers)
-    if equal is not None and (trial.accepted or trial.lost is None or trial.lost.kind == "unstable"):
-        if not trial.assumed - {"ties"}:
-            trial.readings = {equal}
-            return Outcome.EXACT, None, "canonical form"
+    parted = trial.lost is not None and trial.lost.kind != "unstable"
+    if equal is not None and not parted and not trial.assumed - {"ties"}:
+        trial.readings = {equal}
+        return Outcome.EXACT, None, "canonical form"
     if trial.failure:  # of what is not a gold that does not run
         return _failed(trial.failure)
     shown = _shown(suite, trial, readers) if trial.accepted and equal is None else None
@@ -371,12 +371,14 @@ def _outcome(
     if equal is not None and trial.lost is not None:
         log.error("alarm: equal forms, and a fair database parts %.500r and %.500r", suite.gold, trial.text)
         return Outcome.WRONG, "other", ALARM
-    repeated = _repeats(suite, trial, attacker, readers)
-    if repeated is not None:
-        return repeated, None, "differs only where names repeat"
+    repeated = _repeats(suite, trial, attacker)
+    if repeated is Outcome.REPEAT_GOLD:
+        return repeated, None, "differs only where names that the gold goes by repeat"
     trial.readings = set()
     gold, other = readers.forms(suite, trial.text)
     found = causes(gold, other)
+    if repeated is not None:
+        return repeated, found[0], "differs only where names that it goes by repeat"
     if not suite.databases:
         reason = "gold does not run" if suite.schema is not None else "context cannot be read"
         return Outcome.WRONG, found[0], f"the {reason}"
@@ -386,7 +388,7 @@ def _outcome(
 
 
 def _equal_form(suite: Suite, trial: Trial, readers: Readers) -> int | None:
-    """The gold's reading that the trial is written like, after normalising; what cannot be read is like itself."""
+    """The gold's reading that the trial is written like; what has no form is only like itself."""
     form = readers.basic.form(trial.text)
     for number, reading in enumerate(_golds(suite)):
         same = readers.basic.text(trial.text) == readers.basic.text(reading) if form is not None else None
@@ -395,7 +397,7 @@ def _equal_form(suite: Suite, trial: Trial, readers: Readers) -> int | None:
     return None
 
 
-def _repeats(suite: Suite, trial: Trial, attacker: Attacker, readers: Readers) -> Outcome | None:
+def _repeats(suite: Suite, trial: Trial, attacker: Attacker) -> Outcome | None:
     """The outcome of a prediction that differs only where columns that name things repeat.
 
     It must answer as the gold does on databases on which no name repeats, and just one of the two may go by
@@ -407,19 +409,18 @@ def _repeats(suite: Suite, trial: Trial, attacker: Attacker, readers: Readers) -
     gold, other = (names.relied_on(text) for text in (suite.readings[0], trial.text))
     if not (gold ^ other) or names.distinct(suite.readings[0]) != names.distinct(trial.text):
         return None
-    before = trial.lost
-    trial.readings, trial.lost, seen = set(range(len(suite.readings))), None, 0
+    fresh, told = Trial(trial.text, set(range(len(suite.readings)))), 0
     for database in attacker.without_repeats(trial.text):
-        attempt(suite, trial, database, expected(suite, database), attacker.box)
-        if not trial.accepted or trial.assumed:
-            break
-        seen += 1
-    passed = trial.accepted and not trial.assumed and seen >= REPEATS
-    trial.lost = before
-    if passed and gold - other and not other - gold:
+        attempt(suite, fresh, database, expected(suite, database), attacker.box)
+        if not fresh.accepted or fresh.assumed:
+            return None
+        told += not _nothing(database, fresh.readings)
+    if told < REPEATS:
+        return None
+    if gold - other and not other - gold:
+        trial.readings = fresh.readings
         return Outcome.REPEAT_GOLD
-    trial.readings = set()
-    return Outcome.REPEAT_PREDICTION if passed and other - gold else None
+    return Outcome.REPEAT_PREDICTION
 
 
 def _asks_for_null(*queries: str) -> bool:

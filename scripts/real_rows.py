@@ -1,0 +1,176 @@
+"""Hold verdicts against the real rows of Spider's development databases.
+
+    python scripts/real_rows.py [--data ../shared/data] [--pairs FILE] [--every N] [--show 40]
+
+For each answer of two published systems the verdict, made from schema and gold alone, stands beside what the
+real rows say (bags of rows, columns in any order, order where the gold orders). Prints for each system the
+table of both, and for all answers the outcomes with the share that the real rows refute; ``--pairs`` writes
+every pair on which the two part, with question, gold, outcome and explanation. Ends with one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from scipy.stats import beta
+
+from harness import build_suite, judge
+from harness.benchmarks.spider_schema import read_tables
+from harness.databases import Failure, Result, Sandbox, same
+from harness.databases.sandbox import FUNCTIONS
+from harness.records import VERDICT_VERSION, Outcome, Rules
+from harness.sql.dialect import strip_distinct, to_sqlite
+
+ROOT = Path(__file__).resolve().parents[1]
+SYSTEMS = {"c3": "spider-dev-c3-gpt3.5", "din": "spider-dev-din-gpt4"}
+EXACT = Rules(case="exact")
+
+
+class Answer(NamedTuple):
+    """One system's answer to one question: what the verdict and what the real rows say of it."""
+
+    system: str
+    number: int
+    question: str
+    gold: str
+    sql: str
+    outcome: Outcome
+    detail: str
+    real: bool
+    status: str
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    options.add_argument("--pairs", type=Path)
+    options.add_argument("--every", type=int, default=1)
+    options.add_argument("--show", type=int, default=0)
+    chosen = options.parse_args()
+    start = time.perf_counter()
+    answers = list(judged(chosen.data, chosen.every))
+    seconds = time.perf_counter() - start
+    facts: dict[str, Any] = {"verdict_version": VERDICT_VERSION, "seconds": round(seconds, 1), "systems": {}}
+    for system in SYSTEMS:
+        own = [a for a in answers if a.system == system]
+        facts["systems"][system] = four_ways(system, own)
+    facts |= shares([a for a in answers if a.status == "ok"])
+    parted = [a for a in answers if a.status == "ok" and a.outcome.right != a.real]
+    for answer in parted[: chosen.show]:
+        print(f"\n{answer.system} {answer.number} {answer.outcome} real={answer.real} {answer.detail}")
+        print(f"  {answer.question}\n  gold: {answer.gold}\n  sql:  {answer.sql}")
+    if chosen.pairs:
+        chosen.pairs.write_text("".join(json.dumps(a._asdict()) + "\n" for a in parted), "utf-8")
+    print(json.dumps(facts))
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a packed file, one a line."""
+    with gzip.open(path, "rt", encoding="utf-8") as text:
+        return [json.loads(line) for line in text]
+
+
+def judged(data: Path, every: int) -> Iterator[Answer]:
+    """Every answer to a question whose gold runs on real rows."""
+    tables = read_tables(data / "spider" / "tables.json.gz")
+    golds = [line.split("\t") for line in (data / "spider/dev_gold.sql").read_text("utf-8").splitlines()]
+    questions = [row["question"] for row in lines(data / "create-context/spider-dev.jsonl.gz")]
+    given = {
+        s: {int(r["id"]): r["sql"] for r in lines(data / f"predictions/{f}.jsonl.gz")}
+        for s, f in SYSTEMS.items()
+    }
+    with Sandbox(steps=1_000_000_000, rows=200_000, length=1_000_000, functions=FUNCTIONS) as real:
+        for number, (gold, db_id) in enumerate(golds):
+            path = data / "spider" / "database" / db_id / f"{db_id}.sqlite"
+            if number % every or not path.is_file():
+                continue
+            wanted = truth(real, path, gold)
+            if isinstance(wanted, Failure):
+                continue
+            suite = build_suite(tables.schemas[db_id].create(), gold, rules=EXACT)
+            sqls = [given[system][number] for system in SYSTEMS]
+            ordered = "order by" in gold.lower()
+            for system, sql, verdict in zip(SYSTEMS, sqls, judge(suite, sqls), strict=True):
+                found = truth(real, path, sql)
+                right = isinstance(found, Result) and same(wanted, found, ordered=ordered, rules=EXACT)
+                yield Answer(
+                    system,
+                    number,
+                    questions[number],
+                    gold,
+                    sql,
+                    verdict.outcome,
+                    verdict.detail,
+                    right,
+                    verdict.gold_status,
+                )
+            if number % 100 == 0:
+                print(f"{number}", end=" ", file=sys.stderr, flush=True)
+
+
+def truth(box: Sandbox, path: Path, sql: str) -> Result | Failure:
+    """What a query gives on the real rows; DISTINCT does not count there, as in the published evaluator."""
+    return box.run(path, strip_distinct(to_sqlite(sql)))
+
+
+def interval(k: int, n: int) -> tuple[float, float, float]:
+    """A share in percent with its exact 95 % interval (Clopper and Pearson)."""
+    low = beta.ppf(0.025, k, n - k + 1) if k else 0.0
+    high = beta.ppf(0.975, k + 1, n - k) if k < n else 1.0
+    return tuple(round(100 * float(x), 2) for x in (k / max(n, 1), low, high))  # type: ignore[return-value]
+
+
+def four_ways(system: str, answers: list[Answer]) -> dict[str, Any]:
+    """How often verdict and real rows agree, over the sound golds; the system's score by each."""
+    table = Counter((a.outcome.right, a.real) for a in answers if a.status == "ok")
+    real = sum(a.real for a in answers) / len(answers)
+    print(f"{system}: {len(answers)} answers, by real rows {real:.3f} right")
+    print("            real: right   wrong")
+    for right, name in ((True, "accepted"), (False, "rejected")):
+        print(f"  {name:<14}{table[right, True]:>7}{table[right, False]:>8}")
+    return {
+        "n": len(answers),
+        "real": round(real, 4),
+        "accepted_right": table[True, True],
+        "accepted_refuted": table[True, False],
+        "rejected_right": table[False, True],
+        "rejected_wrong": table[False, False],
+    }
+
+
+def shares(answers: list[Answer]) -> dict[str, Any]:
+    """Each outcome: how many answers, how many the real rows refute."""
+    found: dict[str, Any] = {}
+    print(f"{'outcome':<20}{'answers':>8}{'refuted':>8}   % (95 % interval)")
+    for outcome in Outcome:
+        own = [a for a in answers if a.outcome is outcome]
+        if own:
+            refuted = sum(not a.real for a in own)
+            share = interval(refuted, len(own))
+            found[outcome.value] = {"n": len(own), "refuted": refuted}
+            print(f"{outcome.value:<20}{len(own):>8}{refuted:>8}   {share[0]} ({share[1]}-{share[2]})")
+    accepted = [a for a in answers if a.outcome.right and a.outcome is not Outcome.EXACT]
+    refuted = sum(not a.real for a in accepted)
+    share = interval(refuted, len(accepted))
+    print(f"accepted, not exact: {len(accepted)}, refuted {refuted}: {share[0]} % ({share[1]}-{share[2]})")
+    rejected = sum(a.real and not a.outcome.right for a in answers)
+    by_real = sum(a.real for a in answers)
+    share = interval(rejected, by_real)
+    print(f"right by real rows: {by_real}, rejected {rejected}: {share[0]} % ({share[1]}-{share[2]})")
+    return {
+        "outcomes": found,
+        "accepted_not_exact": [len(accepted), refuted],
+        "rejected": [by_real, rejected],
+    }
+
+
+if __name__ == "__main__":
+    main()
