@@ -13,6 +13,7 @@ import pytest
 from databases_cases import cases
 
 from harness.databases import Failure, Result, Sandbox, WorkerLost, WorkerPool, workers
+from harness.sql.dialect import CLOCK
 
 
 def _image(*statements: str) -> bytes:
@@ -137,3 +138,30 @@ def test_the_start_of_a_worker_takes_no_time_from_its_task(monkeypatch: pytest.M
     monkeypatch.setattr(workers, "limit_memory", lambda _: time.sleep(2.0))
     with WorkerPool(_work, workers=1, seconds=1.0) as pool:
         assert list(pool.map(["a"])) == [(0, "A")]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT time()",
+        "SELECT date()",
+        "SELECT datetime('n' || 'ow')",
+        "SELECT strftime('%H:%M:%f')",
+        "SELECT julianday(lower('NOW'), 'localtime')",
+        "SELECT unixepoch()",
+        "SELECT strftime('%s', ' now ')",
+    ],
+)
+def test_the_clock_is_frozen_however_it_is_read(box: Sandbox, sql: str) -> None:
+    first = box.query(sql)
+    time.sleep(0.01)
+    assert isinstance(first, Result) and first.rows[0][0] is not None
+    assert box.query(sql) == first
+    with sqlite3.connect(":memory:") as plain:
+        frozen = sql.replace("'n' || 'ow'", f"'{CLOCK}'").replace("lower('NOW'), 'localtime'", f"'{CLOCK}'")
+        frozen = (
+            frozen.replace("()", f"('{CLOCK}')")
+            .replace("%f')", f"%f', '{CLOCK}')")
+            .replace("' now '", f"'{CLOCK}'")
+        )
+        assert plain.execute(frozen).fetchall() == first.rows

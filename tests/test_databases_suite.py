@@ -109,6 +109,8 @@ def test_databases_are_sound(gold: str) -> None:
     """Keys unique and not NULL, references neither dangling nor NULL, no NULLs that nobody asked about."""
     suite = build_suite(SHOP, gold)
     for database in suite.databases:
+        if database.kind == "keys":  # made to show what hangs on guessed keys
+            continue
         connection = sqlite3.connect(":memory:")
         connection.deserialize(database.image)
         for table, key in (("customer", "customer_id"), ("orders", "order_id")):

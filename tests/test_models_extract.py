@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,37 @@ def test_extraction_needs_no_torch():
     heavy = "{'torch', 'transformers', 'huggingface_hub', 'httpx'}"
     code = f"import sys, harness.models; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "(",
+        "'",
+        '"',
+        "[",
+        "`",
+        "\n",
+        " \n",
+        "- ",
+        "--",
+        "a\n",
+        "select ",
+        "with a(",
+        ": ",
+        "<",
+        "```",
+        "/*",
+        "(\n",
+        "'\n\n",
+    ],
+)
+def test_work_is_linear(unit: str) -> None:
+    def seconds(size: int) -> float:
+        text = "SELECT " + unit * (size // len(unit))
+        start = time.process_time()
+        extract_sql(text)
+        return time.process_time() - start
+
+    seconds(1_000)
+    assert min(seconds(400_000) for _ in range(2)) < 2.0

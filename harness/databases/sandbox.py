@@ -7,7 +7,7 @@ Covered, each by a test that attacks it:
   an allow-list of functions;
 - writes, ATTACH, PRAGMA, transactions, the schema tables, EXPLAIN, several statements: the authorizer and
   the statement's first word;
-- the clock and chance: functions of chance are not on the list, the clock is frozen by ``to_sqlite``;
+- the clock and chance: functions of chance are not on the list, the clock is frozen (``clock``);
 - what a context's CHECK constraints call while rows are put in: the same list and limits (``Forge``).
 
 Not covered here, but by the worker processes (`workers`): memory of SQLite as a whole (sorters, joins), one
@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from harness.databases.clock import freeze
 from harness.databases.results import Failure, Result, Row
 from harness.sql.dialect import words
 
@@ -264,6 +265,7 @@ class Forge:
 
 def _limit(connection: sqlite3.Connection, length: int) -> None:
     connection.execute("PRAGMA temp_store = 2")
+    freeze(connection)
     for limit, value in _LIMITS.items():
         connection.setlimit(limit, value)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, length)

@@ -42,7 +42,7 @@ _SQL_TAGS = frozenset({"sql", "sqlite", "sqlite3", "mysql", "postgres", "postgre
 _START = re.compile(
     r"(?P<line>(?:^|(?<=\n))[ \t]*(?:(?:[-*>]|\d+[.)])[ \t]+)?"
     r"(?:[*_]*(?:sql|answer|query|output|result)(?:[ \t]+(?:query|statement))?[*_]*[ \t]*[:=][*_ \t]*)?"
-    r"|[`:]\s*)?[`(\"']*"
+    r"|[`:]\s*)?[`(\"']{0,12}"
     r"(?P<word>\bselect\b|\bwith\b(?=\s+(?:recursive\s+)?[\w\"`\[\]]+\s*(?:\([^()]*\)\s*)?as\s*\())",
     re.I,
 )
@@ -63,6 +63,7 @@ _ENDS_OPEN = re.compile(
     r"except|in|like|between|as|is|case|when|then|else|set|values|using|with))\s*$",
     re.I,
 )
+_SOLID = re.compile(r"\S")
 _CLOSERS = {"'": "'", '"': '"', "`": "`", "[": "]"}
 
 
@@ -122,32 +123,58 @@ def _statement_start(text: str) -> int | None:
 
 def _statement_end(text: str, start: int) -> int:
     at, depth, ticked = start, 0, text[start - 1 : start] == "`"
+    solid, find = start, _Finder(text)  # where the statement last said something
     while at < len(text):
         char = text[at]
         if char == ";" or (ticked and char == "`"):
             return at
         if char in _CLOSERS:
-            closing = text.find(_CLOSERS[char], at + 1)
-            line_end = text.find("\n\n", at)
-            if closing >= 0 and not (0 <= line_end < closing):
+            closing, blank_line = find(_CLOSERS[char], at + 1), find("\n\n", at)
+            if closing >= 0 and not (0 <= blank_line < closing):
                 at = closing
-        elif text.startswith("--", at):
-            line = text.find("\n", at)
+            solid = at
+        elif char == "-" and text.startswith("--", at):
+            line = find("\n", at)
             at = (line if line >= 0 else len(text)) - 1
-        elif char in "()":
-            depth += 1 if char == "(" else -1
-        elif char == "\n" and depth <= 0:
-            following = text[at:].lstrip()
-            blank = text[at : len(text) - len(following)].count("\n") > 1
-            before = re.sub(r"--[^\n]*$", "", text[start:at])
-            if (
-                following
-                and not following.startswith("--")
-                and not _GOES_ON.match(following)
-                and (blank or not _ENDS_OPEN.search(before))
-            ):
+        elif char == "\n":
+            goes_on = find.solid(at)
+            if depth <= 0:
+                comment = text.startswith("--", goes_on)
+                blank = 0 <= find("\n", at + 1) < goes_on
+                if (
+                    goes_on < len(text)
+                    and not comment
+                    and not _GOES_ON.match(text, goes_on)
+                    and (blank or not _ENDS_OPEN.search(text[max(start, solid - 16) : solid + 1]))
+                ):
+                    return at
+            elif text.startswith("\n\n", at) and not _GOES_ON.match(text, goes_on):
                 return at
-        elif char == "\n" and text[at : at + 2] == "\n\n" and not _GOES_ON.match(text[at:].lstrip()):
-            return at
+        elif not char.isspace():
+            solid = at
+            depth += (char == "(") - (char == ")")
         at += 1
     return len(text)
+
+
+class _Finder:
+    """Where a mark stands next; asked for places further and further on, it reads the text once a mark."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._next: dict[str, int] = {}
+        self._solid = -1
+
+    def __call__(self, mark: str, at: int) -> int:
+        """The first place from ``at`` on, -1 for none."""
+        known = self._next.get(mark, 0)
+        if 0 <= known < at or mark not in self._next:
+            known = self._next[mark] = self._text.find(mark, at)
+        return known
+
+    def solid(self, at: int) -> int:
+        """The first place from ``at`` on that is no white space; the text's end for none."""
+        if self._solid < at:
+            found = _SOLID.search(self._text, at)
+            self._solid = found.start() if found else len(self._text)
+        return self._solid

@@ -344,8 +344,8 @@ def _outcome(
         return _failed(trial.failure)
     equal = _equal_form(suite, trial, readers)
     parted = trial.lost is not None and trial.lost.kind != "unstable"
-    if equal is not None and not parted and not trial.assumed - {"ties"}:
-        trial.readings = {equal}
+    if equal == -1 or (equal is not None and not parted and not trial.assumed - {"ties"}):
+        trial.readings = {max(equal, 0)}
         return Outcome.EXACT, None, "canonical form"
     if trial.failure:  # of what is not a gold that does not run
         return _failed(trial.failure)
@@ -388,12 +388,15 @@ def _outcome(
 
 
 def _equal_form(suite: Suite, trial: Trial, readers: Readers) -> int | None:
-    """The gold's reading that the trial is written like; what has no form is only like itself."""
+    """The number of the gold's reading that the trial is written like; what has no form is only like itself.
+
+    -1: the gold as it stands, which is no reading where another one alone makes sense.
+    """
     form = readers.basic.form(trial.text)
     for number, reading in enumerate(_golds(suite)):
         same = readers.basic.text(trial.text) == readers.basic.text(reading) if form is not None else None
         if same or trial.text == reading:
-            return number if number < len(suite.readings) else 0
+            return number if number < len(suite.readings) else -1
     return None
 
 

@@ -1,0 +1,48 @@
+"""The clock stands still, for every function that reads it, whatever text spells "now"."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import cache, lru_cache, partial
+from typing import Any
+
+from harness.sql.dialect import CLOCK
+
+_FUNCTIONS = {"date": 0, "time": 0, "datetime": 0, "julianday": 0, "unixepoch": 0, "strftime": 1}
+"""SQLite's functions that read the clock, each with the place of the time among its arguments."""
+
+_LOCAL = frozenset(("localtime", "utc"))  # modifiers that hang on the machine's time zone
+
+
+def freeze(connection: sqlite3.Connection) -> None:
+    """Have a connection's date functions take CLOCK for now, and UTC for the local time zone.
+
+    >>> box = sqlite3.connect(":memory:")
+    >>> freeze(box)
+    >>> box.execute("SELECT time(), date('n' || 'ow', 'localtime'), strftime('%Y'), date('2020-02-30')").fetchone()
+    ('12:00:00', '2024-07-01', '2024', '2020-03-01')
+    """
+    for name in _FUNCTIONS:
+        connection.create_function(name, -1, partial(_called, name), deterministic=True)
+
+
+@lru_cache(maxsize=20_000)
+def _called(name: str, *given: Any) -> Any:
+    place = _FUNCTIONS[name]
+    arguments = list(given)
+    if len(arguments) == place:
+        arguments.append(CLOCK)
+    if len(arguments) > place and _word(arguments[place]) == "now":
+        arguments[place] = CLOCK
+    arguments = [a for n, a in enumerate(arguments) if n <= place or _word(a) not in _LOCAL]
+    marks = ", ".join("?" * len(arguments))
+    return _plain().execute(f"SELECT {name}({marks})", arguments).fetchone()[0]
+
+
+@cache
+def _plain() -> sqlite3.Connection:
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+
+def _word(value: Any) -> str:
+    return value.strip().lower() if isinstance(value, str) else ""
