@@ -20,8 +20,8 @@ from harness.databases.keys import keys_of
 from harness.databases.results import Expected
 from harness.sql import Schema
 from harness.sql.profile import profile_of
-from harness.sql.readings import parsed
 from harness.sql.spans import Text
+from harness.sql.statement import parsed
 
 Mutation = Callable[[Any, Schema], Iterator[Any]]
 MUTATIONS: dict[str, Mutation] = {}

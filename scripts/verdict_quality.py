@@ -39,8 +39,8 @@ from harness.scoring import judge_all
 from harness.scoring.proof import proof
 from harness.scoring.verdict import Readers
 from harness.sql.mutants import HELD_OUT, mutants_of
-from harness.sql.readings import parsed
 from harness.sql.spans import Text
+from harness.sql.statement import parsed
 
 RULES = {"spider": Rules(case="exact"), "wikisql": Rules(case="ignore")}
 QWEN = ("baseline", "finetuned6000")

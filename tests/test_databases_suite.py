@@ -35,8 +35,8 @@ from harness.errors import DataError
 from harness.records import Example, Judging, Rules
 from harness.sql import parse_schema, profile_of
 from harness.sql.mutants import BUILDING, HELD_OUT, mutants_of
-from harness.sql.readings import parsed
 from harness.sql.spans import Text
+from harness.sql.statement import parsed
 
 ROOT = Path(__file__).resolve().parents[1]
 runpy.run_path(str(ROOT / "scripts" / "held_out.py"))  # enters its operators in HELD_OUT

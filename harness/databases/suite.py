@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,20 +14,28 @@ from harness.databases.fairness import Fairness
 from harness.databases.modes import AGAINST, CYCLE, LARGE
 from harness.databases.populate import Plan
 from harness.databases.results import Expected, Failure, Result
-from harness.databases.sandbox import Sandbox
+from harness.databases.sandbox import LONGEST, Sandbox
 from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
 from harness.sql.canonical import Canonicaliser
 from harness.sql.dialect import Untranspilable, to_sqlite
 from harness.sql.mutants import BUILDING, Mutant, mutants_of
 from harness.sql.profile import Profile, Ref, profile_of
-from harness.sql.readings import degenerate, parsed, readings_of
+from harness.sql.readings import degenerate, readings_of
 from harness.sql.schema import Schema, parse_schema
 from harness.sql.spans import Text
+from harness.sql.statement import parsed
 
 DatabaseKind = Literal["fair", "nulls", "ties"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 _LIMIT = re.compile(r"\blimit\s+\d", re.I)
+HARNESS_ERROR = "harness_error"
+"""What the reason of a broken gold begins with where it is the harness that failed."""
+
+STEPS = 400_000_000
+"""SQLite's steps that all queries for one suite may take together, some 8 s; a usual gold takes 1 million."""
+
+log = logging.getLogger(__name__)
 ENOUGH = 3  # databases that tell a near miss before it is looked at no more
 
 
@@ -96,16 +105,23 @@ def build_suite(
     is only noted in the suite. Never raises on data: what cannot be built is a "broken" suite with a reason.
     """
     rules = rules or Rules()
-    bare = Suite(schema=None, gold=gold, rules=rules, dialect=dialect, seed=seed, database=database)
+    suite = Suite(schema=None, gold=gold, rules=rules, dialect=dialect, seed=seed, database=database)
     try:
+        if len(gold) > LONGEST:
+            return replace(suite, gold_status="broken", reason=f"it is longer than {LONGEST} characters")
         schema = parse_schema(context, dialect=dialect)
-        readings = readings_of(gold, schema, rules, dialect)
+        suite = replace(suite, schema=schema)
+        suite = replace(suite, readings=readings_of(gold, schema, rules, dialect))
+        return Builder(suite, schema, size, operators).build()
     except SchemaError as error:
-        return replace(bare, gold_status="broken", reason=error.problem)
+        return replace(suite, gold_status="broken", reason=error.problem)
     except Untranspilable as error:
-        reason = f"the gold cannot be said in SQLite: {error}"
-        return replace(bare, schema=schema, gold_status="broken", reason=reason)
-    return Builder(replace(bare, schema=schema, readings=readings), schema, size, operators).build()
+        return replace(suite, gold_status="broken", reason=f"the gold cannot be said in SQLite: {error}")
+    except Exception as error:  # the net: nothing in a gold or a context may end a run
+        log.exception("harness_error while building the suite of the gold %.500r", gold)
+        return replace(
+            suite, gold_status="broken", reason=f"{HARNESS_ERROR}: {type(error).__name__}: {error}"[:300]
+        )
 
 
 @cache
@@ -127,6 +143,7 @@ class Builder:
         self.suite, self.schema, self.size = bare, schema, size
         self.operators = BUILDING if operators is None else operators
         self.box = _box()
+        self._until = self.box.spent + STEPS
         self.trees = [parsed(r) for r in bare.readings]
         self.profiles = [profile_of(t, schema) for t in self.trees if t is not None] or [Profile()]
         self.ordered = any(t is not None and t.args.get("order") is not None for t in self.trees)
@@ -185,6 +202,11 @@ class Builder:
             mutants=total,
         )
 
+    @property
+    def _exhausted(self) -> bool:
+        """Whether the databases made so far have taken as many steps as a suite may."""
+        return self.box.spent > self._until
+
     # ---- candidates ----
 
     def _candidates(self, plan: Plan, wanted: int) -> tuple[list[_Candidate], list[_Candidate]] | Failure:
@@ -192,6 +214,8 @@ class Builder:
         ties: list[_Candidate] = []
         unstable: list[_Candidate] = []
         for number in range(4 * wanted):
+            if self._exhausted and number >= 3:
+                break
             candidate = self.candidate(plan, CYCLE[number % len(CYCLE)], number)
             if isinstance(candidate, Failure):
                 return candidate
@@ -253,7 +277,7 @@ class Builder:
 
     def _runnable(self, mutants: list[Mutant], candidate: _Candidate) -> list[Mutant]:
         self.box.load(candidate.database.image)
-        return [m for m in mutants if isinstance(self.box.query(m.sql), Result)]
+        return [m for m in mutants if not self._exhausted and isinstance(self.box.query(m.sql), Result)]
 
     def _kill(self, mutants: list[Mutant], candidate: _Candidate, among: list[_Candidate]) -> None:
         self.box.load(candidate.database.image)
@@ -265,6 +289,8 @@ class Builder:
                 counts[low.bit_length() - 1] += 1
                 bits ^= low
         for number, mutant in enumerate(mutants):
+            if self._exhausted:
+                break
             if counts[number] < ENOUGH and (candidate.database.kind == "fair" or not has_limit(mutant.sql)):
                 result = self.box.query(mutant.sql)
                 if isinstance(result, Failure) or not candidate.expected.same(result):
@@ -294,6 +320,8 @@ class Builder:
         for number in survivors:
             if killed >> number & 1:
                 continue
+            if self._exhausted:
+                break
             sql = mutants[number].sql
             if canon.text(sql) == gold:
                 equivalent.add(number)
@@ -309,6 +337,8 @@ class Builder:
 
     def _kill_all(self, mutants: list[Mutant], candidate: _Candidate) -> None:
         for number, mutant in enumerate(mutants):
+            if self._exhausted:
+                break
             result = self.box.query(mutant.sql)
             if isinstance(result, Failure) or not candidate.expected.same(result):
                 candidate.kills |= 1 << number
@@ -322,6 +352,8 @@ class Builder:
         plan = Plan(self.schema, profiles, self.suite.rules, sparse=True)
         given = 0
         for number in range(3 * count):
+            if self._exhausted:
+                return
             mode = AGAINST[number % len(AGAINST)]
             if plan.thresholds and plan.thresholds[-1] > LARGE:
                 mode = "full" if number % 2 else "narrow"

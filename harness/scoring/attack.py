@@ -8,6 +8,7 @@ hangs on the order of rows or on ties does not count.
 
 from __future__ import annotations
 
+import math
 import random
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +20,16 @@ from harness.databases import Database, Failure, Result, Sandbox, Suite, attack
 from harness.databases.fairness import Fairness
 from harness.databases.results import Expected
 from harness.databases.values import holds
-from harness.sql.dialect import number_of, quote
+from harness.sql.dialect import LARGEST, is_whole, number_of, quote, stored
 from harness.sql.profile import Atom, Profile, profile_of
-from harness.sql.readings import parsed
 from harness.sql.spans import Text
+from harness.sql.statement import parsed
 
 TINY = 240
 """Tiny databases made against one prediction."""
+
+STEPS = 100_000_000
+"""SQLite's steps that the tiny databases against one prediction may take together."""
 
 Ref = tuple[str, str]
 _SIZES = (2, 3, 4, 6, 9)
@@ -52,13 +56,15 @@ class Attacker:
 
         Tiny ones are only given where they do tell it, and are fair or the first to differ on ties.
         """
+        if not self.suite.databases or self.suite.schema is None:
+            return
         for database in attack(self.suite, sql, count=planned):
             self.box.load(database.image)
             yield database
-        if not self.suite.databases or self.suite.schema is None:
-            return
-        tied = False
+        tied, until = False, self.box.spent + STEPS
         for image in self._images(sql, tiny):
+            if self.box.spent > until:
+                return
             self.box.load(image)
             result = self.box.query(sql)
             answers = tuple(self.box.query(reading) for reading in self.suite.readings)
@@ -292,8 +298,11 @@ def _around(value: Any, kind: str) -> list[Any]:
         number = number_of(value) if isinstance(value, str) else value
         if number is None:
             return []
+        if not is_whole(number) and (kind == "integer" or not math.isfinite(number)):
+            number = max(-LARGEST, min(LARGEST, number))
         whole = int(number)
-        return [number, whole - 1, whole + 1, *([number + 0.5] if kind == "real" else [whole])]
+        around = [number, whole - 1, whole + 1, *([number + 0.5] if kind == "real" else [whole])]
+        return [stored(n) for n in around]
     if value is None:
         return []
     text = str(value)

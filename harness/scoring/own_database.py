@@ -22,9 +22,13 @@ def own_database(example: Example, rules: Rules) -> bytes | Path | None:
     if path is None or not path.is_file():
         return None
     names, table = example.meta.get("columns"), example.meta.get("table_id")
-    if not names or not table:
+    if not isinstance(names, (list, tuple)) or not names or not table:
         return path
-    return _renamed(path, "table_" + str(table).replace("-", "_"), tuple(names), rules.case == "ignore")
+    renamed = "table_" + str(table).replace("-", "_")
+    try:
+        return _renamed(path, renamed, tuple(map(str, names)), rules.case == "ignore")
+    except sqlite3.Error:  # no database, or names that cannot be
+        return None
 
 
 @lru_cache(maxsize=256)

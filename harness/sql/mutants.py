@@ -22,6 +22,10 @@ __all__ = ["BUILDING", "HELD_OUT", "Mutant", "mutants_of"]
 _ENTERED = _operators  # its operators enter BUILDING when it is read
 
 
+CHARACTERS = 4_000_000
+"""Most characters that the near misses of one query are written in."""
+
+
 class Mutant(NamedTuple):
     """A near miss, and the name of the operator that made it."""
 
@@ -47,12 +51,16 @@ def mutants_of(
         for kind in table[name][0]:
             by_kind.setdefault(kind, []).append((name, table[name][1]))
     site = Site(text, schema)
+    left = CHARACTERS
     found: dict[str, dict[str, None]] = {}
     seen = {text.sql}
     for node in text.tree.walk():
         for name, function in by_kind.get(type(node), ()):
             for target, replacement in function(node, site):
                 sql = text.edited(target, replacement)
+                left -= len(text.sql)
+                if left < 0:
+                    break
                 if sql is not None and sql not in seen:
                     seen.add(sql)
                     found.setdefault(name, {})[sql] = None

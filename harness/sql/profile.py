@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
-from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, Value, constant, number_of
+from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, Value, constant, is_whole, number_of, spread
 from harness.sql.schema import Schema, Table
 
 _OPS: dict[type[exp.Expr], str] = {
@@ -16,6 +16,12 @@ _OPS: dict[type[exp.Expr], str] = {
 }  # fmt: skip
 _OPPOSITE = {**NEGATED, "like": "not like", "in": "not in", "between": "not between", "is": "is not",
              "near": "near", "glob": "not like"}  # fmt: skip
+
+CONDITIONS, SCOPE, VALUES = 240, 24, 60
+"""What a profile keeps of a longer query: its conditions, those of one source, the constants of one."""
+
+MOST_ROWS = 250
+"""Largest number of rows that LIMIT or HAVING can have a database show."""
 
 Ref = tuple[str, str]
 """Table and column, both in lower case."""
@@ -95,7 +101,16 @@ def profile_of(tree: exp.Expr, schema: Schema) -> Profile:
     reader = _Reader(schema)
     if isinstance(tree, exp.Query):
         reader.query(tree, None)
-    return reader.profile
+    profile = reader.profile
+    profile.atoms = [_brief(atom) for atom in spread(profile.atoms, CONDITIONS)]
+    profile.scopes = [
+        scope._replace(atoms=tuple(map(_brief, spread(scope.atoms, SCOPE)))) for scope in profile.scopes
+    ]
+    return profile
+
+
+def _brief(atom: Atom) -> Atom:
+    return atom._replace(values=tuple(spread(atom.values, VALUES))) if len(atom.values) > VALUES else atom
 
 
 class _Reader:
@@ -193,7 +208,7 @@ class _Reader:
         for key in ("limit", "offset"):
             clause = node.args.get(key)
             value = constant(clause.expression) if clause is not None else None
-            if value and isinstance(value[0], int):
+            if value and isinstance(value[0], int) and 0 <= value[0] <= MOST_ROWS:
                 self.profile.thresholds.add(value[0])
 
     def _grouping(self, node: exp.Select, scope: Scope) -> None:
@@ -263,7 +278,7 @@ class _Reader:
             values = [v[0] for s in sides if s is not None and (v := constant(s))]
             if any(s is not None and s.find(exp.Count) for s in sides):
                 self.profile.thresholds.update(
-                    int(v) for v in values if isinstance(v, (int, float)) and v <= 250
+                    int(v) for v in values if isinstance(v, (int, float)) and 0 <= v <= MOST_ROWS
                 )
         found: list[tuple[str, Atom]] = []
         self._condition(node, scope, found, joining=False)
@@ -332,7 +347,7 @@ class _Reader:
         aggregate = left is not None and left.find(exp.Count, exp.Length, exp.AggFunc) if not plain else None
         measured = isinstance(aggregate, (exp.Count, exp.Length)) or _reshaped(left)
         if numbers and len(numbers) == len(values) and not measured:
-            self._numeric(left, scope, any(isinstance(n, float) and n != int(n) for n in numbers))
+            self._numeric(left, scope, any(not is_whole(n) for n in numbers))
         for column in _columns(left):
             found = scope.resolve(column)
             if found and not isinstance(aggregate, exp.Count):

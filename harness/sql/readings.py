@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import re
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from harness.records import Rules
 from harness.sql.dialect import COMMA_NUMBER, COMPARISONS, constant, strip_distinct, to_sqlite
 from harness.sql.schema import Schema
 from harness.sql.spans import Text
+from harness.sql.statement import parsed
 
 _COLUMN_FUNCTIONS = (exp.Sum, exp.Avg, exp.Min, exp.Max)
-
-
-def parsed(sql: str) -> exp.Query | None:
-    """The tree of an SQLite query; None where sqlglot cannot read it (SQLite still may)."""
-    try:
-        tree = sqlglot.parse_one(sql, read="sqlite")
-    except (SqlglotError, RecursionError):
-        return None
-    return tree if isinstance(tree, exp.Query) else None
 
 
 def readings_of(gold: str, schema: Schema, rules: Rules, dialect: str) -> tuple[str, ...]:

@@ -22,6 +22,14 @@ Ref = tuple[str, str]
 KEPT = 1024
 """Statements that are kept: those of a few hundred examples, each with its gold and its predictions."""
 
+NODES = 6_000
+"""Most nodes of a query that is looked into; larger ones are only run."""
+
+DEPTH = 200
+"""How deep they may lie; SQLite's own limit for an expression is the same."""
+
+_SHORT = 400  # characters in which neither is reached
+
 
 class Source(NamedTuple):
     """What stands in FROM: a ``table`` of the schema or a ``query`` (derived, common table expression).
@@ -225,13 +233,26 @@ def _statement(text: str, key: _Same) -> Statement | None:
     return None if tree is None else Statement(text, tree, key.schema)
 
 
-def parsed(text: str) -> exp.Query | None:
+def parsed(sql: str) -> exp.Query | None:
     """The tree of an SQLite query; None where sqlglot cannot read it as one query."""
     try:
-        found = [one for one in sqlglot.parse(text, dialect="sqlite") if one is not None]
-    except (SqlglotError, ValueError, RecursionError):
+        trees = [tree for tree in sqlglot.parse(sql, read="sqlite") if tree is not None]
+    except (SqlglotError, RecursionError, ValueError):
         return None
-    return found[0] if len(found) == 1 and isinstance(found[0], exp.Query) else None
+    tree = trees[0] if len(trees) == 1 else None
+    return tree if isinstance(tree, exp.Query) and (len(sql) < _SHORT or within_budget(tree)) else None
+
+
+def within_budget(tree: exp.Expr) -> bool:
+    """Whether a query is small enough to be looked into: its nodes, and how deep they lie in one another."""
+    level: list[exp.Expr] = [tree]
+    nodes = depth = 0
+    while level:
+        nodes, depth = nodes + len(level), depth + 1
+        if nodes > NODES or depth > DEPTH:
+            return False
+        level = [child for node in level for child in node.iter_expressions()]
+    return True
 
 
 def bare(node: Any) -> Any:
