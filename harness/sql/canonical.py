@@ -31,8 +31,8 @@ from harness.sql.joins import (
     left_joins_inward,
     parents_dropped,
 )
-from harness.sql.schema import Schema
-from harness.sql.statement import Ref, Source, Statement, bare, is_star, statement
+from harness.sql.schema import Ref, Schema
+from harness.sql.statement import Source, Statement, bare, is_star, statement
 from harness.sql.terms import (
     TRUE,
     Compound,
