@@ -516,7 +516,7 @@ def test_the_index_agrees_with_the_rows_own_tables(shared_data: Path) -> None:
         "create-context", data=shared_data / "create-context" / "wikisql-dev.jsonl.gz", split="train"
     )
     assert len(benchmark.examples) > 5000
-    from harness.benchmarks.files import read_rows
+    from harness.files import read_rows
 
     own = {
         row.values["id"]: row.values["table_id"]

@@ -9,14 +9,14 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from harness.assets import cache_folder
 from harness.benchmarks import forms, origins, sources, splits
-from harness.benchmarks.files import Row, identity
 from harness.benchmarks.origins import Origins
+from harness.benchmarks.rows import identity
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import read_tables
 from harness.benchmarks.splits import Record
 from harness.errors import BenchmarkError, DataError
+from harness.files import Row, cache_folder
 from harness.records import Example
 
 SPIDER_TABLES = (

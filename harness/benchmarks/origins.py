@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.benchmarks import forms
-from harness.benchmarks.files import read_text
 from harness.benchmarks.spider_schema import SpiderTables
 from harness.errors import DataError
+from harness.files import read_text
 
 Columns = tuple[tuple[str, str], ...]
 _WIKISQL_NAME = re.compile(r"table_(\d+)_(\d+)")

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.benchmarks import forms, sources
-from harness.benchmarks.files import Row, identity, read_rows, read_text
+from harness.benchmarks.rows import identity
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import SpiderTables, read_tables
 from harness.errors import BenchmarkError, DataError
+from harness.files import Row, read_rows, read_text
 from harness.records import Example
 
 

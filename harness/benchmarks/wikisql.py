@@ -15,14 +15,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.assets import cache_folder
 from harness.benchmarks import forms, sources
-from harness.benchmarks.files import Row, read_rows
 from harness.benchmarks.origins import Question
 from harness.benchmarks.sketch import Sketch
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import quote
 from harness.errors import BenchmarkError, DataError
+from harness.files import Row, cache_folder, read_rows
 from harness.records import Example
 
 SPLITS = ("train", "dev", "test")

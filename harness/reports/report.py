@@ -9,13 +9,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.files import write_text
 from harness.records import GOLD_MEANINGS, HEADLINE, Metric, Outcome, Sample
 from harness.runs.results import BenchmarkResult, Results, read_results
 
 from .charts import write_charts
 from .comparison import Comparison, compare_samples
 from .failures import Failure, diff_block, failures, telling
-from .wording import label, render, write
+from .wording import label, render
 
 LIMIT = 5000
 """So many answers a benchmark go into the page; a browser stays quick with them."""
@@ -140,7 +141,7 @@ def write_report(folder: Path) -> Path:
         diff_block=diff_block,
         page_limit=LIMIT,
     )
-    return write(folder / "report.md", text)
+    return write_text(folder / "report.md", text)
 
 
 def sections(results: Results, folder: Path) -> list[Section]:

@@ -23,8 +23,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from harness.benchmarks.files import identity, parse_json, read_rows, read_text, stem, suffix
+from harness.benchmarks.rows import identity
 from harness.errors import DataError
+from harness.files import parse_json, read_rows, read_text, stem, suffix
 from harness.records import Benchmark, Example, Prediction
 
 Form = Literal["jsonl", "plain", "table", "spider", "bird", "wikisql", "lm-eval"]

@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from harness.assets import asset
 from harness.errors import HarnessError, UsageError
+from harness.files import asset
 from harness.log import library_log
 from harness.models import Generator, PairPlan, Settings, extract_sql, plan_endpoint, plan_pairs
 from harness.records import Benchmark, Completion, Example, Prediction, Prompt
