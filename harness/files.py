@@ -24,7 +24,7 @@ _PACKAGE = Path(__file__).resolve().parent
 _LONE = re.compile("[\ud800-\udfff]")
 
 
-class Row(NamedTuple):
+class DataRow(NamedTuple):
     """One row of a file, and where it stands there: "line 3" or "item 3", counted from 1."""
 
     where: str
@@ -126,7 +126,7 @@ def read_yaml(path: Path, *, error: type[HarnessError] = DataError, what: str = 
     return {str(key): value for key, value in content.items()}
 
 
-def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[DataRow]:
     """The rows of a JSONL, JSON, CSV or Parquet file; DataError names the file and the line.
 
     ``columns`` are all that is read of a Parquet file ("table.id" for a field of a struct).
@@ -142,7 +142,7 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]
     raise DataError(f"{path}: '{form}' is no format of data", f"use one of {' '.join(FORMATS)} (.gz too)")
 
 
-def _lines(path: Path, text: str) -> Iterator[Row]:
+def _lines(path: Path, text: str) -> Iterator[DataRow]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -152,16 +152,16 @@ def _lines(path: Path, text: str) -> Iterator[Row]:
             raise DataError(
                 f"{path}, line {number}: not JSON ({error})", "mend or remove that line"
             ) from None
-        yield Row(f"line {number}", _mapping(path, f"line {number}", values))
+        yield DataRow(f"line {number}", _mapping(path, f"line {number}", values))
 
 
-def _array(path: Path, text: str) -> Iterator[Row]:
+def _array(path: Path, text: str) -> Iterator[DataRow]:
     try:
         items = parse_json(text)
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error})", "mend the file") from None
     for number, values in enumerate(items, start=1):
-        yield Row(f"item {number}", _mapping(path, f"item {number}", values))
+        yield DataRow(f"item {number}", _mapping(path, f"item {number}", values))
 
 
 def _mapping(path: Path, where: str, values: Any) -> Mapping[str, Any]:
@@ -170,7 +170,7 @@ def _mapping(path: Path, where: str, values: Any) -> Mapping[str, Any]:
     return values
 
 
-def _csv(path: Path) -> Iterator[Row]:
+def _csv(path: Path) -> Iterator[DataRow]:
     csv.field_size_limit(1 << 24)
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     line = 0
@@ -186,13 +186,13 @@ def _csv(path: Path) -> Iterator[Row]:
                 )
             if values:
                 named = zip(header, values, strict=True)
-                yield Row(f"line {line + 1}", {key: value for key, value in named if value != ""})
+                yield DataRow(f"line {line + 1}", {key: value for key, value in named if value != ""})
             line = reader.line_num
     except csv.Error as error:
         raise DataError(f"{path}, line {line + 1}: not CSV ({error})", "mend that line") from None
 
 
-def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
+def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[DataRow]:
     from pyarrow import ArrowException, parquet
 
     try:
@@ -201,7 +201,9 @@ def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
         for batch in file.iter_batches(4096, columns=columns):
             for values in batch.to_pylist():
                 number += 1
-                yield Row(f"row {number}", {key: value for key, value in values.items() if value is not None})
+                yield DataRow(
+                    f"row {number}", {key: value for key, value in values.items() if value is not None}
+                )
     except FileNotFoundError:
         raise DataError(f"{path}: no such file", "check the path") from None
     except (ArrowException, OSError, UnicodeDecodeError) as error:

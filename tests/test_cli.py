@@ -119,7 +119,7 @@ def test_a_slip_leaves_no_folder_behind(harness: Run, tmp_path: Path, slip: list
 def test_the_doctor_says_what_an_issue_report_needs(
     harness: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # it is read at the first import
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     code, out, _ = harness("doctor")
     assert code == 0
     assert [line.split(":")[0] for line in out.splitlines()] == [

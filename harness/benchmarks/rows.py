@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.benchmarks.forms import form
+from harness.benchmarks.surface import form
 from harness.errors import DataError
-from harness.files import Row
+from harness.files import DataRow
 from harness.records import Example
 
 _SHORT = 200
@@ -33,7 +33,7 @@ def identity(path: Path, where: str, value: Any) -> str | None:
     return str(value)
 
 
-def to_examples(path: Path, rows: Iterable[Row], context_field: str = "context") -> Iterator[Example]:
+def to_examples(path: Path, rows: Iterable[DataRow], context_field: str = "context") -> Iterator[Example]:
     """Rows of a file as examples; DataError names the row and the field that it lacks."""
     seen: dict[str, str] = {}
     for number, (where, values) in enumerate(rows):

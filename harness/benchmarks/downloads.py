@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.errors import BenchmarkError, DataError
-from harness.files import FORMATS, Row, cache_folder, read_rows
+from harness.files import FORMATS, DataRow, cache_folder, read_rows
 
 _NOT_ROWS = ("origins.csv", "tables.json", "dataset_infos.json", "dataset_info.json")
 
@@ -121,7 +121,7 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[DataRow]:
     """The rows of a file, of every data file in a folder (in order of name), or of a data set that
     ``datasets`` saved there."""
     if path.is_file():
@@ -136,7 +136,7 @@ def rows(path: Path) -> Iterator[Row]:
             f"{path}: no data in it", f"it should hold {', '.join(FORMATS)} (.gz too), or a saved data set"
         )
     for file in found:
-        yield from (Row(f"{file.name}, {where}", values) for where, values in read_rows(file))
+        yield from (DataRow(f"{file.name}, {where}", values) for where, values in read_rows(file))
 
 
 def _holds_rows(file: Path) -> bool:
@@ -144,7 +144,7 @@ def _holds_rows(file: Path) -> bool:
     return file.is_file() and name.endswith(FORMATS) and name not in _NOT_ROWS
 
 
-def _saved(path: Path) -> Iterator[Row]:
+def _saved(path: Path) -> Iterator[DataRow]:
     from datasets import DatasetDict, load_from_disk
 
     saved: Any = load_from_disk(str(path))
@@ -153,4 +153,4 @@ def _saved(path: Path) -> Iterator[Row]:
     for part in parts:
         for values in part:
             number += 1
-            yield Row(f"row {number}", {key: value for key, value in values.items() if value is not None})
+            yield DataRow(f"row {number}", {key: value for key, value in values.items() if value is not None})
