@@ -29,6 +29,7 @@ _CPU_ROWS, _GPU_ROWS = 128, 4096  # rows decoded together at most
 _CPU_PASS, _GPU_PASS = 4096, 65536  # tokens of one prefill pass at most
 _CPU_PADDING, _GPU_PADDING = 256, 8192  # padding of one pass that costs less than another pass
 _WORTH_SHARING = 8  # tokens
+_USUAL_COLUMNS = 512  # tokens of a prompt and its answer, before any is known
 
 
 @dataclass(slots=True)
@@ -74,9 +75,10 @@ class Decoder:
         self.begin(Cost(), np.zeros(0, dtype=np.int64))
 
     @property
-    def window(self) -> int:
-        """How many examples are worth looking at together."""
-        return max(1024, 2 * self._limit)
+    def wanted(self) -> int:
+        """How many more prompts the free slots can hold, 1 or more."""
+        rows = self._cache.rows if self._cache else self._budget(_USUAL_COLUMNS)
+        return max(1, rows - len(self._rows) - len(self._queue))
 
     def begin(self, cost: Cost, stops: np.ndarray) -> None:
         """Start with nothing in the slots, for a pair that stops at these tokens."""
@@ -95,12 +97,12 @@ class Decoder:
         )
 
     def run(self, *, drain: bool) -> Iterator[Finished]:
-        """Rows as they finish, until the queue (``drain``: the slots too) is empty.
+        """Rows as they finish, until slots are free for more (``drain``: until nothing is left).
 
         Raises:
             ModelError: out of memory with a single row.
         """
-        while self._queue or (drain and self._rows):
+        while self._queue or (self._rows and (drain or not self._is_hungry())):
             try:
                 finished: list[Finished] = []
                 if self._queue and self._has_room():
@@ -160,6 +162,11 @@ class Decoder:
         free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         return max(1, min(self._limit, int(free / 2) // (columns * self._token_bytes)))
 
+    def _is_hungry(self) -> bool:
+        """Whether enough slots are free to be worth a prefill."""
+        cache = self._cache
+        return cache is None or cache.rows - len(self._rows) >= max(1, cache.rows // 4)
+
     def _has_room(self) -> bool:
         """Whether it is time to let prompts in; the slab is made, widened or narrowed for them here."""
         need, active, cache = self._need(self._queue[0]), len(self._rows), self._cache
@@ -168,7 +175,7 @@ class Decoder:
             and need <= cache.columns
             and (need * 2 > cache.columns or cache.rows >= self._limit)
         ):
-            return cache.rows - active >= min(len(self._queue), max(1, cache.rows // 4))
+            return self._is_hungry() or cache.rows - active >= len(self._queue)
         widest = int(self._at.max(initial=0))
         columns = -(-max(need, widest + self._settings.max_new_tokens) // 16) * 16
         rows = self._budget(columns)
@@ -219,8 +226,8 @@ class Decoder:
         self._cost.shared_tokens += sum(start for start, _ in [*begun, *follow])
 
     def _make_head(self, cache: SlotCache) -> None:
-        """Compute once what all prompts of the window begin with (the system turn)."""
-        if self._head is not None or len(self._queue) < 2 * _WORTH_SHARING or len(self._rows) >= cache.rows:
+        """Compute once what the first prompts all begin with (the system turn, often more)."""
+        if self._head is not None or len(self._queue) < 2 or len(self._rows) >= cache.rows:
             return
         longest = self._queue[0].ids
         length = min(_common(longest, row.ids) for row in self._queue)

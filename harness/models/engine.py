@@ -1,7 +1,7 @@
 """The engine: a pair's completions at the speed of the hardware, with any transformers model.
 
-Prompts are tokenised once, in windows that keep memory flat, and handed to the ``decoder``, which works on
-whatever base is in memory; pairs of one base share it.
+Prompts are tokenised as slots come free for them and handed to the ``decoder``, which works on whatever base
+is in memory; pairs of one base share it.
 """
 
 from __future__ import annotations
@@ -110,12 +110,13 @@ class Engine:
         decoder.begin(cost, text.stops)
         while True:
             with cost.stage("tokenise"):
-                window = list(islice(source, decoder.window))
-                rows, flagged = self._rows(window, text, decoder.context)
+                wanted = -(-decoder.wanted // self._settings.samples)
+                drawn = list(islice(source, wanted))
+                rows, flagged = self._rows(drawn, text, decoder.context)
             yield from (replace(completion, pair=pair) for completion in flagged)
             cost.examples += len(flagged)
             decoder.add(rows)
-            for row, tokens, stopped in decoder.run(drain=len(window) < decoder.window):
+            for row, tokens, stopped in decoder.run(drain=len(drawn) < wanted):
                 with cost.stage("finish"):
                     words = text.tokenizer.decode(tokens, skip_special_tokens=True)
                     cost.prompt_tokens += len(row.ids)
@@ -130,7 +131,7 @@ class Engine:
                     finish="stop" if stopped else "length",
                     sample=row.sample,
                 )
-            if len(window) < decoder.window:
+            if len(drawn) < wanted:
                 return
 
     def _rows(

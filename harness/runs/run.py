@@ -6,7 +6,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from harness.models import (
 )
 from harness.records import Benchmark, Completion, Example, Prediction, Prompt
 from harness.runs import journal
-from harness.runs.crew import Crew
+from harness.runs.crew import Crew, dealt_alone
 from harness.runs.files import read_results, results_path
 from harness.runs.folder import RunFolder, digest
 from harness.runs.judging import Judging, RunResult, conclude, official_scorers
@@ -34,7 +33,6 @@ from harness.runs.selection import Selection
 
 STARTER = "starter"
 DEFAULT_BENCHMARK = "create-context-small"
-_CHUNK = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +62,7 @@ def run(options: RunOptions, progress: Progress | None = None) -> RunResult | No
         HarnessError: anything that the user can mend, before the first example wherever possible.
     """
     progress = progress or Silent()
-    crew = Crew()
+    crew = Crew(progress.say)
     try:
         with library_log() as log:
             benchmark, plans, settings, folder = _prepare(options, crew, progress)
@@ -153,7 +151,7 @@ def _generate(
     done = crew.agree(sorted({key[:2] for key in _complete(folder, settings)}) if crew.leads else None)
     finished = {(pair, id_) for pair, id_ in done}
     examples = {example.id: example for example in benchmark.examples}
-    todo = {plan.name: [id_ for id_ in examples if (plan.name, id_) not in finished] for plan in plans}
+    todo = {plan.name: [e for e in benchmark.examples if (plan.name, e.id) not in finished] for plan in plans}
     left = sum(map(len, todo.values()))
     if finished:
         progress.say(f"Going on: {len(finished)} of {len(examples) * len(plans)} answers are there already.")
@@ -164,12 +162,16 @@ def _generate(
         if left:
             generator = _open(options, plans, settings, progress)
         with journal.Journal(folder.path, crew.rank) as book:
-            for plan in plans:
-                if generator is None or not todo[plan.name]:
-                    continue
-                with progress.stage(f"Generating · {plan.name}", len(todo[plan.name])) as advance:
-                    _generate_pair(
-                        generator, plan.name, examples, todo[plan.name], settings, crew, book, advance
+            if generator is not None:
+                _generate_pairs(generator, todo, examples, settings, crew.shares, crew.tally, book, progress)
+            if crew.leads and (lost := crew.wait_for_others()):
+                names = " and ".join(map(str, sorted(lost)))
+                progress.say(f"Process {names} of {crew.size} is gone: what it had begun is dealt again.")
+                kept = set(_complete(folder, settings))
+                again = {pair: [e for e in rows if (pair, e.id) not in kept] for pair, rows in todo.items()}
+                if generator is not None:
+                    _generate_pairs(
+                        generator, again, examples, settings, dealt_alone, lambda _: 1, book, progress
                     )
     finally:
         if generator is not None:
@@ -177,10 +179,15 @@ def _generate(
             cost = {plan.name: generator.cost(plan.name).to_json() for plan in plans}
             journal.note_start(folder.path, {"facts": facts, "cost": cost})
             generator.close()
-    crew.wait_for_all()
+    crew.finish()
     starts = journal.starts(folder.path)
     return {
-        "config": {**asdict(settings), **(starts[0]["facts"] if starts else {}), "processes": crew.size},
+        "config": {
+            **asdict(settings),
+            **(starts[0]["facts"] if starts else {}),
+            "processes": crew.size,
+            "examples_by_process": journal.examples_by_process(folder.path, crew.size),
+        },
         "cost": {benchmark.name: _sum_costs(starts, journal.read(folder.path).values())},
     }
 
@@ -193,22 +200,24 @@ def _open(
     return load(plans, settings, progress.say)
 
 
-def _generate_pair(
+def _generate_pairs(
     generator: Generator,
-    pair: str,
+    todo: Mapping[str, Sequence[Example]],
     examples: Mapping[str, Example],
-    todo: Sequence[str],
     settings: Settings,
-    crew: Crew,
+    shares: Callable[[Sequence[Example]], Iterator[str]],
+    tally: Callable[[str], int],
     book: journal.Journal,
-    advance: Callable[..., None],
+    progress: Progress,
 ) -> None:
-    longest_first = sorted(todo, key=lambda id_: -len(examples[id_].context) - len(examples[id_].question))
-    mine = chain.from_iterable(crew.chunks(longest_first, _CHUNK))
-    for completion in generator.generate(pair, (examples[id_] for id_ in mine)):
-        book.append(completion)
-        if completion.sample == settings.samples - 1:
-            advance(1, note=generator.cost(pair).rate())
+    for pair, rows in todo.items():
+        if not rows:
+            continue
+        with progress.stage(f"Generating · {pair}", len(rows)) as advance:
+            for completion in generator.generate(pair, (examples[id_] for id_ in shares(rows))):
+                book.append(completion)
+                if completion.sample == settings.samples - 1:
+                    advance(tally(pair), note=generator.cost(pair).rate())
 
 
 def _complete(folder: RunFolder, settings: Settings) -> Iterator[tuple[str, str]]:
