@@ -34,8 +34,8 @@ import torch
 from harness.log import hush_libraries
 from harness.models import Settings, load, plan_pairs
 from harness.models.engine import Engine
-from harness.models.pair import cache_argument
 from harness.models.slots import SlotCache
+from harness.models.weights import cache_argument
 from harness.records import Example, Prompt
 
 LENGTHS = ((0.0, 45), (0.05, 52), (0.25, 62), (0.5, 72), (0.75, 86), (0.95, 122), (0.99, 165), (1.0, 320))

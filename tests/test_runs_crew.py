@@ -43,8 +43,12 @@ def test_shares_are_fair_and_keep_schemas_together(questions: list[Example], ran
 
 def test_equal_processes_do_equal_work_and_nothing_twice(questions: list[Example]) -> None:
     store, size = HashStore(), 3
+
+    def work(rank: int) -> list[str]:
+        return [id_ for share in crew(store, rank, size).shares(questions) for id_ in share]
+
     with ThreadPoolExecutor(size) as pool:
-        taken = list(pool.map(lambda rank: list(crew(store, rank, size).shares(questions)), range(size)))
+        taken = list(pool.map(work, range(size)))
     everything = [id_ for ids in taken for id_ in ids]
     assert len(everything) == len(set(everything)) == len(questions)
 
@@ -54,11 +58,13 @@ def test_what_a_slow_process_leaves_is_taken_by_the_others(questions: list[Examp
 
     def work(rank: int) -> list[str]:
         shares = crew(store, rank, size).shares(questions)
-        return list(islice(shares, 16) if rank == 1 else shares)
+        if rank == 1:
+            return list(islice(next(shares), 16))
+        return [id_ for share in shares for id_ in share]
 
     with ThreadPoolExecutor(size) as pool:
         taken = list(pool.map(work, range(size)))
-    assert len(taken[1]) == 16
+    assert len(taken[1]) <= 16
     assert len({id_ for ids in taken for id_ in ids}) == sum(map(len, taken)) == len(questions)
 
 

@@ -21,9 +21,11 @@ from transformers import DynamicCache
 
 from harness.errors import ModelError
 from harness.models.cost import Cost, process_memory
-from harness.models.pair import LoadedBase, Notify, cache_argument
+from harness.models.forbidden import Forbidden
+from harness.models.pair import LoadedBase, Notify
 from harness.models.plan import Settings
 from harness.models.slots import SlotCache
+from harness.models.weights import cache_argument
 
 _CPU_ROWS, _GPU_ROWS = 128, 4096  # rows decoded together at most
 _CPU_PASS, _GPU_PASS = 4096, 65536  # tokens of one prefill pass at most
@@ -67,11 +69,17 @@ class Decoder:
             getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
         )
         self._sliding = int(sliding) if sliding and (not kinds or "sliding_attention" in kinds) else None
-        self._both = self._sliding is not None and "full_attention" in kinds
+        known = {"full_attention", "sliding_attention", "chunked_attention"}
+        self._kinds = sorted(kinds & known) or [
+            "full_attention" if self._sliding is None else "sliding_attention"
+        ]
+        self._chunk = int(getattr(config, "attention_chunk_size", None) or 0)
         self._float_mask = base.model.config._attn_implementation == "eager"
         self._limit = settings.batch_size or (_GPU_ROWS if self._gpu else _CPU_ROWS)
         self._queue: deque[Row] = deque()
         self._cache: SlotCache | None = None
+        self._forbidden: Forbidden | None = None
+        self.watch: dict[str, list[torch.Tensor]] | None = None  # the steps' logits by example, for the guard
         self.begin(Cost(), np.zeros(0, dtype=np.int64))
 
     @property
@@ -80,8 +88,9 @@ class Decoder:
         rows = self._cache.rows if self._cache else self._budget(_USUAL_COLUMNS)
         return max(1, rows - len(self._rows) - len(self._queue))
 
-    def begin(self, cost: Cost, stops: np.ndarray) -> None:
-        """Start with nothing in the slots, for a pair that stops at these tokens."""
+    def begin(self, cost: Cost, stops: np.ndarray, forbidden: Forbidden | None = None) -> None:
+        """Start with nothing in the slots, for a pair that stops at these tokens and never writes those."""
+        self._forbidden = forbidden
         self._queue.clear()
         self._clear()
         self._head: tuple[np.ndarray, list[torch.Tensor], list[torch.Tensor]] | None = None
@@ -144,10 +153,7 @@ class Decoder:
         if self._gpu:
             torch.cuda.empty_cache()
         if self._limit == 1:
-            raise ModelError(
-                f"out of memory on {self._device} with a single prompt",
-                "use --dequantize no, --quantization nf4, fewer --max-new-tokens, or --device cpu",
-            ) from error
+            raise out_of_memory(self._device) from error
         self._limit = max(1, self._limit // 2)
         self._notify(f"Out of memory: going on with at most {self._limit} prompts at a time.")
 
@@ -305,6 +311,12 @@ class Decoder:
             use_cache=True,
             **{self._cached_by: cache},
         ).logits[:, -1]
+        if self.watch is not None:
+            for row, line in zip(self._rows, logits.float(), strict=True):
+                self.watch.setdefault(row.example, []).append(line)
+        if self._forbidden:
+            made = [line[:count] for line, count in zip(self._tokens, self._made, strict=True)]
+            logits = self._forbidden(logits, [row.ids for row in self._rows], made)
         chosen = self._choose(logits).cpu().numpy()
         self._cost.computed_tokens += count
         self._cost.batch_rows = max(self._cost.batch_rows, count)
@@ -321,10 +333,15 @@ class Decoder:
         columns = torch.arange(extent, device=self._device)
         positions = (at[:, None] + torch.arange(width, device=self._device))[:, None, :, None]
         full = columns <= positions
-        if self._sliding is None or extent <= self._sliding:
+        if extent <= (self._sliding or extent) and extent <= (self._chunk or extent):
             return self._as_float(full)
-        near = self._as_float(full & (columns > positions - self._sliding))
-        return {"full_attention": self._as_float(full), "sliding_attention": near} if self._both else near
+        masks = {"full_attention": full, "sliding_attention": full, "chunked_attention": full}
+        if self._sliding is not None and extent > self._sliding:
+            masks["sliding_attention"] = full & (columns > positions - self._sliding)
+        if self._chunk and extent > self._chunk:
+            masks["chunked_attention"] = full & (columns // self._chunk == positions // self._chunk)
+        made = {kind: self._as_float(masks[kind]) for kind in self._kinds}
+        return made if len(made) > 1 else next(iter(made.values()))
 
     def _as_float(self, mask: torch.Tensor) -> torch.Tensor:
         if not self._float_mask:
@@ -362,6 +379,14 @@ class Decoder:
         self._at, self._made = self._at[:stay], self._made[:stay]
         self._last, self._tokens = self._last[:stay], self._tokens[:stay]
         return finished
+
+
+def out_of_memory(device: Any) -> ModelError:
+    """The line for a device that cannot hold a single prompt."""
+    return ModelError(
+        f"out of memory on {device} with a single prompt",
+        "use --dequantize no, --quantization nf4, fewer --max-new-tokens, or --device cpu",
+    )
 
 
 def _common(one: np.ndarray, other: np.ndarray) -> int:

@@ -66,11 +66,6 @@ def deal(examples: Sequence[Example], ranks: int) -> list[list[str]]:
     return [[example.id for _, part in share for example in part] for share in ordered]
 
 
-def dealt_alone(examples: Sequence[Example]) -> Iterator[str]:
-    """All ids, in the order in which one process works on them."""
-    yield from deal(examples, 1)[0]
-
-
 def _tokens(group: Sequence[Example]) -> float:
     letters = len(group[0].context) + sum(len(example.question) for example in group)
     return letters / _LETTERS + _ANSWER * len(group)
@@ -137,30 +132,32 @@ class Crew:
             except RuntimeError:
                 return  # nobody is left to be told
 
-    def shares(self, examples: Sequence[Example]) -> Iterator[str]:
-        """The ids that this process works on, one at a time, taken as they are asked for.
+    def shares(self, examples: Sequence[Example]) -> Iterator[Iterator[str]]:
+        """The ids that this process works on: first its own share, taken as it is asked for, then help.
 
-        All processes begin together, each with its own share; who is through takes from the end of the share
-        with most left, a dead process's like any other.
+        All processes begin together. Who is through with all that it took takes half of what the slowest
+        has not begun, a dead process's like any other, until nothing is left.
 
         Raises:
             RunError: the leader is gone, or another process has failed.
         """
         if self._store is None:
-            yield from dealt_alone(examples)
+            yield iter(deal(examples, 1)[0])
             return
         key = self._key("share")
         self._ask("set", f"{key}/here/{self.rank}", "")
         self._await({rank: f"{key}/here/{rank}" for rank in range(self.size)})
         dealt = deal(examples, self.size)
+        yield self._own(key, dealt)
         while True:
-            taken = self._take(key, dealt, self.rank, helping=False)
-            while not taken:
-                left = {rank: self._left(key, share, rank) for rank, share in enumerate(dealt)}
-                slowest = max(left, key=lambda rank: left[rank][1] - left[rank][0])
-                if left[slowest][0] >= left[slowest][1]:
-                    return
-                taken = self._take(key, dealt, slowest, helping=True)
+            left = {rank: self._left(key, share, rank) for rank, share in enumerate(dealt)}
+            slowest = max(left, key=lambda rank: left[rank][1] - left[rank][0])
+            if left[slowest][0] >= left[slowest][1]:
+                return
+            yield iter(self._take(key, dealt, slowest, helping=True))
+
+    def _own(self, key: str, dealt: Sequence[Sequence[str]]) -> Iterator[str]:
+        while taken := self._take(key, dealt, self.rank, helping=False):
             yield from taken
 
     def _left(self, key: str, share: Sequence[str], rank: int) -> tuple[int, int, str]:
@@ -170,10 +167,10 @@ class Crew:
         return int(first), int(end), said
 
     def _take(self, key: str, dealt: Sequence[Sequence[str]], rank: int, *, helping: bool) -> list[str]:
-        """A bite of a rank's share: of its own from the front, of another's from the end."""
+        """A bite of a rank's own share from the front, or half of what another has left from the end."""
         while True:
             first, end, said = self._left(key, dealt[rank], rank)
-            count = min(_BITE, -(-(end - first) // 2) if helping else end - first)
+            count = -(-(end - first) // 2) if helping else min(_BITE, end - first)
             if count <= 0:
                 return []
             begin, after = (first, end - count) if helping else (first + count, end)
@@ -200,6 +197,11 @@ class Crew:
         if self._store is not None:
             self._await({rank: f"harness/finished/{rank}" for rank in range(1, self.size)})
         return set(self._lost)
+
+    def go_on_alone(self) -> None:
+        """Wait for nobody any more: what is dealt from now on is all this process's."""
+        self._over.set()
+        self._store = None
 
     def _await(self, keys: dict[int, str]) -> None:
         """Wait until every rank has set its key, or is dead.
@@ -232,10 +234,11 @@ class Crew:
 
     def _show_life(self) -> None:
         count = 0
+        store = self._store
         while not self._over.wait(_BEAT):
             count += 1
             try:
-                self._store.set(f"harness/beat/{self.rank}", str(count))
+                store.set(f"harness/beat/{self.rank}", str(count))
             except RuntimeError:
                 return  # the store is gone; the next word with it says so
 

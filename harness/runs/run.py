@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from harness.models import (
 )
 from harness.records import Benchmark, Completion, Example, Prediction, Prompt
 from harness.runs import journal
-from harness.runs.crew import Crew, dealt_alone
+from harness.runs.crew import Crew
 from harness.runs.files import read_results, results_path
 from harness.runs.folder import RunFolder, digest
 from harness.runs.judging import Judging, RunResult, conclude, official_scorers
@@ -163,16 +163,15 @@ def _generate(
             generator = _open(options, plans, settings, progress)
         with journal.Journal(folder.path, crew.rank) as book:
             if generator is not None:
-                _generate_pairs(generator, todo, examples, settings, crew.shares, crew.tally, book, progress)
+                _generate_pairs(generator, todo, examples, settings, crew, book, progress)
             if crew.leads and (lost := crew.wait_for_others()):
                 names = " and ".join(map(str, sorted(lost)))
                 progress.say(f"Process {names} of {crew.size} is gone: what it had begun is dealt again.")
+                crew.go_on_alone()
                 kept = set(_complete(folder, settings))
                 again = {pair: [e for e in rows if (pair, e.id) not in kept] for pair, rows in todo.items()}
                 if generator is not None:
-                    _generate_pairs(
-                        generator, again, examples, settings, dealt_alone, lambda _: 1, book, progress
-                    )
+                    _generate_pairs(generator, again, examples, settings, crew, book, progress)
     finally:
         if generator is not None:
             facts = dict(generator.facts)
@@ -205,8 +204,7 @@ def _generate_pairs(
     todo: Mapping[str, Sequence[Example]],
     examples: Mapping[str, Example],
     settings: Settings,
-    shares: Callable[[Sequence[Example]], Iterator[str]],
-    tally: Callable[[str], int],
+    crew: Crew,
     book: journal.Journal,
     progress: Progress,
 ) -> None:
@@ -214,10 +212,11 @@ def _generate_pairs(
         if not rows:
             continue
         with progress.stage(f"Generating · {pair}", len(rows)) as advance:
-            for completion in generator.generate(pair, (examples[id_] for id_ in shares(rows))):
-                book.append(completion)
-                if completion.sample == settings.samples - 1:
-                    advance(tally(pair), note=generator.cost(pair).rate())
+            for share in crew.shares(rows):
+                for completion in generator.generate(pair, (examples[id_] for id_ in share)):
+                    book.append(completion)
+                    if completion.sample == settings.samples - 1:
+                        advance(crew.tally(pair), note=generator.cost(pair).rate())
 
 
 def _complete(folder: RunFolder, settings: Settings) -> Iterator[tuple[str, str]]:
