@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import runpy
 import sqlite3
 import subprocess
 import sys
@@ -24,18 +25,21 @@ from harness.databases import (
     Suite,
     attack,
     build_suite,
-    parse_schema,
     populate,
-    profile_of,
     same,
     suites,
 )
-from harness.databases.mutants import BUILDING, HELD_OUT, mutants_of
-from harness.databases.readings import parsed
-from harness.databases.render import Text
-from harness.databases.store import Settings, SuiteStore, decode, encode
+from harness.databases.store import SuiteStore, decode, encode
+from harness.databases.store import key as store_key
 from harness.errors import DataError
-from harness.records import Example, Rules
+from harness.records import Example, Judging, Rules
+from harness.sql import parse_schema, profile_of
+from harness.sql.mutants import BUILDING, HELD_OUT, mutants_of
+from harness.sql.readings import parsed
+from harness.sql.spans import Text
+
+ROOT = Path(__file__).resolve().parents[1]
+runpy.run_path(str(ROOT / "scripts" / "held_out.py"))  # enters its operators in HELD_OUT
 
 SHOP = """CREATE TABLE customer (customer_id INTEGER, name VARCHAR, city VARCHAR, age INTEGER);
 CREATE TABLE orders (order_id INTEGER, customer_id INTEGER, amount INTEGER, status VARCHAR)"""
@@ -250,15 +254,15 @@ def test_suites_are_the_same_in_every_process() -> None:
 def test_a_suite_survives_the_store(tmp_path: Path) -> None:
     examples = [Example(id=str(i), question="", context=SHOP, gold=gold) for i, gold in enumerate(GOLDS)]
     cache = tmp_path / "deep" / "suites.sqlite"
-    built = dict(suites(examples, cache=cache, workers=2))
+    built = dict(suites(examples, Judging(cache=cache, workers=2)))
     counts: list[int] = []
-    found = dict(suites(examples, cache=cache, progress=counts.append))
+    found = dict(suites(examples, Judging(cache=cache), progress=counts.append))
     assert found == built == {e.id: build_suite(e.context, e.gold) for e in examples}
     assert counts[-1] == len(examples)
     assert pickle.loads(pickle.dumps(built["0"])) == built["0"]
-    settings = Settings()
-    assert decode(encode(built["1"]), examples[1], settings) == built["1"]
-    assert settings.key(examples[0]) != replace(settings, seed=1).key(examples[0])
+    judging = Judging()
+    assert decode(encode(built["1"]), examples[1], judging) == built["1"]
+    assert store_key(examples[0], judging) != store_key(examples[0], replace(judging, seed=1))
 
 
 def test_a_cache_that_is_no_cache_is_one_line(tmp_path: Path) -> None:

@@ -5,52 +5,25 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from harness.assets import asset
 from harness.errors import HarnessError, UsageError
 from harness.log import library_log
-from harness.models import (
-    Generator,
-    PairPlan,
-    Settings,
-    connect,
-    extract_sql,
-    load,
-    plan_endpoint,
-    plan_pairs,
-)
+from harness.models import Generator, PairPlan, Settings, extract_sql, plan_endpoint, plan_pairs
 from harness.records import Benchmark, Completion, Example, Prediction, Prompt
 from harness.runs import journal
+from harness.runs.conclude import RunResult, conclude, official_scorers
 from harness.runs.crew import Crew
-from harness.runs.files import read_results, results_path
 from harness.runs.folder import RunFolder, digest
-from harness.runs.judging import Judging, RunResult, conclude, official_scorers
 from harness.runs.progress import Progress, Silent
-from harness.runs.selection import Selection
+from harness.runs.results import read_results, results_path
+from harness.runs.selection import RunOptions
 
 STARTER = "starter"
 DEFAULT_BENCHMARK = "create-context-small"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """What to run. With no adapter and no model, the starter pair; ``run``'s options, one to one."""
-
-    adapters: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    selection: Selection = Selection()
-    prompts: tuple[str, ...] = ()
-    include_base: bool = True
-    endpoint: str | None = None
-    output: Path | None = None
-    settings: Settings = Settings()
-    max_new_tokens: int | None = None
-    judging: Judging = Judging()
-    scorers: tuple[str, ...] = ()
-    command: str = ""
 
 
 def run(options: RunOptions, progress: Progress | None = None) -> RunResult | None:
@@ -85,7 +58,7 @@ def _prepare(
     adapters = options.adapters if own else (str(asset("adapters", STARTER)),)
     _plan(options, adapters, Prompt(), options.settings)  # a slip is told before a benchmark is fetched
     benchmark = options.selection.load(default=DEFAULT_BENCHMARK if own else STARTER)
-    official_scorers(benchmark, options.scorers, options.judging)
+    official_scorers(benchmark, options.scorers, options.official)
     settings = options.settings.replace(max_new_tokens=options.max_new_tokens or benchmark.max_new_tokens)
     plans = _plan(options, adapters, benchmark.prompt, settings)
     facts = _fingerprint(benchmark, plans, settings)
@@ -195,7 +168,11 @@ def _open(
     options: RunOptions, plans: Sequence[PairPlan], settings: Settings, progress: Progress
 ) -> Generator:
     if options.endpoint:
+        from harness.models import connect
+
         return connect(options.endpoint, plans, settings)
+    from harness.models import load
+
     return load(plans, settings, progress.say)
 
 
@@ -254,6 +231,7 @@ def _conclude(
         predictions,
         judging=options.judging,
         scorers=options.scorers,
+        official=options.official,
         facts={**facts, "pairs": {plan.name: plan.to_json() for plan in plans}, "command": options.command},
         progress=progress,
         notes=notes,
@@ -264,7 +242,7 @@ def _conclude(
 def _tell_other_rules(folder: RunFolder, benchmark: Benchmark, progress: Progress) -> None:
     if not results_path(folder).exists():
         return
-    before = read_results(folder.path)["configs"].get(benchmark.name, {}).get("rules", {})
+    before = read_results(folder.path).benchmark(benchmark.name).config.get("rules") or {}
     changed = [f"{rule}={now}" for rule, now in asdict(benchmark.rules).items() if before.get(rule) != now]
     if changed:
         progress.say(f"Judged anew with {', '.join(changed)}: replaces this run's earlier results.")
