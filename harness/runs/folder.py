@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,6 +68,15 @@ class RunFolder:
         if not os.access(path, os.W_OK):
             raise RunError(f"{path} cannot be written", "give --output a folder that you may write")
         return cls(path, record)
+
+    def decide(self, what: str, measure: Callable[[], Any]) -> Any:
+        """What an earlier start of the run has decided, else what ``measure`` gives now, kept."""
+        record = read_record(self.path)
+        decided = record.setdefault("decided", {})
+        if what not in decided:
+            decided[what] = measure()
+            write_json(self.path / "run.json", record)
+        return decided[what]
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def _generate(
     facts: dict[str, Any] = {}
     try:
         if left:
-            generator = _open(options, plans, settings, progress)
+            generator = _open(options, plans, settings, folder, crew, progress)
         with journal.Journal(folder.path, crew.rank) as book:
             if generator is not None:
                 _generate_pairs(generator, todo, examples, settings, crew, book, progress)
@@ -165,7 +165,12 @@ def _generate(
 
 
 def _open(
-    options: RunOptions, plans: Sequence[PairPlan], settings: Settings, progress: Progress
+    options: RunOptions,
+    plans: Sequence[PairPlan],
+    settings: Settings,
+    folder: RunFolder,
+    crew: Crew,
+    progress: Progress,
 ) -> Generator:
     if options.endpoint:
         from harness.models import connect
@@ -173,7 +178,10 @@ def _open(
         return connect(options.endpoint, plans, settings)
     from harness.models import load
 
-    return load(plans, settings, progress.say)
+    def choose(what: str, measure: Callable[[], Any]) -> Any:
+        return crew.agree(folder.decide(what, measure) if crew.leads else None)
+
+    return load(plans, settings, progress.say, choose)
 
 
 def _generate_pairs(
