@@ -32,6 +32,11 @@ def limits_within(config: Any, reach: int) -> frozenset[int]:
     return frozenset(value for key, value in _numbers(config.to_dict()) if 1 < value < reach)
 
 
+def _beyond(limit: int) -> int:
+    """Tokens of a row that is so far beyond a window that short rows beside it would lose much of it."""
+    return limit + max(32, limit // 4)
+
+
 def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
     if isinstance(value, dict):
         for name, part in value.items():
@@ -63,7 +68,7 @@ def check(
     """
     try:
         seen, rows = _through_slots(
-            base, settings, max(3, min(reach, max([_SHORT, *(n + 4 for n in limits)])) - _STEPS)
+            base, settings, max(3, min(reach, max([_SHORT, *map(_beyond, limits)])) - _STEPS)
         )
         off = max(_off(base, ids, logits) for ids, logits in zip(rows, seen, strict=True))
         noise = _noise(base, rows[1][: len(rows[1]) // 2 * 2])

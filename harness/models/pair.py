@@ -196,7 +196,6 @@ def _load_bare(plan: PairPlan, settings: Settings, notify: Notify, choose: Choos
 
 def _put_on(loaded: LoadedBase, plan: PairPlan) -> None:
     from peft import PeftConfig, PeftModelForCausalLM
-    from safetensors import SafetensorError
 
     assert plan.adapter is not None
     inner, first = _inner(plan.name), loaded.peft is None
@@ -211,19 +210,19 @@ def _put_on(loaded: LoadedBase, plan: PairPlan) -> None:
         result = loaded.peft.load_adapter(
             plan.adapter, inner, torch_device=loaded.device, autocast_adapter_dtype=False
         )
-    except (
-        ValueError,
-        RuntimeError,
-        OSError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        IndexError,
-        ImportError,
-        NotImplementedError,
-        AssertionError,
-        SafetensorError,
-    ) as error:
+        for name, parameter in loaded.peft.named_parameters():
+            if f".{inner}." in name and parameter.is_floating_point():
+                parameter.data = parameter.data.to(loaded.dtype)
+        loaded.peft.eval()
+        loaded.activate(plan.name)
+        active = _logits(loaded, ids)
+        loaded.facts[plan.name] = _prove(loaded, plan, result, bare, active)
+        loaded._seen[plan.name] = (ids, active)
+        loaded.activate(None)
+        loaded._seen.setdefault("", (ids, bare))
+    except ModelError:
+        raise
+    except Exception as error:  # whatever a kind of adapter raises on a base that it is not for
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         line = lines[1] if len(lines) > 1 and "size mismatch" in lines[1] else lines[0]
         told = ModelError(
@@ -233,16 +232,6 @@ def _put_on(loaded: LoadedBase, plan: PairPlan) -> None:
         if first:
             raise told from error
         raise _Clash(plan, told) from error  # PEFT does not mix all kinds
-    for name, parameter in loaded.peft.named_parameters():
-        if f".{inner}." in name and parameter.is_floating_point():
-            parameter.data = parameter.data.to(loaded.dtype)
-    loaded.peft.eval()
-    loaded.activate(plan.name)
-    active = _logits(loaded, ids)
-    loaded.facts[plan.name] = _prove(loaded, plan, result, bare, active)
-    loaded._seen[plan.name] = (ids, active)
-    loaded.activate(None)
-    loaded._seen.setdefault("", (ids, bare))
 
 
 def _check_others(loaded: LoadedBase, plan: PairPlan) -> None:
