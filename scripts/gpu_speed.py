@@ -40,6 +40,8 @@ from harness.models.weights import cache_argument
 from harness.records import Example
 
 NEW = 32
+
+
 class OutOfTime(Exception):
     """A stage that took longer than it may."""
 

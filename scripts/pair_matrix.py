@@ -27,7 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from models_tiny import tiny_adapter, tiny_base  # type: ignore[import-untyped]
+from models_tiny import tiny_adapter, tiny_base
 
 from harness.errors import HarnessError
 from harness.log import hush_libraries, versions

@@ -3,8 +3,8 @@
     python scripts/shape_speed.py --pair /tmp/pair --rounds 3
 
 Random weights and words (``random_pair``), NF4, a rank-16 adapter, 16 questions with 16 new tokens each.
-Every way runs in a process of its own, so that its peak memory is its own, and the rounds take turns, so that a
-machine's other work meets all of them. ``batch`` pads the 16 prompts and calls ``generate`` once, ``loop``
+Every way runs in a process of its own, so that its peak memory is its own, and the ways take turns, so that
+a machine's other work meets all of them. ``batch`` pads the 16 prompts and calls ``generate`` once, ``loop``
 calls it one by one, both over the pair as a notebook loads it. The last line is one JSON document: medians,
 and the engine's ratios to the others by wall and by processor time.
 """
