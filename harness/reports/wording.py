@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
-from harness.errors import RunError
 from harness.records import Metric
 
 from .statistics import holm
@@ -162,16 +160,6 @@ def render(template: str, **values: Any) -> str:
     for word in (percent, points, span, share, p_value, count, label, visible, shorten, cell, code, fence):
         environment.filters[word.__name__] = word
     return environment.get_template(template).render(**values)
-
-
-def write(target: Path, text: str) -> Path:
-    """Write a file of text, with its folder; RunError where that cannot be."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{target} cannot be written: {error.strerror}", "choose another path") from None
-    return target
 
 
 def _cut(value: object, limit: int) -> str:

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.assets import asset
 from harness.errors import HarnessError, UsageError
+from harness.files import asset
 from harness.log import library_log
 from harness.models import Generator, PairPlan, Settings, extract_sql, plan_endpoint, plan_pairs
 from harness.records import Benchmark, Completion, Example, Prediction, Prompt
