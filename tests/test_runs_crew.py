@@ -10,7 +10,7 @@ from itertools import islice
 import pytest
 from torch.distributed import HashStore
 
-from harness.assets import asset
+from harness.files import asset
 from harness.records import Example
 from harness.runs.crew import Crew, deal
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -21,12 +21,15 @@ from harness.options import reason
 
 
 class Record(TypedDict):
-    """What ``run.json`` says: when the run began, what makes it the same run, and by which command."""
+    """What ``run.json`` says: when the run began, by which command, what makes it the same run, and which
+    choices it has made since (``decide``).
+    """
 
     time: str
     fingerprint: str
     command: str
     facts: dict[str, Any]
+    decided: NotRequired[dict[str, Any]]
 
 
 _RECORD = TypeAdapter(Record)
