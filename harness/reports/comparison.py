@@ -14,9 +14,10 @@ from harness.errors import RunError, UsageError
 from harness.files import write_text
 from harness.records import Sample, level
 from harness.runs.results import BenchmarkResult, Entry, PairResult, Results, read_results
+from harness.text import visible
 
 from .statistics import Clustered, PairedDifference, by_schema, detectable, holm, paired_difference
-from .wording import count, label, p_value, percent, points, render, span, visible
+from .wording import count, label, p_value, percent, points, render, span
 
 
 class Change(NamedTuple):

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from harness.records import Metric
+from harness.text import visible
 
 from .statistics import holm
 
@@ -14,11 +15,6 @@ LONG = 500
 
 _MARKS = re.compile(r"[\\|*`\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What Markdown would read as its own; an underscore inside a word it leaves alone."""
-
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\r(?!\n)"
-)
-"""Control and direction characters, which a terminal or a browser would obey or hide."""
 
 _PHRASES = {"execution_accuracy_all": "execution accuracy, flagged golds too"}
 _NAMES = {"sql": "SQL", "ex": "EX", "f1": "F1", "bird": "BIRD", "spider": "Spider", "wikisql": "WikiSQL"}
@@ -90,15 +86,6 @@ def label(name: str) -> str:
     ('Spider exact set match', 'syntax error')
     """
     return _PHRASES.get(name) or " ".join(_NAMES.get(word, word) for word in name.split("_"))
-
-
-def visible(value: object) -> str:
-    """Text with its control characters written out; line feeds and tabs stay.
-
-    >>> visible("a" + chr(0) + "b" + chr(0x202E))
-    'a\\\\x00b\\\\u202e'
-    """
-    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], str(value))
 
 
 def shorten(value: object, limit: int = LONG) -> str:

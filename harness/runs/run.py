@@ -121,7 +121,9 @@ def _generate(
     crew: Crew,
     progress: Progress,
 ) -> dict[str, Any]:
-    done = crew.agree(sorted({key[:2] for key in _complete(folder, settings)}) if crew.leads else None)
+    done = crew.agree(
+        sorted({key[:2] for key in _complete(folder, settings, progress.say)}) if crew.leads else None
+    )
     finished = {(pair, id_) for pair, id_ in done}
     examples = {example.id: example for example in benchmark.examples}
     todo = {plan.name: [e for e in benchmark.examples if (plan.name, e.id) not in finished] for plan in plans}
@@ -204,8 +206,10 @@ def _generate_pairs(
                         advance(crew.tally(pair), note=generator.cost(pair).rate())
 
 
-def _complete(folder: RunFolder, settings: Settings) -> Iterator[tuple[str, str]]:
-    found = journal.read(folder.path)
+def _complete(
+    folder: RunFolder, settings: Settings, notify: Callable[[str], None]
+) -> Iterator[tuple[str, str]]:
+    found = journal.read(folder.path, notify)
     for pair, id_, sample in found:
         if sample == 0 and all((pair, id_, other) in found for other in range(settings.samples)):
             yield pair, id_
