@@ -143,7 +143,7 @@ def _generate(
                 names = " and ".join(map(str, sorted(lost)))
                 progress.say(f"Process {names} of {crew.size} is gone: what it had begun is dealt again.")
                 crew.go_on_alone()
-                kept = set(_complete(folder, settings))
+                kept = set(_complete(folder, settings, progress.say))
                 again = {pair: [e for e in rows if (pair, e.id) not in kept] for pair, rows in todo.items()}
                 if generator is not None:
                     _generate_pairs(generator, again, examples, settings, crew, book, progress)
