@@ -155,7 +155,8 @@ def test_the_start_of_a_worker_takes_no_time_from_its_task(monkeypatch: pytest.M
 def test_the_clock_is_frozen_however_it_is_read(box: Sandbox, sql: str) -> None:
     first = box.query(sql)
     time.sleep(0.01)
-    assert isinstance(first, Result) and first.rows[0][0] is not None
+    assert isinstance(first, Result)
+    assert first.rows[0][0] is not None
     assert box.query(sql) == first
     with sqlite3.connect(":memory:") as plain:
         frozen = sql.replace("'n' || 'ow'", f"'{CLOCK}'").replace("lower('NOW'), 'localtime'", f"'{CLOCK}'")

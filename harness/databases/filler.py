@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.chance import Chance
 from harness.databases.modes import LARGE
 from harness.sql.dialect import Value, stored
-from harness.sql.profile import Conditions, Ref
-from harness.sql.schema import Table
+from harness.sql.profile import Conditions
+from harness.sql.schema import Ref, Table
 
 if TYPE_CHECKING:
     from harness.databases.modes import Mode

@@ -21,9 +21,9 @@ from harness.databases.values import Kind, holds, kind_of, like_samples, near, q
 from harness.errors import SchemaError
 from harness.records import Rules
 from harness.sql.dialect import Value, fold_text, is_whole, number_of, quote, stored, to_sqlite
-from harness.sql.profile import VALUES, Atom, Conditions, Profile, Ref, profile_of
-from harness.sql.schema import Column, Schema, Table
-from harness.sql.statement import parsed
+from harness.sql.profile import VALUES, Atom, Conditions, Profile, profile_of
+from harness.sql.schema import Column, Ref, Schema, Table
+from harness.sql.statement import statement
 
 TEXT = 2_000
 """Most bytes of a constant that a column takes up."""
@@ -418,8 +418,8 @@ def _check_atoms(schema: Schema) -> dict[Ref, list[Atom]]:
     found: dict[Ref, list[Atom]] = {}
     for table in schema.tables:
         for check in table.checks:
-            tree = parsed(f"SELECT 1 FROM {quote(table.name)} WHERE {check}")
-            for scope in profile_of(tree, schema).scopes if tree is not None else ():
+            query = statement(f"SELECT 1 FROM {quote(table.name)} WHERE {check}", schema)
+            for scope in profile_of(query).scopes if query is not None else ():
                 for atom in scope.atoms if not scope.loose else ():
                     found.setdefault(atom.ref, []).append(atom)
     return found

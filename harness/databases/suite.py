@@ -20,11 +20,10 @@ from harness.records import GoldStatus, Rules
 from harness.sql.canonical import Canonicaliser
 from harness.sql.dialect import Untranspilable, to_sqlite
 from harness.sql.mutants import BUILDING, Mutant, mutants_of
-from harness.sql.profile import Profile, Ref, profile_of
-from harness.sql.readings import degenerate, readings_of
-from harness.sql.schema import Schema, parse_schema
-from harness.sql.spans import Text
-from harness.sql.statement import parsed
+from harness.sql.profile import Profile, profile_of
+from harness.sql.readings import degenerate, plain_numbers, readings_of
+from harness.sql.schema import Ref, Schema, parse_schema
+from harness.sql.statement import statement
 
 DatabaseKind = Literal["fair", "unstable", "nulls", "ties", "keys"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
@@ -87,7 +86,11 @@ class Suite:
     def sqlite(self, sql: str) -> str:
         """A prediction as it is to be run on these databases; raises Untranspilable."""
         spaces = self.schema.namespaces if self.schema else ()
-        return to_sqlite(sql, dialect=self.dialect, namespaces=spaces, fold=self.rules.case == "ignore")
+        text = to_sqlite(sql, dialect=self.dialect, namespaces=spaces, fold=self.rules.case == "ignore")
+        if self.schema is None or self.rules.readings != "all" or "," not in text:
+            return text
+        numbers = {(t, c) for t, columns in self.kinds for c, kind in columns if kind in ("integer", "real")}
+        return plain_numbers(text, self.schema, numbers)
 
 
 def build_suite(
@@ -146,12 +149,11 @@ class Builder:
         self.operators = BUILDING if operators is None else operators
         self.box = _box()
         self._until = self.box.spent + STEPS
-        self.trees = [parsed(r) for r in bare.readings]
-        self.profiles = [profile_of(t, schema) for t in self.trees if t is not None] or [Profile()]
-        self.ordered = any(t is not None and t.args.get("order") is not None for t in self.trees)
+        self.statements = [statement(r, schema) for r in bare.readings]
+        self.profiles = [profile_of(s) for s in self.statements if s is not None] or [Profile()]
+        self.ordered = any(s is not None and s.tree.args.get("order") is not None for s in self.statements)
         self.limited = any(has_limit(r) for r in bare.readings)
-        self._texts = [Text(t) if t is not None else None for t in self.trees]
-        self.fairness = Fairness(self._texts[0])
+        self.fairness = Fairness(self.statements[0])
 
     def build(self) -> Suite:
         """The finished suite."""
@@ -164,7 +166,7 @@ class Builder:
             links=plan.keys.foreign,
             primary=tuple(plan.keys.primary.items()),
         )
-        form = degenerate(self.trees[0])
+        form = degenerate(self.statements[0])
         found = self._candidates(plan, 4 if form else self.size + 2)
         if isinstance(found, Failure):
             foreign = found.message.startswith("no such function")
@@ -270,8 +272,7 @@ class Builder:
                 kept.append(number)
         if kept and len(kept) < len(self.suite.readings):
             self.suite = replace(self.suite, readings=tuple(self.suite.readings[i] for i in kept))
-            self.trees = [self.trees[i] for i in kept]
-            self._texts = [self._texts[i] for i in kept]
+            self.statements = [self.statements[i] for i in kept]
             for candidate in candidates:
                 answers = tuple(candidate.database.answers[i] for i in kept)
                 candidate.database = replace(candidate.database, answers=answers)
@@ -282,8 +283,8 @@ class Builder:
     # ---- near misses ----
 
     def _mutants(self) -> list[Mutant]:
-        text = self._texts[0]
-        return mutants_of(text, self.schema, self.operators) if text is not None else []
+        gold = self.statements[0]
+        return mutants_of(gold, self.operators) if gold is not None else []
 
     def _runnable(self, mutants: list[Mutant], candidate: _Candidate) -> list[Mutant]:
         self.box.load(candidate.database.image)
@@ -357,10 +358,10 @@ class Builder:
         self, sql: str, count: int, start: int = 1000, single: frozenset[Ref] = frozenset()
     ) -> Iterator[_Candidate]:
         """Fair databases made from the gold and another query together, each loaded when it is given."""
-        tree = parsed(sql)
-        if tree is None:
+        other = statement(sql, self.schema)
+        if other is None:
             return
-        profiles = [*self.profiles, profile_of(tree, self.schema)]
+        profiles = [*self.profiles, profile_of(other)]
         plan = Plan(self.schema, profiles, self.suite.rules, sparse=True, single=single)
         given = 0
         for number in range(3 * count):

@@ -23,8 +23,7 @@ from harness.databases.values import holds
 from harness.scoring.names import Names
 from harness.sql.dialect import LARGEST, is_whole, number_of, quote, stored
 from harness.sql.profile import Atom, Profile, profile_of
-from harness.sql.spans import Text
-from harness.sql.statement import parsed
+from harness.sql.statement import Statement, statement
 
 TINY = 240
 """Tiny databases made against one prediction."""
@@ -114,13 +113,15 @@ class Attacker:
 
     @cached_property
     def _fairness(self) -> Fairness:
-        tree = parsed(self.suite.readings[0])
-        return Fairness(Text(tree) if tree is not None else None)
+        return Fairness(self._statement(self.suite.readings[0]))
 
     @cached_property
     def _gold(self) -> Profile:
-        tree = parsed(self.suite.readings[0])
-        return profile_of(tree, self.suite.schema) if tree is not None and self.suite.schema else Profile()
+        gold = self._statement(self.suite.readings[0])
+        return Profile() if gold is None else profile_of(gold)
+
+    def _statement(self, sql: str) -> Statement | None:
+        return statement(sql, self.suite.schema) if self.suite.schema is not None else None
 
     @cached_property
     def _shape(self) -> tuple[bytes, dict[str, str], dict[Ref, list[Any]]]:
@@ -144,11 +145,11 @@ class Attacker:
         return {(t, c): kind for t, columns in self.suite.kinds for c, kind in columns}
 
     def _images(self, sql: str, count: int, seed: str) -> Iterator[bytes]:
-        tree = parsed(sql)
-        if tree is None or self.suite.schema is None:
+        query = self._statement(sql)
+        if query is None:
             return
         empty, names, _ = self._shape
-        other = profile_of(tree, self.suite.schema)
+        other = profile_of(query)
         pools = self._pools(other)
         thresholds = sorted(n for n in self._gold.thresholds | other.thresholds if n < _MOST_ROWS)
         few = [n for n in thresholds if n < _MANY_ROWS]

@@ -13,7 +13,8 @@ from functools import cached_property
 from sqlglot import exp
 
 from harness.databases import Suite
-from harness.sql.statement import Ref, parsed
+from harness.sql.schema import Ref
+from harness.sql.statement import statement
 
 _NAMES = re.compile(r"(?:^|_|[a-z])(?:name|title)$")
 _PARTS = re.compile(r"(?:first|last|middle|given|family|fore|sur|nick|user|file|f|l)_?name$")
@@ -44,7 +45,7 @@ class Names:
 
     def relied_on(self, sql: str) -> frozenset[str]:
         """The names that a query takes for keys: it groups, joins, intersects or looks up by them."""
-        tree = parsed(sql)
+        tree = self._tree(sql)
         words = {column for _, column in self.columns}
         if tree is None or not words:
             return frozenset()
@@ -56,6 +57,10 @@ class Names:
                     found.update(columns)
         return frozenset(found & words)
 
+    def _tree(self, sql: str) -> exp.Query | None:
+        found = statement(sql, self._suite.schema) if self._suite.schema else None
+        return found.tree if found is not None else None
+
     @cached_property
     def _keys(self) -> frozenset[str]:
         """Columns that are a table's key, or refer to one."""
@@ -64,7 +69,7 @@ class Names:
 
     def distinct(self, sql: str) -> int:
         """How often a query says DISTINCT."""
-        tree = parsed(sql)
+        tree = self._tree(sql)
         return len(list(tree.find_all(exp.Distinct))) if tree is not None else 0
 
 

@@ -27,8 +27,7 @@ from harness.scoring.proof import proof
 from harness.sql import Untranspilable
 from harness.sql.canonical import Canonicaliser
 from harness.sql.dialect import strip_distinct
-from harness.sql.profile import Ref
-from harness.sql.schema import Schema
+from harness.sql.schema import Ref, Schema
 from harness.sql.terms import Form
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,7 @@ from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
 from harness.scoring.verdict import ATTACKS, Readers, harness_error, judge, translate
 from harness.sql.dialect import literal, quote
-from harness.sql.spans import Text
-from harness.sql.statement import parsed
+from harness.sql.statement import statement
 
 STEPS = 200_000_000
 """SQLite's steps that making one database smaller may take."""
@@ -123,8 +122,7 @@ class _Duel:
 
     def __init__(self, suite: Suite, text: str, box: Sandbox) -> None:
         self.suite, self.text, self.box = suite, text, box
-        tree = parsed(suite.readings[0])
-        self.fairness = Fairness(Text(tree) if tree is not None else None)
+        self.fairness = Fairness(statement(suite.readings[0], suite.schema) if suite.schema else None)
 
     def results(self, image: bytes) -> tuple[Result | Failure, Result | Failure]:
         """What the gold's literal reading and the prediction give."""

@@ -31,8 +31,8 @@ from harness.sql.joins import (
     left_joins_inward,
     parents_dropped,
 )
-from harness.sql.schema import Schema
-from harness.sql.statement import Ref, Source, Statement, bare, is_star, statement
+from harness.sql.schema import Ref, Schema
+from harness.sql.statement import Source, Statement, bare, is_star, statement
 from harness.sql.terms import (
     TRUE,
     Compound,
@@ -50,7 +50,7 @@ from harness.sql.terms import (
 )
 
 STEPS = 400
-"""SELECTs read for one form, those that are read again among them."""
+"""SELECTs read for one form, the orders of a self join among them."""
 
 LABEL = 8_000
 """Most characters of a source's canonical text."""
@@ -139,10 +139,7 @@ class Canonicaliser(Joins):
     # queries
 
     def query(self, node: Any, parent: Draft | None, *, top: bool = False) -> Form:
-        """The form of a query; raises Unmodelled where it has none, or takes more steps than the budget."""
-        self._steps -= 1
-        if self._steps < 0:
-            raise Unmodelled("more SELECTs than the budget")
+        """The form of a query; raises Unmodelled where it has none."""
         node = bare(node)
         if clause := node.args.get("with_"):
             modelled(clause)
@@ -186,6 +183,9 @@ class Canonicaliser(Joins):
         return Compound(operator, left, right, order, limit)
 
     def _select(self, node: exp.Select, parent: Draft | None, numbers: dict[int, int], top: bool) -> Query:
+        self._steps -= 1
+        if self._steps < 0:
+            raise Unmodelled("more steps than the budget")
         draft = Draft(node, self.statement.scope(node), parent, top=top)
         self._sources(draft, numbers)
         for rule in self.rules:
@@ -253,10 +253,10 @@ class Canonicaliser(Joins):
             return label
         if id(source.query) not in self._views:
             body = source.query.this if isinstance(source.query, exp.CTE) else source.query
-            label = f"({render(self.query(body, None))})"
-            if len(label) > LABEL:
+            text = f"({render(self.query(body, None))})"
+            if len(text) > LABEL:
                 raise Unmodelled("a source whose text is longer than the budget")
-            self._views[id(source.query)] = label
+            self._views[id(source.query)] = text
         return _fresh(self._views[id(source.query)], draft, number)
 
     # clauses

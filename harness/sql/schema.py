@@ -20,6 +20,8 @@ from sqlglot.errors import SqlglotError
 from harness.errors import SchemaError
 
 Affinity = Literal["INTEGER", "REAL", "TEXT", "NUMERIC", "BLOB"]
+Ref = tuple[str, str]
+"""Table and column, both in lower case."""
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # "falling back to Command" is dealt with here
 
