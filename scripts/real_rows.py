@@ -3,7 +3,8 @@
     python scripts/real_rows.py [--data ../shared/data] [--pairs FILE] [--every N] [--show 40]
 
 For each answer of two published systems the verdict, made from schema and gold alone, stands beside what the
-real rows say (bags of rows, columns in any order, order where the gold orders). Prints for each system the
+real rows say (bags of rows, columns in any order, order where the gold orders; DISTINCT left out of both, as
+the published evaluator does; refuted is what differs with DISTINCT as well). Prints for each system the
 table of both, and for all answers the outcomes with the share that the real rows refute; ``--pairs`` writes
 every pair on which the two part, with question, gold, outcome and explanation. Ends with one JSON line.
 """
@@ -45,6 +46,7 @@ class Answer(NamedTuple):
     outcome: Outcome
     detail: str
     real: bool
+    refuted: bool
     status: str
 
 
@@ -63,7 +65,7 @@ def main() -> None:
         own = [a for a in answers if a.system == system]
         facts["systems"][system] = four_ways(system, own)
     facts |= shares([a for a in answers if a.status == "ok"])
-    parted = [a for a in answers if a.status == "ok" and a.outcome.right != a.real]
+    parted = [a for a in answers if a.status == "ok" and (a.refuted if a.outcome.right else a.real)]
     for answer in parted[: chosen.show]:
         print(f"\n{answer.system} {answer.number} {answer.outcome} real={answer.real} {answer.detail}")
         print(f"  {answer.question}\n  gold: {answer.gold}\n  sql:  {answer.sql}")
@@ -92,15 +94,21 @@ def judged(data: Path, every: int) -> Iterator[Answer]:
             path = data / "spider" / "database" / db_id / f"{db_id}.sqlite"
             if number % every or not path.is_file():
                 continue
-            wanted = truth(real, path, gold)
-            if isinstance(wanted, Failure):
+            wanted = real.run(path, strip_distinct(to_sqlite(gold)))
+            written = real.run(path, to_sqlite(gold))
+            if isinstance(wanted, Failure) or isinstance(written, Failure):
                 continue
             suite = build_suite(tables.schemas[db_id].create(), gold, rules=EXACT)
             sqls = [given[system][number] for system in SYSTEMS]
             ordered = "order by" in gold.lower()
             for system, sql, verdict in zip(SYSTEMS, sqls, judge(suite, sqls), strict=True):
-                found = truth(real, path, sql)
-                right = isinstance(found, Result) and same(wanted, found, ordered=ordered, rules=EXACT)
+                right, plain = (
+                    isinstance(one := real.run(path, text), Result)
+                    and same(answer, one, ordered=ordered, rules=EXACT)
+                    for answer, text in zip(
+                        (wanted, written), (strip_distinct(to_sqlite(sql)), to_sqlite(sql)), strict=True
+                    )
+                )
                 yield Answer(
                     system,
                     number,
@@ -110,15 +118,11 @@ def judged(data: Path, every: int) -> Iterator[Answer]:
                     verdict.outcome,
                     verdict.detail,
                     right,
+                    not (right or plain),
                     verdict.gold_status,
                 )
             if number % 100 == 0:
                 print(f"{number}", end=" ", file=sys.stderr, flush=True)
-
-
-def truth(box: Sandbox, path: Path, sql: str) -> Result | Failure:
-    """What a query gives on the real rows; DISTINCT does not count there, as in the published evaluator."""
-    return box.run(path, strip_distinct(to_sqlite(sql)))
 
 
 def interval(k: int, n: int) -> tuple[float, float, float]:
@@ -130,7 +134,7 @@ def interval(k: int, n: int) -> tuple[float, float, float]:
 
 def four_ways(system: str, answers: list[Answer]) -> dict[str, Any]:
     """How often verdict and real rows agree, over the sound golds; the system's score by each."""
-    table = Counter((a.outcome.right, a.real) for a in answers if a.status == "ok")
+    table = Counter((a.outcome.right, not a.refuted) for a in answers if a.status == "ok")
     real = sum(a.real for a in answers) / len(answers)
     print(f"{system}: {len(answers)} answers, by real rows {real:.3f} right")
     print("            real: right   wrong")
@@ -153,12 +157,12 @@ def shares(answers: list[Answer]) -> dict[str, Any]:
     for outcome in Outcome:
         own = [a for a in answers if a.outcome is outcome]
         if own:
-            refuted = sum(not a.real for a in own)
+            refuted = sum(a.refuted for a in own)
             share = interval(refuted, len(own))
             found[outcome.value] = {"n": len(own), "refuted": refuted}
             print(f"{outcome.value:<20}{len(own):>8}{refuted:>8}   {share[0]} ({share[1]}-{share[2]})")
     accepted = [a for a in answers if a.outcome.right and a.outcome is not Outcome.EXACT]
-    refuted = sum(not a.real for a in accepted)
+    refuted = sum(a.refuted for a in accepted)
     share = interval(refuted, len(accepted))
     print(f"accepted, not exact: {len(accepted)}, refuted {refuted}: {share[0]} % ({share[1]}-{share[2]})")
     rejected = sum(a.real and not a.outcome.right for a in answers)

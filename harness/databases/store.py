@@ -21,7 +21,7 @@ from harness.databases.suite import HARNESS_ERROR, Database, Suite, build_suite
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import DataError, SchemaError
 from harness.files import cache_folder
-from harness.records import Example, Judging
+from harness.records import VERDICT_VERSION, Example, Judging
 from harness.sql.schema import parse_schema
 
 _FILE = "suites.sqlite"
@@ -33,6 +33,7 @@ _HELD = 64 << 20
 def key(example: Example, judging: Judging) -> str:
     """The fingerprint of an example's suite: all that it depends on, the code that builds it as well."""
     parts = [
+        VERDICT_VERSION,
         _code(),
         example.context,
         example.gold,

@@ -313,15 +313,21 @@ def differences(before: Entry, after: Entry) -> list[str]:
     """What besides the weights differs between two sides, a sentence each."""
     a, b = before.results, after.results
     rules = before.benchmark.config.get("rules"), after.benchmark.config.get("rules")
+    versions = before.benchmark.config.get("verdicts", 1), after.benchmark.config.get("verdicts", 1)
     found = {
         "the prompts differ": _changed(before.prompt, after.prompt, ignore={"origin"}),
         "the rules of the verdict differ": _changed(*rules),
+        "the versions of the verdicts differ": _numbers(*versions),
         "the versions of the harness differ": ""
         if a.harness == b.harness
         else f"{a.harness} and {b.harness}",
         "the settings differ": _changed(a.settings, b.settings, ignore={"batch_size"}),
     }
     return [f"{what} ({change})" for what, change in found.items() if change]
+
+
+def _numbers(one: int, other: int) -> str:
+    return "" if one == other else f"{one} and {other}"
 
 
 def _sides(a: Results, b: Results, wanted: str | None) -> tuple[BenchmarkResult, BenchmarkResult]:

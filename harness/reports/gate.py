@@ -360,7 +360,11 @@ def _not_newer(old: Results) -> None:
 
 
 def _same_conditions(old: BenchmarkResult, new: BenchmarkResult, baseline: Path) -> None:
-    for key, what in (("data_hash", "examples"), ("rules", "rules of the verdict")):
+    for key, what in (
+        ("data_hash", "examples"),
+        ("verdicts", "version of the verdicts"),
+        ("rules", "rules of the verdict"),
+    ):
         if old.config.get(key) != new.config.get(key):
             raise RunError(
                 f"the baseline {baseline} has other {what} of {old.name} than the run",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.databases.suite import HARNESS_ERROR
 from harness.records import Outcome, Sample
+from harness.scoring.verdict import ALARM
 
 MOST = 0.5
 """From this share of answers without a query on, a pair was probably asked in another form than its own."""
@@ -26,6 +27,12 @@ def _failures(samples: Sequence[Sample]) -> Iterator[str]:
     """Golds and predictions that the harness itself failed on."""
     golds = [s.id for s in samples if s.gold_reason.startswith(HARNESS_ERROR)]
     predictions = [f"{s.pair}/{s.id}" for s in samples if s.outcome is Outcome.HARNESS_ERROR]
+    alarms = [f"{s.pair}/{s.id}" for s in samples if s.detail == ALARM]
+    if alarms:
+        yield (
+            f"On {len(alarms)} predictions a canonical form and a database disagree (the database counts, "
+            f"the form is at fault): {', '.join(alarms[:5])}"
+        )
     for found, what in ((golds, "golds, left out"), (predictions, "predictions, counted as wrong")):
         if names := list(dict.fromkeys(found)):
             shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

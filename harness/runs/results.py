@@ -31,7 +31,7 @@ from harness import __version__
 from harness.errors import DataError, RunError
 from harness.files import write_text
 from harness.options import reason
-from harness.records import Benchmark, Judging, Metric, Sample
+from harness.records import VERDICT_VERSION, Benchmark, Judging, Metric, Sample
 from harness.runs.folder import RunFolder, read_record
 from harness.runs.samples import read_samples, samples_path
 
@@ -287,6 +287,7 @@ def describe_benchmark(benchmark: Benchmark, judging: Judging) -> dict[str, Any]
         "data_hash": benchmark.data_hash,
         "prompt": asdict(benchmark.prompt),
         "rules": asdict(judging.rules),
+        "verdicts": VERDICT_VERSION,
         "dialect": judging.dialect,
         "databases": judging.databases,
         "seed": judging.seed,
@@ -330,6 +331,7 @@ class _Config(TypedDict, total=False):
     data_hash: str | None
     examples: int
     rules: dict[str, Any] | None
+    verdicts: int
     dialect: str
     databases: int
     seed: int

@@ -35,11 +35,13 @@ DECIDING = ("fair", "unstable")
 """Kinds of databases on which a difference makes a prediction wrong."""
 
 ASSUMPTIONS = {
-    "nulls": (Outcome.NULL_ONLY, "nulls", "where values are NULL"),
     "ties": (Outcome.TIE_ONLY, "ties", "where the superlative is tied"),
+    "nulls": (Outcome.NULL_ONLY, "nulls", "where values are NULL"),
     "keys": (Outcome.KEY_ONLY, "guesses", "where a guessed key repeats or dangles"),
 }
-"""Each kind of probe with the outcome that it grants, the rule that can withdraw it, and what it shows."""
+"""Each kind of probe with the outcome that it grants, the rule that can withdraw it, and what it shows.
+
+Of several the first names the outcome: a tie is never called a matter of NULLs."""
 
 ALARM = "alarm: the canonical forms are equal, and a fair database parts the two"
 """What is said where a form is at fault: the report counts these."""
