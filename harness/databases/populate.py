@@ -17,7 +17,16 @@ from harness.databases.filler import Filler
 from harness.databases.keys import Groups, KeyMap, keys_of
 from harness.databases.modes import MODES
 from harness.databases.sandbox import Forge
-from harness.databases.values import Kind, holds, kind_of, like_samples, near, quantity_like, sequence
+from harness.databases.values import (
+    Kind,
+    dates_with,
+    holds,
+    kind_of,
+    like_samples,
+    near,
+    quantity_like,
+    sequence,
+)
 from harness.errors import SchemaError
 from harness.records import Rules
 from harness.sql.dialect import Value, fold_text, is_whole, number_of, quote, stored, to_sqlite
@@ -164,13 +173,18 @@ class Plan:
             sorted_by = ref in gold.extremes or ref in gold.ordered
             use = False if (sorted_by or keyed) and quantity_like(column.name) else None
         kind = kind_of(column.name, column.affinity, column.type, use)
-        if texts and kind not in ("text",) and use is None:
+        dated = any(ref in p.dated for p in profiles) and column.affinity != "INTEGER"
+        if dated and kind in ("text", "date"):
+            kind = "datetime"
+        elif texts and kind not in ("text",) and use is None:
             kind = "text"
         if kind == "integer" and self.rules.types == "inferred" and any(_has_decimals(v) for v in constants):
             kind = "real"
         base = sequence(column.name, kind)
         bounds = self._checks.get(ref, [])
         lead, pool = self._pool([*atoms, *bounds], kind)
+        if any(ref in p.signed for p in profiles) and kind in ("integer", "real"):
+            pool += [-3, -8, -1]
         if column.default is not None and column.affinity == "TEXT":
             pool.append(column.default)
         if column.values or bounds:
@@ -232,6 +246,10 @@ class Plan:
                     others.append(
                         [f"{year + 1}-01-01{time}", f"{year - 1}-12-31{time}", f"{year}-12-31{time}"]
                     )
+                elif atom.op == "near" and kind == "datetime" and isinstance(value, str):
+                    dates = dates_with(value)
+                    lead += dates[:1]
+                    others.append(list(dates[1:]))
                 elif value is not None:
                     lead.append(value)
                     others.append(list(near(value, kind, exact_case=self.rules.case == "exact")))

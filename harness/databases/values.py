@@ -144,7 +144,8 @@ def sequence(name: str, kind: Kind) -> Callable[[int], Value]:
     if kind == "date":
         return lambda i: (dt.date(2019, 3, 14) + dt.timedelta(days=i * 67 % 1900 + i // 1900)).isoformat()
     if kind == "datetime":
-        return lambda i: str(dt.datetime(2019, 3, 14, 8, 30) + dt.timedelta(hours=i * 1609 % 46000))
+        start = dt.datetime(2019, 3, 14, 8, 30)
+        return lambda i: str(start + dt.timedelta(hours=i * 1609 % 46000, minutes=i * 17, seconds=i * 41))
     if kind == "time":
         return lambda i: f"{(i * 7) % 24:02d}:{(i * 13) % 60:02d}:00"
     words = next((words for pattern, words in _LISTS if pattern.search(low)), _WORDS)
@@ -168,6 +169,33 @@ def near(value: Value, kind: Kind, *, exact_case: bool = False) -> Iterator[Valu
         moved += [value + 2, value - 2, value + 5, value - 9, -value if value else 2]
         moved.append(value * 10 if value < 10**6 else value // 10)
         yield from map(stored, moved)
+
+
+def dates_with(part: str) -> list[Value]:
+    """Moments that a part of a date, as strftime gives it, is found in, and some near misses.
+
+    >>> dates_with("03")[:2], dates_with("2021-03-05")[:1], dates_with("Rome")
+    (['2021-03-15 10:20:30', '2021-04-15 10:20:30'], ['2021-03-05 10:20:30'], [])
+    """
+    found: list[Value] = []
+    if re.match(r"\d{4}-\d\d-\d\d", part):
+        found = [part if len(part) > 10 else f"{part} 10:20:30"]
+        found += [f"{day[:10]} 10:20:30" for day in _moved_date(part)]
+    elif re.fullmatch(r"\d{4}-\d\d", part):
+        found = [f"{part}-15 10:20:30", f"{int(part[:4]) + 1}{part[4:]}-15 10:20:30", f"{part}-01 00:00:00"]
+    elif re.fullmatch(r"\d\d", part):
+        number = int(part)
+        if 0 < number < 13:
+            found += [f"2021-{number:02d}-15 10:20:30", f"2021-{number % 12 + 1:02d}-15 10:20:30"]
+        if 0 < number < 29:
+            found += [f"2021-07-{number:02d} 10:20:30", f"2020-08-{number:02d} 23:59:59"]
+        if number < 24:
+            found.append(f"2020-08-09 {number:02d}:10:11")
+        if number < 60:
+            found.append(f"2020-08-09 10:{number:02d}:11")
+    elif re.fullmatch(r"\d\d:\d\d(:\d\d)?", part):
+        found = [f"2021-07-15 {part if len(part) > 5 else part + ':30'}", "2021-07-15 23:59:59"]
+    return found
 
 
 def _near_text(value: str, exact_case: bool) -> Iterator[Value]:

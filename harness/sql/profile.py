@@ -18,6 +18,7 @@ _OPS: dict[type[exp.Expr], str] = {
 _OPPOSITE = {**NEGATED, "like": "not like", "in": "not in", "between": "not between", "is": "is not",
              "near": "near", "glob": "not like"}  # fmt: skip
 
+_DATE_FUNCTIONS = frozenset(("date", "time", "datetime", "julianday", "unixepoch", "strftime"))
 CONDITIONS, SCOPE, VALUES = 240, 24, 60
 """What a profile keeps of a longer query: its conditions, those of one source, the constants of one."""
 
@@ -49,6 +50,7 @@ class Profile:
     ``links`` are equal columns of joins, ``peers`` columns compared or set against one another otherwise.
     ``thresholds`` are counts (HAVING, LIMIT). ``numeric`` columns are used as numbers (True: with decimals).
     ``shared`` columns are met again in another part of the query (INTERSECT, IN): few values serve best.
+    ``dated`` columns go through a date function, ``signed`` ones where a sign matters (ABS, a remainder).
     ``dependencies`` are (group columns, bare columns) that must hang together for one answer.
     """
 
@@ -65,6 +67,8 @@ class Profile:
     outputs: set[Ref] = field(default_factory=set)
     shared: set[Ref] = field(default_factory=set)
     nullable: set[Ref] = field(default_factory=set)
+    dated: set[Ref] = field(default_factory=set)
+    signed: set[Ref] = field(default_factory=set)
     dependencies: list[tuple[tuple[Ref, ...], tuple[Ref, ...]]] = field(default_factory=list)
 
 
@@ -202,6 +206,10 @@ class _Reader:
                 self.profile.extremes.add(found[1])
         elif isinstance(node, (exp.Coalesce,)):
             self._null(node, scope)
+        elif _of_dates(node):
+            self.profile.dated.update(_refs(node, scope))
+        elif isinstance(node, (exp.Abs, exp.Mod, exp.Sign)):
+            self.profile.signed.update(_refs(node, scope))
         elif type(node) in _OPS:
             ignored: list[tuple[str, Atom]] = []
             self._condition(node, scope, ignored, joining=False)
@@ -327,6 +335,18 @@ class _Reader:
                     self.profile.peers.append((mine[0], outputs[0].ref))
             elif other is None:
                 self._walk(side, scope)
+
+
+def _of_dates(node: exp.Expr) -> bool:
+    """Whether a function takes its argument for a date or a time."""
+    named = node.name.lower() if isinstance(node, exp.Anonymous) else ""
+    return isinstance(node, (exp.TimeToStr, exp.Date, exp.TsOrDsToDate)) or named in _DATE_FUNCTIONS
+
+
+def _refs(node: exp.Expr, scope: Scope) -> Iterator[Ref]:
+    for column in _columns(node):
+        if (found := scope.resolve(column)) is not None:
+            yield found[1]
 
 
 def _reshaped(node: exp.Expr | None) -> bool:
