@@ -141,6 +141,12 @@ def check(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail too where the questions are too few to tell.")
     ] = False,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write JUnit XML there, a case a benchmark, pair and metric.")
+    ] = None,
+    comment: Annotated[
+        Path | None, typer.Option(help="Write Markdown there, sized for a comment on a pull request.")
+    ] = None,
     update: Annotated[
         bool,
         typer.Option("--update", help="Write the run, or its --pair alone, as the new baseline instead."),
@@ -149,7 +155,7 @@ def check(
 ) -> None:
     """Gate: exit code 0 if the run is no worse than the baseline, 1 if it is."""
     from harness.reports import check as check_run
-    from harness.reports import write_baseline
+    from harness.reports import publish, write_baseline
 
     screen = _screen(json)
     if update:
@@ -168,6 +174,7 @@ def check(
     )
     for line in gate.lines:
         screen.show(line)
+    publish(gate, junit_file=junit, comment_file=comment)
     screen.finish(gate.to_json())
     if not gate.passed:
         raise typer.Exit(1)

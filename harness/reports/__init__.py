@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .ci import publish
 from .comparison import Comparison, Comparisons, compare, compare_all
 from .gate import Gate, check, write_baseline
 from .leaderboard import stale, write_leaderboard
@@ -15,6 +16,7 @@ __all__ = [
     "check",
     "compare",
     "compare_all",
+    "publish",
     "stale",
     "write_baseline",
     "write_leaderboard",
