@@ -7,9 +7,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from harness.errors import RunError
+from harness.files import write_text
+from harness.text import visible
 
 from .gate import Finding, Gate
-from .wording import cell, code, count, p_value, percent, points, span, visible, write
+from .wording import cell, code, count, p_value, percent, points, span
 
 _IDS = 20
 """So many flipped examples a comment names; ``--json`` has all."""
@@ -82,9 +84,9 @@ def comment(gate: Gate) -> str:
 def publish(gate: Gate, *, junit_file: Path | None = None, comment_file: Path | None = None) -> None:
     """Write what is asked for, and in a GitHub job the step's summary; RunError where a file cannot be."""
     if junit_file:
-        write(junit_file, junit(gate))
+        write_text(junit_file, junit(gate))
     if comment_file:
-        write(comment_file, comment(gate))
+        write_text(comment_file, comment(gate))
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         try:
             with Path(summary).open("a", encoding="utf-8") as file:

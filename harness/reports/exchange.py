@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness.errors import UsageError
+from harness.files import write_text
 from harness.records import HEADLINE, METRICS, Sample
 from harness.runs.results import Entry, read_results
 
 from .comparison import choose
-from .wording import label, write
+from .wording import label
 
 Format = Literal["model-index", "eval-results", "inspect"]
 
@@ -51,7 +52,7 @@ def export(
     if benchmark is None and len(names) != 1:
         raise UsageError("the run has several benchmarks", f"name one with --benchmark: {', '.join(names)}")
     side = results.benchmark(benchmark or names[0])
-    return write(target, _WRITERS[form](Entry(results, side, choose(side, pair, "--pair"))))
+    return write_text(target, _WRITERS[form](Entry(results, side, choose(side, pair, "--pair"))))
 
 
 def _model_index(entry: Entry) -> str:

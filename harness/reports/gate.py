@@ -25,6 +25,7 @@ from harness.runs.results import (
     read_results,
     write_document,
 )
+from harness.text import visible
 
 from .comparison import choose
 from .marks import Marks, Paired, read_marks
@@ -37,7 +38,7 @@ from .statistics import (
     unpaired_difference,
     unpaired_drop,
 )
-from .wording import count, label, p_value, percent, points, span, visible
+from .wording import count, label, p_value, percent, points, span
 
 TOLERANCE = 0.01
 """A drop of up to one point passes where nothing else is said."""
@@ -273,11 +274,7 @@ def write_baseline(run: Path, target: Path, *, pair: str | None = None) -> tuple
     kept["pairs"] = _only(whole.get("pairs", {}), chosen)
     marks = whole.get("marks", {})
     kept["marks"] = {name: _only(found, {"ids", *chosen}) for name, found in marks.items()}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_document(target, kept)
-    except OSError as error:
-        raise RunError(f"{target} cannot be written: {error.strerror}", "choose another path") from None
+    write_document(target, kept)
     return tuple(sorted(chosen))
 
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from harness.assets import cache_folder
 from harness.errors import RunError
-from harness.runs.folder import write_text
+from harness.files import cache_folder, write_text
 
 
 def remember(folder: Path) -> None:
     """Keep that this run is the latest; a cache that cannot be written costs nobody his results."""
-    note = cache_folder("latest-run")
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        write_text(note, str(folder.resolve()))
-    except OSError:
-        return
+    with suppress(RunError):
+        write_text(cache_folder("latest-run"), str(folder.resolve()))
 
 
 def latest_run() -> Path:

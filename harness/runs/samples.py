@@ -113,6 +113,7 @@ def write_database(
     draft = path.with_name(f".{path.name}")
     draft.unlink(missing_ok=True)
     db = Database(draft)
+    db.execute("PRAGMA synchronous = OFF")  # a draft that a crash spoils is made again
     db["samples"].insert_all(
         ({key: _cell(value) for key, value in sample_row(sample).items()} for sample in samples),
         pk=("pair", "id", "sample"),
