@@ -344,7 +344,8 @@ class Witness:
 
     ``script`` is SQL text (CREATE and INSERT statements) that rebuilds it; ``image`` the bytes of the
     .sqlite file (none where it was read back from a samples file). Rows are tuples of SQLite values; None
-    for a result where the query failed, with the message in ``prediction_error``.
+    for a result where the query failed, with the message in ``prediction_error``. ``cut`` says what of long
+    results is left out ("" for nothing).
     """
 
     script: str
@@ -354,6 +355,7 @@ class Witness:
     prediction_columns: tuple[str, ...] | None = None
     prediction_rows: tuple[tuple[Any, ...], ...] | None = None
     prediction_error: str | None = None
+    cut: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

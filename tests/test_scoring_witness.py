@@ -95,3 +95,34 @@ def test_ties_are_shown_where_they_count() -> None:
     explanation = explain(build_suite(SONGS, gold, rules=rules), prediction)
     assert not explanation.verdict.execution_match
     assert explanation.witness is not None
+
+
+def test_a_witness_keeps_the_first_rows_of_a_long_result_and_says_so() -> None:
+    suite = build_suite("CREATE TABLE t (a INTEGER, b TEXT)", "SELECT a FROM t WHERE a > 3")
+    recursion = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 9000) SELECT n FROM r"
+    witness = explain(suite, recursion).witness
+    assert witness is not None
+    assert witness.prediction_rows is not None
+    assert len(witness.prediction_rows) == 100
+    assert witness.cut == "the first 100 of the prediction's 9,000 rows"
+
+
+@pytest.mark.parametrize(
+    ("context", "gold", "sql", "outcome"),
+    [
+        ("CREATE TABLE t (a TEXT)", "SELECT COUNT(*) FROM t", "SELECT COUNT(a) FROM t", "null_only"),
+        (
+            "CREATE TABLE s (s_id INTEGER, name TEXT); CREATE TABLE o (o_id INTEGER, s_id INTEGER)",
+            "SELECT COUNT(*) FROM o",
+            "SELECT COUNT(DISTINCT o_id) FROM o",
+            "key_only",
+        ),
+    ],
+)
+def test_a_marked_verdict_shows_the_database_that_breaks_its_assumption(
+    context: str, gold: str, sql: str, outcome: str
+) -> None:
+    explained = explain(build_suite(context, gold), sql)
+    assert explained.verdict.outcome.value == outcome
+    assert explained.witness is not None
+    assert explained.witness.gold_rows != explained.witness.prediction_rows

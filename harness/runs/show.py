@@ -182,6 +182,8 @@ def _answer(sample: Sample) -> str:
     if (witness := sample.witness) is not None:
         lines += ["", "The smallest database found on which they differ:", *_tables(witness.script)]
         lines += ["gold gives", _grid(witness.gold_columns, witness.gold_rows)]
+        if witness.cut:
+            lines.append(f"(kept: {witness.cut})")
         if witness.prediction_rows is None:
             lines.append(f"prediction fails: {witness.prediction_error}")
         else:

@@ -8,7 +8,7 @@ the gold's answer stays a matter of rows, not of their order. Rows that refer to
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from harness.databases import Failure, Result, Sandbox, Suite, same
 from harness.databases.fairness import Fairness
-from harness.databases.results import Expected
+from harness.databases.results import Expected, Row
 from harness.databases.sandbox import LONGEST
+from harness.databases.suite import DatabaseKind
 from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
 from harness.scoring.attack import Attacker
@@ -29,6 +30,15 @@ from harness.sql.statement import statement
 STEPS = 200_000_000
 """SQLite's steps that making one database smaller may take."""
 
+ROWS, CHARACTERS, VALUE = 100, 50_000, 2_000
+"""What is kept of a result: rows, characters of all values, characters of one; a witness says what is cut."""
+
+_PROBES: dict[Outcome, DatabaseKind] = {
+    Outcome.NULL_ONLY: "nulls",
+    Outcome.TIE_ONLY: "ties",
+    Outcome.KEY_ONLY: "keys",
+    Outcome.REPEAT_GOLD: "fair",
+}
 _NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE, Outcome.HARNESS_ERROR}
 
 
@@ -36,7 +46,8 @@ _NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE, Outcome.HARNESS_ERROR}
 class Explanation:
     """A verdict with its reason: ``causes`` are all clauses that differ, ``witness`` the database.
 
-    Both are empty for a right prediction; the witness also where the prediction has no SQL, or where no
+    Both are empty for a prediction that is right outright; of one that is right under an assumption the
+    witness breaks that assumption. The witness is empty also where the prediction has no SQL, or where no
     database can be made for the gold.
     """
 
@@ -67,9 +78,12 @@ def explain(suite: Suite, sql: str | None, *, box: Sandbox | None = None) -> Exp
             return explain(suite, sql, box=own)
     (verdict,) = judge(suite, [sql], box=box)
     found: tuple[str, ...] = (verdict.cause,) if verdict.cause else ()
-    if verdict.outcome.right or sql is None or verdict.outcome in _NO_WITNESS:
+    if sql is None or verdict.outcome in _NO_WITNESS or verdict.outcome.counts == "right":
         return Explanation(verdict=verdict, causes=found)
     try:
+        if verdict.outcome.marked:
+            breaks = find_witness(suite, sql, box, probe=_PROBES[verdict.outcome])
+            return Explanation(verdict=verdict, causes=found, witness=breaks)
         if verdict.outcome is Outcome.WRONG and suite.readings:
             found = causes(*Readers(suite).forms(suite, translate(suite, sql)))
         return Explanation(verdict=verdict, causes=found, witness=find_witness(suite, sql, box))
@@ -77,10 +91,13 @@ def explain(suite: Suite, sql: str | None, *, box: Sandbox | None = None) -> Exp
         return Explanation(verdict=harness_error(suite, sql, error), causes=found)
 
 
-def find_witness(suite: Suite, sql: str, box: Sandbox) -> Witness | None:
+def find_witness(
+    suite: Suite, sql: str, box: Sandbox, *, probe: DatabaseKind | None = None
+) -> Witness | None:
     """The smallest database found on which the prediction fails or differs from every reading of the gold.
 
-    None where there is none, or where the gold has no reading: then no database can be made.
+    ``probe`` has it be one of those that break an assumption. None where there is none, or where the gold
+    has no reading: then no database can be made.
     """
     if not suite.readings or len(sql) > LONGEST:
         return None
@@ -93,6 +110,7 @@ def find_witness(suite: Suite, sql: str, box: Sandbox) -> Witness | None:
         for kind, rule in (("nulls", rules.nulls), ("ties", rules.ties), ("keys", rules.guesses))
         if rule == "count"
     }
+    counted = {probe} if probe else counted
     differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image)]
     if not differing:
         found = Attacker(suite, box).databases(text, planned=ATTACKS)
@@ -106,15 +124,40 @@ def find_witness(suite: Suite, sql: str, box: Sandbox) -> Witness | None:
     gold, other = duel.results(image)
     columns, rows = (gold.columns, gold.rows) if isinstance(gold, Result) else ((), [])
     failed = isinstance(other, Failure)
+    kept = _kept(rows)
+    shown = None if isinstance(other, Failure) else _kept(other.rows)
+    cut = [
+        f"the first {len(some)} of the {whose}'s {len(every):,} rows"
+        for some, every, whose in ((kept, rows, "gold"), (shown or (), _rows(other), "prediction"))
+        if len(some) < len(every)
+    ]
     return Witness(
         script=script,
         image=image,
         gold_columns=columns,
-        gold_rows=tuple(rows),
+        gold_rows=kept,
         prediction_columns=None if isinstance(other, Failure) else other.columns,
-        prediction_rows=None if isinstance(other, Failure) else tuple(other.rows),
+        prediction_rows=shown,
         prediction_error=other.message if isinstance(other, Failure) and failed else None,
+        cut=", ".join(cut),
     )
+
+
+def _rows(result: Result | Failure) -> list[Row]:
+    return result.rows if isinstance(result, Result) else []
+
+
+def _kept(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The first rows of a result, long values cut, as far as both limits go."""
+    kept: list[Row] = []
+    left = CHARACTERS
+    for row in rows[:ROWS]:
+        short = tuple(v[:VALUE] + "…" if isinstance(v, str) and len(v) > VALUE else v for v in row)
+        left -= sum(len(str(v)) for v in short)
+        if left < 0 and kept:
+            break
+        kept.append(short)
+    return tuple(kept)
 
 
 class _Duel:
