@@ -369,12 +369,12 @@ def _not_newer(old: Results) -> None:
 
 def _same_conditions(old: BenchmarkResult, new: BenchmarkResult, baseline: Path) -> None:
     for key, what in (
-        ("data_hash", "examples"),
-        ("verdicts", "version of the verdicts"),
-        ("rules", "rules of the verdict"),
+        ("data_hash", "other examples"),
+        ("verdicts", "another version of the verdicts"),
+        ("rules", "other rules of the verdict"),
     ):
         if old.config.get(key) != new.config.get(key):
             raise RunError(
-                f"the baseline {baseline} has other {what} of {old.name} than the run",
+                f"the baseline {baseline} has {what} of {old.name} than the run",
                 "run with the same options, or write the baseline again with --update",
             )
