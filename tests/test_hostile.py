@@ -19,6 +19,7 @@ from harness.databases.suite import HARNESS_ERROR
 from harness.records import Example, Judging, Outcome, Prediction, Sample
 from harness.runs.remarks import remarks
 from harness.scoring import explain, judge_all
+from harness.scoring.verdict import ALARM
 
 CASES = Path(__file__).parent / "cases" / "hostile"
 CONTEXT = "CREATE TABLE head (name VARCHAR, age INTEGER, city VARCHAR, salary REAL, hired DATE)"
@@ -309,3 +310,18 @@ def test_a_run_says_what_it_failed_on(suite: Suite) -> None:
     assert "failed on 1 golds, left out" in golds
     assert "1 predictions, counted as wrong" in predictions
     assert "p/7" in predictions
+
+
+def test_a_form_overrules_no_database(
+    suite: Suite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Equal forms and a fair database that parts the two: wrong, and an alarm that the report counts."""
+    monkeypatch.setattr("harness.sql.canonical.Canonicaliser.text", lambda *_: "select all the same")
+    (verdict,) = judge(suite, [NEIGHBOURS[1]])
+    assert (verdict.outcome, verdict.detail, verdict.execution_match) == (Outcome.WRONG, ALARM, False)
+    assert "alarm" in caplog.text
+    prediction = Prediction(id="7", pair="p", sql=NEIGHBOURS[1])
+    example = Example(id="7", question="", context=CONTEXT, gold=GOLD)
+    assert (
+        "On 1 predictions" in remarks([Sample.of(example, prediction, replace(verdict, pair="p", id="7"))])[0]
+    )

@@ -164,6 +164,9 @@ class Plan:
         gold = profiles[0]  # the kind is the gold's to say: another query must not change what a column holds
         constants = [v for a in gold.atoms if a.ref == ref for v in a.values if v is not None]
         use: bool | None = numeric.get(ref)
+        plain = [v for a in gold.atoms if a.ref == ref and a.op != "near" for v in a.values]
+        if use and column.affinity == "INTEGER" and not any(map(_has_decimals, plain)):
+            use = False  # a real that it is computed with makes no real of it: n / t > 0.3
         texts = [v for v in constants if isinstance(v, str) and number_of(v) is None]
         extreme = any(ref in p.extremes or ref in p.ordered for p in profiles)
         if self.rules.types == "declared":
@@ -178,7 +181,7 @@ class Plan:
             kind = "datetime"
         elif texts and kind not in ("text",) and use is None:
             kind = "text"
-        if kind == "integer" and self.rules.types == "inferred" and any(_has_decimals(v) for v in constants):
+        if kind == "integer" and self.rules.types == "inferred" and any(map(_has_decimals, plain)):
             kind = "real"
         base = sequence(column.name, kind)
         bounds = self._checks.get(ref, [])
