@@ -120,7 +120,7 @@ class Judging:
     workers: Annotated[int, Option("Judging processes. [default: cores, 8 at most]", unset=_cores), Ge(0)] = 1
     witnesses: Annotated[
         int, Option("How many wrong predictions get their smallest database at once."), Ge(0)
-    ] = 200
+    ] = 2000
     policy: Annotated[bool, Option("Also give the score with each rule of a verdict flipped.")] = True
     cache: Path | None = None
 
