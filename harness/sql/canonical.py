@@ -80,9 +80,9 @@ class Canonicaliser(Joins):
 
     ``kinds`` maps each table's columns (lower case) to what they hold ("integer", "real", "text", …; "" where
     unknown), which the strong form needs to know what a constant means. ``case`` is the rule for text.
-    ``primary`` keys and foreign-key ``links`` (child, parent), in lower case, are used by the strong form, as are the
-    columns that are never NULL, ``filled`` (None: no column ever is). Nothing here raises on SQL, however
-    broken.
+    ``primary`` keys and foreign-key ``links`` (child, parent), in lower case, are used by the strong form, as
+    are the columns that are never NULL, ``filled`` (None: no column ever is). Nothing here raises on SQL,
+    however broken.
 
     >>> from harness.sql.schema import parse_schema
     >>> read = Canonicaliser(parse_schema("CREATE TABLE head (name TEXT, age INT)"))
@@ -247,7 +247,7 @@ class Canonicaliser(Joins):
                 raise Unmodelled("a source that is neither table nor query")
             label = _fresh(quoted(source.name), draft, number)
             kinds = self._table_kinds.get(source.name, {})
-            for name in source.columns or ():
+            for name in source.columns or () if self.strong else ():
                 text = f"{label}.{quoted(name)}"
                 self.kinds[text], draft.owner[text] = kinds.get(name, ""), label
                 if self.never_null is None or (source.name, name) in self.never_null:
