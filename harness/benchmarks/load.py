@@ -7,9 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.benchmarks import files
+from harness.benchmarks.rows import hash_examples, select, to_examples
 from harness.benchmarks.spec import BenchmarkSpec, get_spec
 from harness.errors import BenchmarkError, DataError, UsageError
+from harness.files import read_rows, stem
 from harness.records import Benchmark, Example
 
 _READERS = {"create-context": "create_context", "wikisql": "wikisql", "spider": "spider", "bird": "spider"}
@@ -31,19 +32,22 @@ def load_benchmark(
     limit: int | None = None,
     ids: Sequence[str] | None = None,
     context_field: str | None = None,
+    databases_root: Path | None = None,
     seed: int = 0,
 ) -> Benchmark:
     """The examples of a benchmark's split (its default one unless ``split`` says otherwise).
 
     ``data`` is a local file or folder in the benchmark's own form and takes the place of the download.
     ``ids`` and then ``limit`` choose among the examples. ``seed`` is that of a variant that shuffles.
+    ``databases_root`` is where the databases that rows name may lie, else the data's own folder.
     BenchmarkError where the benchmark is unknown or not here (with what to fetch and where to put it),
     DataError where a row is malformed.
     """
     spec = get_spec(name)
     chosen = split or spec.split
-    loaded = _read(spec, chosen, data, context_field, seed)
-    examples = files.select(loaded.examples, limit=limit, ids=ids)
+    own = _Own(context_field, databases_root)
+    loaded = _read(spec, chosen, data, own, seed)
+    examples = select(loaded.examples, limit=limit, ids=ids)
     if not examples:
         raise BenchmarkError(
             f"benchmark '{spec.name}', split '{chosen}', has no examples", "check --limit and the data"
@@ -59,12 +63,12 @@ def load_benchmark(
         name=spec.name,
         split=chosen,
         examples=examples,
-        prompt=spec.to_prompt(),
-        rules=spec.to_rules(),
+        prompt=spec.prompt,
+        rules=spec.rules,
         dialect=spec.dialect,
         scorers=spec.scorers,
         max_new_tokens=spec.generation.max_new_tokens,
-        data_hash=files.hash_examples(examples),
+        data_hash=hash_examples(examples),
         about=about | {"variant": source.variant, "baselines": " ".join(spec.baselines)} | dict(loaded.about),
         folder=loaded.folder,
     )
@@ -75,11 +79,13 @@ def load_file(
     *,
     split: str | None = None,
     context_field: str | None = None,
+    databases_root: Path | None = None,
     limit: int | None = None,
     ids: Sequence[str] | None = None,
 ) -> Benchmark:
     """Data of one's own as a benchmark named by the file's stem, with default prompt and rules.
 
+    ``databases_root`` is where the databases that rows name may lie, else the file's own folder.
     UsageError for a ``split``, which a file has not; DataError where a row is malformed.
     """
     if split:
@@ -87,33 +93,43 @@ def load_file(
             f"--split {split} does not go with --data {path} alone: a file has no splits",
             "leave --split out, or give each split a file of its own",
         )
-    rows = list(files.to_examples(path, files.read_rows(path), context_field or "context"))
-    examples = files.select(rows, limit=limit, ids=ids)
+    found = to_examples(path, read_rows(path), context_field or "context", databases_root)
+    rows = list(found)
+    examples = select(rows, limit=limit, ids=ids)
     if not examples:
         raise DataError(f"{path}: no rows", "give it at least one question")
     return Benchmark(
-        name=files.stem(path),
+        name=stem(path),
         split="all",
         examples=examples,
-        data_hash=files.hash_examples(examples),
+        data_hash=hash_examples(examples),
         about={"size": str(len(rows)), "title": path.name, "source": str(path)},
         folder=path.parent,
     )
 
 
-def _read(spec: BenchmarkSpec, split: str, data: Path | None, context_field: str | None, seed: int) -> Loaded:
+class _Own(NamedTuple):
+    """What goes with data of one's own alone, by the options' names."""
+
+    context_field: str | None
+    databases_root: Path | None
+
+
+def _read(spec: BenchmarkSpec, split: str, data: Path | None, own: _Own, seed: int) -> Loaded:
     kind = spec.source.kind
     if kind == "files":
-        return _from_files(spec, split, data, context_field)
-    if context_field:
-        raise UsageError(
-            f"--context-field does not go with benchmark '{spec.name}'", "it is for data of one's own"
-        )
+        return _from_files(spec, split, data, own)
+    for name, value in own._asdict().items():
+        if value:
+            raise UsageError(
+                f"--{name.replace('_', '-')} does not go with benchmark '{spec.name}'",
+                "it is for data of one's own",
+            )
     module = import_module(f"harness.benchmarks.{_READERS[kind]}")
     return Loaded(*module.load(spec, split, data, seed))
 
 
-def _from_files(spec: BenchmarkSpec, split: str, data: Path | None, context_field: str | None) -> Loaded:
+def _from_files(spec: BenchmarkSpec, split: str, data: Path | None, own: _Own) -> Loaded:
     if split not in spec.source.files:
         raise BenchmarkError(
             f"benchmark '{spec.name}' has no split '{split}'",
@@ -126,7 +142,6 @@ def _from_files(spec: BenchmarkSpec, split: str, data: Path | None, context_fiel
             raise BenchmarkError(
                 f"{spec.path}: key 'source.files.{split}': {path} is not there", spec.source.fetch
             )
-    field = context_field or spec.source.context_field
-    return Loaded(
-        list(files.to_examples(path, files.read_rows(path), field)), {"file": path.name}, path.parent
-    )
+    field = own.context_field or spec.source.context_field
+    examples = to_examples(path, read_rows(path), field, own.databases_root)
+    return Loaded(list(examples), {"file": path.name}, path.parent)

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.benchmarks import downloads, surface
-from harness.benchmarks.files import DataRow, identity, read_rows, read_text
+from harness.benchmarks.rows import identity
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import SpiderTables, read_tables
 from harness.errors import BenchmarkError, DataError
+from harness.files import DataRow, read_rows, read_text
 from harness.records import Example
 
 
@@ -122,6 +123,8 @@ def _example(
         if not isinstance(values.get(field), str):
             raise DataError(f"{path}, {row.where}: no '{field}'", "fetch the download again")
     db_id = str(values["db_id"])
+    if Path(db_id).name != db_id:
+        raise DataError(f"{path}, {row.where}: '{db_id}' names no database", "fetch the download again")
     if db_id not in schemas.schemas:
         raise DataError(
             f"{path}, {row.where}: database '{db_id}' is not in tables.json", "fetch the download again"

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from ..assets import asset
+from ..files import asset
 from .starter_domains import SPLITS, Domain, Split, domains
 from .starter_questions import KINDS, ask
 

@@ -22,13 +22,12 @@ def own_database(example: Example, rules: Rules) -> bytes | Path | None:
     if path is None or not path.is_file():
         return None
     names, table = example.meta.get("columns"), example.meta.get("table_id")
-    if not isinstance(names, (list, tuple)) or not names or not table:
-        return path
-    renamed = "table_" + str(table).replace("-", "_")
+    if not table or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return path  # rows of one's own may have a table_id as well
     try:
-        return _renamed(path, renamed, tuple(map(str, names)), rules.case == "ignore")
-    except sqlite3.Error:  # no database, or names that cannot be
-        return None
+        return _renamed(path, "table_" + str(table).replace("-", "_"), tuple(names), rules.case == "ignore")
+    except sqlite3.Error:  # the sandbox says what is wrong with the file
+        return path
 
 
 @lru_cache(maxsize=256)

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from harness.assets import asset
 from harness.benchmarks.starter_questions import KINDS
 from harness.errors import RecipeError
+from harness.files import asset
 
 
 class _Strict(BaseModel):

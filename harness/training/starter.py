@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import RecipeError
-from harness.models.pair import pick_device
+from harness.models.weights import pick_device
 
 from .batches import Mix, batches
 from .cards import adapter_card, base_card
