@@ -168,7 +168,8 @@ class Writer:
             )  # fmt: skip
         return self.chance.choice(
             (" + ".join(self.swapped([column, "1"])), f"CAST({column} AS REAL) / 2", f"{column} / 2",
-             f"-{column}", f"{column} - {self.style.choice(('1', '(1)'))}", f"COALESCE({column}, 0)", f"ABS({column} % 3)")
+             f"-{column}",
+             f"{column} - {self.style.choice(('1', '(1)'))}", f"COALESCE({column}, 0)", f"ABS({column} % 3)")
         )  # fmt: skip
 
     def condition(self, sources: list[tuple[str, str]], depth: int) -> str:

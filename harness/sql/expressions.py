@@ -230,8 +230,8 @@ class Expressions:
             kind = self.kind(first)
             if isinstance(value, str) and self.caseless(left, right, draft):
                 value = lowered(value)
-            if self.strong:
-                value = converted(value, kind)
+            if self.strong and isinstance(bare(left), exp.Column) and shown(bare(left), draft):
+                value = converted(value, kind)  # what is no column has no affinity
             return Leaf(f"{first} {operator} {literal(value)}", first, operator, value, kind)
         second = self.value(right, draft)
         if first == second and operator == "=" and first in draft.same.values():
