@@ -106,7 +106,7 @@ class Canonicaliser(Joins):
         self.schema = schema
         self.rules = _rules(levels)
         self.never_null = None if filled is None else frozenset(filled)
-        self._table_kinds = kinds or {}
+        self.table_kinds = kinds or {}
         self._forms: dict[str, Form | None] = {}
         self._texts: dict[str, str] = {}
         self._views: dict[int, str] = {}
@@ -246,7 +246,7 @@ class Canonicaliser(Joins):
             if not (isinstance(table, exp.Table) and isinstance(table.this, exp.Identifier)):
                 raise Unmodelled("a source that is neither table nor query")
             label = _fresh(quoted(source.name), draft, number)
-            kinds = self._table_kinds.get(source.name, {})
+            kinds = self.table_kinds.get(source.name, {})
             for name in source.columns or () if self.strong else ():
                 text = f"{label}.{quoted(name)}"
                 self.kinds[text], draft.owner[text] = kinds.get(name, ""), label

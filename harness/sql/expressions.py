@@ -7,13 +7,14 @@ at all."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
 
 from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, is_whole, literal, plain_number, words
+from harness.sql.schema import Ref
 from harness.sql.statement import Scope, Statement, bare
 from harness.sql.terms import TRUE, Condition, Form, Kind, Leaf, Not, Query, conjunction, quoted, render, show
 
@@ -115,13 +116,15 @@ class Outer(NamedTuple):
 class Expressions:
     """Reads values and conditions of one statement at a time; whole queries are ``canonical``'s.
 
-    ``kinds`` has the kind of each column by its canonical text. ``fold`` is whether letter case of text is
-    ignored, ``levels`` those of the rules in use. ``filled`` are columns that are never NULL, by canonical
-    text."""
+    ``table_kinds`` has the kind of each table's columns, ``kinds`` that of each column by its canonical
+    text. ``fold`` is whether letter case of text is ignored, ``levels`` those of the rules in use.
+    ``filled`` are columns that are never NULL, by canonical text.
+    """
 
     def __init__(self, *, fold: bool, levels: frozenset[Level]) -> None:
         self.fold, self.levels = fold, levels
         self.strong = "meaning" in levels
+        self.table_kinds: Mapping[str, Mapping[str, Kind]] = {}
         self.kinds: dict[str, Kind] = {}
         self.filled: set[str] = set()
         self.statement: Statement
@@ -230,7 +233,7 @@ class Expressions:
             kind = self.kind(first)
             if isinstance(value, str) and self.caseless(left, right, draft):
                 value = lowered(value)
-            if self.strong and isinstance(bare(left), exp.Column) and shown(bare(left), draft):
+            if self.strong and shown(left, draft) is not None:
                 value = converted(value, kind)  # what is no column has no affinity
             return Leaf(f"{first} {operator} {literal(value)}", first, operator, value, kind)
         second = self.value(right, draft)
@@ -241,12 +244,13 @@ class Expressions:
         return Leaf(f"{first} {operator} {second}")
 
     def caseless(self, left: Any, right: Any, draft: Draft) -> bool:
-        """Whether SQLite ignores case between two sides: a column of a table, or COLLATE, says so."""
+        """Whether SQLite ignores case between two sides: COLLATE says so, or a table's column of text."""
         if not self.fold:
             return False
         if any(isinstance(bare(side), exp.Collate) for side in (left, right)):
             return True
-        return isinstance(bare(left), exp.Column) and shown(bare(left), draft)
+        ref = shown(left, draft)
+        return ref is not None and self.table_kinds.get(ref[0], {}).get(ref[1]) not in ("integer", "real")
 
 
 # values
@@ -493,14 +497,14 @@ def column_text(draft: Draft, place: int, name: str) -> str:
     return f"{draft.labels[place]}.#{names.index(name) + 1}"
 
 
-def shown(node: exp.Column, draft: Draft) -> bool:
-    """Whether a column is one of a table's, if by way of queries inside: then it has that one's collation."""
-    place: Draft | None = draft
+def shown(node: Any, draft: Draft) -> Ref | None:
+    """The table's column that a value is, if by way of queries inside: its are collation and affinity."""
+    node, place = bare(node), draft if isinstance(bare(node), exp.Column) else None
     while place is not None:
         if (found := place.scope.here(node)) is not None:
-            return found.ref is not None
+            return found.ref
         place = place.parent
-    return False
+    return None
 
 
 def constant(node: Any) -> Number | str | None:
