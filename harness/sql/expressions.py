@@ -70,7 +70,6 @@ class Draft:
         self.same: dict[str, str] = {}
         self.renamed: dict[str, str] = {}
         self.dropped: set[str] = set()
-        self.owner: dict[str, str] = {}
         self.held: tuple[set[str], set[str]] = (set(), set())
         self.filled: set[str] = set()
         self.counts = False
@@ -92,6 +91,11 @@ class Draft:
         while draft:
             yield from draft.labels
             draft = draft.parent
+
+    def owner(self, text: str) -> str | None:
+        """The label of the table here that a column belongs to, by its canonical text."""
+        label, _, name = text.rpartition(".[" if text.endswith("]") else ".")
+        return label if label in self.labels and not name.startswith("#") else None
 
     def outside(self) -> bool:
         """Whether outer joins here or in the queries around make NULLs."""
@@ -118,7 +122,8 @@ class Expressions:
 
     ``table_kinds`` has the kind of each table's columns, ``kinds`` that of each column by its canonical
     text. ``fold`` is whether letter case of text is ignored, ``levels`` those of the rules in use.
-    ``filled`` are columns that are never NULL, by canonical text.
+    ``filled`` are columns that are never NULL, by canonical text; ``held_back`` is whether a rule was for want
+    of one.
     """
 
     def __init__(self, *, fold: bool, levels: frozenset[Level]) -> None:
@@ -127,6 +132,7 @@ class Expressions:
         self.table_kinds: Mapping[str, Mapping[str, Kind]] = {}
         self.kinds: dict[str, Kind] = {}
         self.filled: set[str] = set()
+        self.held_back = False
         self.statement: Statement
         self._values, self._conditions = _by_node(levels)
 
@@ -250,7 +256,7 @@ class Expressions:
         if any(isinstance(bare(side), exp.Collate) for side in (left, right)):
             return True
         ref = shown(left, draft)
-        return ref is not None and self.table_kinds.get(ref[0], {}).get(ref[1]) not in ("integer", "real")
+        return ref is not None and self.table_kinds.get(ref[0], {}).get(ref[1], "text") == "text"
 
 
 # values
@@ -297,9 +303,11 @@ def _count(read: Expressions, node: Any, draft: Draft) -> str | None:
         return f"count(distinct {read.value(only, draft)})"
     whole = isinstance(inner, exp.Star) or (isinstance(inner, exp.Literal) and not inner.is_string)
     text = "*" if whole else read.value(inner, draft)
-    if read.strong and isinstance(inner, exp.Column) and not draft.outside():
+    plain = read.strong and isinstance(inner, exp.Column) and not draft.outside()
+    if plain and read.kinds.get(text):
         never_null = text in read.filled or text in draft.filled
-        text = "*" if read.kinds.get(text) and never_null else text
+        read.held_back = read.held_back or not never_null
+        text = "*" if never_null else text
     return f"count({text})"
 
 
@@ -329,7 +337,7 @@ def _held_extreme(read: Expressions, node: Any, draft: Draft) -> str | None:
     if not (isinstance(node.this, exp.Column) and draft.held[0]):
         return None
     inner = read.column(node.this, draft)
-    return inner if inner in draft.held[0] or draft.owner.get(inner) in draft.held[1] else None
+    return inner if inner in draft.held[0] or draft.owner(inner) in draft.held[1] else None
 
 
 def _commuted(read: Expressions, node: Any, draft: Draft) -> str:
