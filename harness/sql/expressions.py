@@ -122,8 +122,8 @@ class Expressions:
 
     ``table_kinds`` has the kind of each table's columns, ``kinds`` that of each column by its canonical
     text. ``fold`` is whether letter case of text is ignored, ``levels`` those of the rules in use.
-    ``filled`` are columns that are never NULL, by canonical text; ``held_back`` is whether a rule was for want
-    of one.
+    ``filled`` are columns that are never NULL, by canonical text; ``held_back`` is whether a rule was for
+    want of one.
     """
 
     def __init__(self, *, fold: bool, levels: frozenset[Level]) -> None:
