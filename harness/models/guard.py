@@ -95,7 +95,7 @@ def _rounding(base: LoadedBase) -> float:
     """The unit of the numbers that products are made in: bitsandbytes' own may be coarser than the dtype."""
     quantized = getattr(base.model, "is_quantized", False) and not base.dequantized
     dtypes = [base.dtype, torch.bfloat16] if quantized else [base.dtype]
-    return max(torch.finfo(dtype).eps for dtype in dtypes)
+    return float(max(torch.finfo(dtype).eps for dtype in dtypes))
 
 
 def _through_slots(
