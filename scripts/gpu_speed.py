@@ -4,7 +4,7 @@
     python scripts/gpu_speed.py --out results --tiny   # the same code on a CPU, in a minute: a rehearsal
 
 Random weights (``random_pair``), so that nothing is downloaded. Answers are ragged: every eighth word ends
-one, so that they are 1 to 32 tokens long, for every way alike. Each stage has its own limit, prints one JSON line
+one, so that they are 1 to 32 tokens long, for every way alike. Each stage has a limit, prints one JSON line
 as it ends and is kept in ``gpu_speed.json``; a call does those that are not there yet, as far as 8 minutes
 allow. Fixed batch sizes come first, lm-evaluation-harness's automatic one last. The last line is one JSON
 document. Wheels that must travel to a machine without network: lm_eval and what it needs beyond the harness
