@@ -323,6 +323,9 @@ def differences(before: Entry, after: Entry) -> list[str]:
     found = {
         "the prompts differ": _changed(before.prompt, after.prompt, ignore={"origin"}),
         "the rules of the verdict differ": _changed(*rules),
+        "the versions of the verdicts differ": _changed(
+            *(side.benchmark.config.get("verdicts", 1) for side in (before, after))
+        ),
         "the versions of the harness differ": ""
         if a.harness == b.harness
         else f"{a.harness} and {b.harness}",
