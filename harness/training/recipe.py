@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.assets import asset
-from harness.benchmarks.starter_questions import KINDS
 from harness.errors import RecipeError
 
 
@@ -26,73 +25,29 @@ class Lora(_Strict):
     target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
 
 
-class Shape(_Strict):
-    """The tiny Llama's measures."""
-
-    hidden: int = 192
-    intermediate: int = 384
-    layers: int = Field(default=4, ge=3)
-    heads: int = 4
-
-    @model_validator(mode="after")
-    def _divides(self) -> Shape:
-        if self.hidden % (2 * self.heads) or self.heads % 2:
-            raise ValueError("hidden must be a multiple of 2 × heads, and heads even")
-        return self
-
-
-class Phase(_Strict):
-    """One training: steps of about ``tokens`` tokens; shares of invented schemas and of copying tasks.
-
-    ``copying_first`` steps are copying alone. ``withheld`` kinds of question are left out. From step
-    ``spelled_from`` on the share ``spelled`` of the made-up words is put together of the tokenizer's tokens.
-    """
-
-    steps: int = Field(ge=1)
-    tokens: int = Field(default=4096, ge=512)
-    learning_rate: float = Field(gt=0)
-    invented: float = Field(default=0.6, ge=0, le=1)
-    copying: float = Field(default=0.15, ge=0, le=1)
-    copying_first: int = Field(default=0, ge=0)
-    spelled: float = Field(default=0.0, ge=0, le=1)
-    spelled_from: int = Field(default=0, ge=0)
-    withheld: tuple[str, ...] = ()
-
-    @model_validator(mode="after")
-    def _known(self) -> Phase:
-        unknown = [kind for kind in self.withheld if kind not in KINDS]
-        if unknown:
-            raise ValueError(f"unknown kind {unknown[0]!r}; kinds are {', '.join(KINDS)}")
-        return self
-
-
-class StarterRecipe(_Strict):
-    """A pair from nothing: tokenizer, base and adapter, on questions that are made as training goes."""
-
-    kind: Literal["starter"]
-    output: Path = Path("adapters/starter")
-    seed: int = 0
-    vocabulary: int = Field(default=1536, ge=600)
-    shape: Shape = Shape()
-    base: Phase
-    adapter: Phase
-    lora: Lora = Lora()
-
-
 class Data(_Strict):
-    """The rows: a data set on the hub or a local ``file``, shuffled, and the first ``limit`` of them."""
+    """The rows: a data set on the hub, a local ``file`` or a ``benchmark``'s split; shuffled, and the first
+    ``limit`` of them."""
 
     hub: str | None = None
     file: Path | None = None
+    benchmark: str | None = None
     split: str = "train"
     shuffle_seed: int = 42
     limit: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _one(self) -> Data:
-        if (self.hub is None) == (self.file is None):
-            raise ValueError("give either hub or file")
+        if sum(given is not None for given in (self.hub, self.file, self.benchmark)) != 1:
+            raise ValueError("give one of hub, file and benchmark")
         return self
+
+    @property
+    def name(self) -> str:
+        """The training set as an adapter's folder declares it."""
+        if self.benchmark is not None:
+            return f"{self.benchmark}:{self.split}"
+        return str(self.file.resolve()) if self.file else str(self.hub)
 
 
 class Words(_Strict):
@@ -121,7 +76,7 @@ class Optimisation(_Strict):
     save_steps: int = Field(default=50, ge=1)
 
 
-class SftRecipe(_Strict):
+class Recipe(_Strict):
     """Supervised fine-tuning of an adapter on a base that is held in 4-bit ("none": as it is)."""
 
     kind: Literal["sft"]
@@ -135,19 +90,15 @@ class SftRecipe(_Strict):
     lora: Lora = Lora()
     training: Optimisation = Optimisation()
 
-    def changed(self, *, model: str | None, data: Path | None, limit: int | None) -> SftRecipe:
+    def changed(self, *, model: str | None, data: Path | None, limit: int | None) -> Recipe:
         """The same with another base, local rows or fewer of them."""
         rows = self.data
         if data is not None:
-            rows = rows.model_copy(update={"hub": None, "file": data})
+            rows = rows.model_copy(update={"hub": None, "benchmark": None, "file": data})
         if limit is not None:
             rows = rows.model_copy(update={"limit": limit})
         revision = self.revision if model is None else None
         return self.model_copy(update={"model": model or self.model, "revision": revision, "data": rows})
-
-
-Recipe = SftRecipe | StarterRecipe
-_RECIPE: TypeAdapter[Recipe] = TypeAdapter(Annotated[SftRecipe | StarterRecipe, Field(discriminator="kind")])
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -160,10 +111,10 @@ def load_recipe(path: Path) -> Recipe:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"recipe {path} cannot be read: {error}", "write YAML in UTF-8") from error
     try:
-        return _RECIPE.validate_python(values)
+        return Recipe.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part not in {"sft", "starter"}) or "the file"
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
         said = first["msg"].removeprefix("Value error, ")
         raise RecipeError(
             f"recipe {path}: {place}: {said}", "the keys are those of adapters/recipes/*.yaml"

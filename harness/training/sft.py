@@ -1,4 +1,4 @@
-"""Supervised fine-tuning by trl: a LoRA adapter on a base in 4-bit, as a recipe of kind "sft" says.
+"""Supervised fine-tuning by trl: a LoRA adapter on a base in 4-bit, as a recipe says.
 
 The rows become conversations (system, user, assistant); the trainer's checkpoints lie in the output
 folder until the adapter is finished, and a second start goes on from the last of them.
@@ -12,28 +12,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.benchmarks import load_file
+from harness.benchmarks import load_benchmark, load_file
 from harness.errors import DataError, ModelError, RecipeError
 from harness.models.pair import pick_device
 from harness.models.prompts import messages
 from harness.models.sources import download_text, find_base
 from harness.records import Example, Prompt
 
-from .recipe import SftRecipe
+from .recipe import Recipe
 
 Notify = Callable[[str], None]
 
 
-def tune(recipe: SftRecipe, output: Path, *, device: str, notify: Notify) -> Path:
-    """Train the adapter into ``output`` and return it. Raises ModelError, DataError, RecipeError."""
+def tune(recipe: Recipe, output: Path, *, near: Path, device: str, notify: Notify) -> Path:
+    """Train the adapter into ``output`` and return it; a base that is a relative path may lie ``near``.
+
+    Raises ModelError, DataError, BenchmarkError, RecipeError.
+    """
     import torch
 
     where = pick_device(device)
     _refuse(recipe, output)
-    base = find_base(recipe.model, near=None, revision=recipe.revision, named_by="the recipe")
+    base = find_base(recipe.model, near=near, revision=recipe.revision, named_by="the recipe")
     _claim(recipe, output)
     rows = _rows(recipe)
-    notify(f"{len(rows)} rows from {recipe.data.file or recipe.data.hub}, base {recipe.model} on {where}")
+    notify(f"{len(rows)} rows from {recipe.data.name}, base {recipe.model} on {where}")
     if fetch := download_text([base]):
         notify(fetch)
     tokenizer, model = _load(recipe, base.where, where)
@@ -48,8 +51,7 @@ def tune(recipe: SftRecipe, output: Path, *, device: str, notify: Notify) -> Pat
             "the device has too little memory for this recipe", "lower training.batch_size in a copy of it"
         ) from error
     trainer.save_model(str(output))
-    declared = recipe.data.file.resolve() if recipe.data.file else recipe.data.hub
-    told = {"data": str(declared), "recipe": recipe.model_dump(mode="json")}
+    told = {"data": recipe.data.name, "recipe": recipe.model_dump(mode="json")}
     (output / "training.json").write_text(json.dumps(told, indent=1) + "\n", "utf-8")
     for folder in output.glob("checkpoint-*"):
         shutil.rmtree(folder)
@@ -59,7 +61,7 @@ def tune(recipe: SftRecipe, output: Path, *, device: str, notify: Notify) -> Pat
     return output
 
 
-def _refuse(recipe: SftRecipe, output: Path) -> None:
+def _refuse(recipe: Recipe, output: Path) -> None:
     """Leave alone what somebody else has made."""
     marker = output / "recipe.json"
     if (output / "adapter_model.safetensors").exists():
@@ -70,11 +72,11 @@ def _refuse(recipe: SftRecipe, output: Path) -> None:
         )
 
 
-def _said(recipe: SftRecipe) -> str:
+def _said(recipe: Recipe) -> str:
     return recipe.model_dump_json(exclude={"output"})
 
 
-def _claim(recipe: SftRecipe, output: Path) -> None:
+def _claim(recipe: Recipe, output: Path) -> None:
     """Make the folder and note whose checkpoints it holds."""
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -83,14 +85,15 @@ def _claim(recipe: SftRecipe, output: Path) -> None:
         raise RecipeError(f"{output} cannot be written: {error.strerror}", "give another --output") from error
 
 
-def _rows(recipe: SftRecipe) -> Any:
+def _rows(recipe: Recipe) -> Any:
     """A ``datasets.Dataset`` of prompt and completion turns, in the recipe's order."""
     from datasets import Dataset, disable_progress_bars, load_dataset
 
     disable_progress_bars()
     data = recipe.data
-    if data.file is not None:
-        examples = load_file(data.file).examples
+    if data.hub is None:
+        named = load_benchmark(data.benchmark, split=data.split) if data.benchmark else None
+        examples = (named or load_file(data.file or Path())).examples
         found = Dataset.from_list(
             [{"context": row.context, "question": row.question, "answer": row.gold} for row in examples]
         )
@@ -117,7 +120,7 @@ def _rows(recipe: SftRecipe) -> Any:
     return found.map(turn, remove_columns=found.column_names)
 
 
-def _load(recipe: SftRecipe, base: str, where: str) -> tuple[Any, Any]:
+def _load(recipe: Recipe, base: str, where: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
@@ -151,7 +154,7 @@ def _load(recipe: SftRecipe, base: str, where: str) -> tuple[Any, Any]:
 
 
 def _trainer(
-    recipe: SftRecipe, output: Path, rows: Any, tokenizer: Any, model: Any, where: str, notify: Notify
+    recipe: Recipe, output: Path, rows: Any, tokenizer: Any, model: Any, where: str, notify: Notify
 ) -> Any:
     from peft import LoraConfig
     from transformers import TrainerCallback

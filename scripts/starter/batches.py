@@ -1,4 +1,4 @@
-"""Training sequences of the starter model: one schema, several questions about it, in one sequence.
+"""Training sequences of the starter base: one schema, several questions about it, in one sequence.
 
 A question sees the schema and itself, never its neighbours, and its positions go on from the schema's
 end. So a sequence costs the schema once, and is to the model as if each question stood alone.
@@ -7,14 +7,15 @@ end. So a sequence costs the schema once, and is to the model as if each questio
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.benchmarks.starter_domains import Domain
-from harness.benchmarks.starter_questions import KINDS, ask
-from harness.records import Form
-
+from .domains import Domain
+from .draw import Question
 from .invention import Inventor
+from .plan import Plan
+from .questions import KINDS, ask
 from .tokens import ASSISTANT, END, SYSTEM, USER
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
     Tokenizer = Callable[[str], list[int]]
 
-SYSTEM_TEXT = "You are a SQL expert."
+BEFORE = f"{SYSTEM}You are a SQL expert.{END}{USER}"
+BETWEEN = "\nQuestion: "
+AFTER = f"{END}{ASSISTANT}"
+"""The chat form of the benchmark's prompt: text before the schema, before and after the question."""
+_QUESTIONS = 4
+"""Questions about a schema: more would make long rows of one schema, fewer repeat it more often."""
 _WEIGHTS = {
     "join": 3.0,
     "not_in": 1.6,
@@ -36,22 +42,6 @@ _WEIGHTS = {
 """How often the harder kinds are drawn; the others count 1."""
 
 
-class Mix(NamedTuple):
-    """What sequences are made of: shares from 0 to 1, the form, and the kinds left out.
-
-    From step ``spelled_from`` on the share ``spelled`` of the made-up words is put together of ``pieces``.
-    """
-
-    form: Form
-    invented: float = 0.6
-    copying: float = 0.15
-    questions: int = 4
-    withheld: tuple[str, ...] = ()
-    spelled: float = 0.0
-    spelled_from: int = 0
-    pieces: tuple[str, ...] = ()
-
-
 class Sample(NamedTuple):
     """Token ids, the part each belongs to (0 is the shared prefix), and whether it is to be learnt."""
 
@@ -60,40 +50,46 @@ class Sample(NamedTuple):
     learnt: list[bool]
 
 
-def framed(form: Form) -> tuple[str, str, str]:
-    """The text before the schema, between schema and question, and between question and answer."""
-    if form == "plain":
-        return "", "\n-- ", "\n"
-    return f"{SYSTEM}{SYSTEM_TEXT}{END}{USER}", "\nQuestion: ", f"{END}{ASSISTANT}"
-
-
-def sequence(encode: Tokenizer, mix: Mix, inventor: Inventor, *, copying: float) -> Sample:
-    """One schema and ``mix.questions`` questions, each with its answer and the end mark."""
-    before, between, after = framed(mix.form)
+def sequence(encode: Tokenizer, plan: Plan, inventor: Inventor, *, copying: float) -> Sample:
+    """One schema and a few questions, each with its answer and the end mark."""
     rng = inventor.rng
-    domain = inventor.schema(mix.invented)
-    ids = encode(before + domain.context)
+    domain = inventor.schema(plan.invented)
+    ids = encode(BEFORE + domain.context)
     parts, learnt = [0] * len(ids), [False] * len(ids)
-    kinds = [kind for kind in KINDS if kind not in mix.withheld]
-    weights = [_WEIGHTS.get(kind, 1.0) for kind in kinds]
-    for part in range(1, mix.questions + 1):
+    kinds = [kind for kind in KINDS if kind not in plan.withheld]
+    for part in range(1, _QUESTIONS + 1):
         if rng.random() < copying:
-            question, answer = _copy(domain, inventor)
+            question, answer = _copy(domain, inventor, plan.dictated)
         else:
-            drawn = None
-            while drawn is None:
-                drawn = ask(rng.choices(kinds, weights)[0], domain, rng)
-            question, answer = drawn
-        asked, told = encode(between + question + after), encode(answer + END)
+            question, answer = _asked(kinds, domain, rng)
+        asked, told = encode(BETWEEN + question + AFTER), encode(answer + END)
         ids += asked + told
         parts += [part] * (len(asked) + len(told))
         learnt += [False] * len(asked) + [True] * len(told)
     return Sample(ids, parts, learnt)
 
 
-def _copy(domain: Domain, inventor: Inventor) -> tuple[str, str]:
-    """Names said in words and values to be written as they stand: the skill apart from SQL."""
+def _asked(kinds: Sequence[str], domain: Domain, rng: random.Random) -> Question:
+    """A question of one of the kinds, answered in the base's own hand."""
+    weights = [_WEIGHTS.get(kind, 1.0) for kind in kinds]
+    while True:
+        drawn = ask(rng.choices(kinds, weights)[0], domain, rng)
+        if drawn is not None:
+            return drawn._replace(answer=own_hand(drawn.answer))
+
+
+def own_hand(sql: str) -> str:
+    """A gold as the base learns to write it: the same meaning, seldom the same text."""
+    sql = sql.replace(" <> ", " != ").replace(" ASC", "")
+    return re.sub(r"(\w+) BETWEEN (\d+) AND (\d+)", r"\1 >= \2 AND \1 <= \3", sql)
+
+
+def _copy(domain: Domain, inventor: Inventor, dictated: float) -> Question:
+    """Text to be written as it stands: a whole query, or names said in words and values."""
     rng = inventor.rng
+    if rng.random() < dictated:
+        query = _asked(tuple(KINDS), domain, rng).answer
+        return Question(f"Copy: {query}", query)
     names = [column.name for table in domain.tables for column in table.columns]
     items = []
     for _ in range(rng.randint(2, 5)):
@@ -107,7 +103,9 @@ def _copy(domain: Domain, inventor: Inventor) -> tuple[str, str]:
         else:
             number = str(rng.randint(0, 10 ** rng.randint(1, 5)))
             items.append((number, number))
-    return "Copy: " + ", ".join(said for said, _ in items), ", ".join(written for _, written in items)
+    return Question(
+        "Copy: " + ", ".join(said for said, _ in items), ", ".join(written for _, written in items)
+    )
 
 
 class Batch(NamedTuple):
@@ -149,22 +147,20 @@ def collate(sequences: Sequence[Sample], pad: int) -> Batch:
     return Batch(ids, positions, mask, rows, columns - 1, ids[rows, columns])
 
 
-def batches(
-    encode: Tokenizer, mix: Mix, *, tokens: int, seed: int, start: int, pad: int, warm: int = 0
-) -> Iterator[Batch]:
-    """Batches of about ``tokens`` tokens from step ``start`` on; the same for the same seed and step.
+def batches(encode: Tokenizer, plan: Plan, *, pieces: Sequence[str], start: int, pad: int) -> Iterator[Batch]:
+    """Batches of about ``plan.tokens`` tokens from step ``start`` on; the same for the same plan and step.
 
-    Sequences of like length come together. Until step ``warm`` all is copying.
+    Sequences of like length come together. ``pieces`` are the tokens that words are spelled of.
     """
     step, block = start, 8
     while True:
         first = step // block * block
-        rng = random.Random(f"{seed} {mix.form} {first}")
-        spelled = mix.spelled if first >= mix.spelled_from else 0.0
-        inventor = Inventor(rng, pieces=mix.pieces, spelled=spelled)
+        rng = random.Random(f"{plan.seed} {first}")
+        inventor = Inventor(rng, pieces=pieces, spelled=plan.spelled if first >= plan.spelled_from else 0.0)
         pool: list[Sample] = []
-        while sum(len(each.ids) for each in pool) < tokens * block:
-            pool.append(sequence(encode, mix, inventor, copying=1.0 if first < warm else mix.copying))
+        while sum(len(each.ids) for each in pool) < plan.tokens * block:
+            copying = 1.0 if first < plan.copying_first else plan.copying
+            pool.append(sequence(encode, plan, inventor, copying=copying))
         pool.sort(key=lambda each: len(each.ids))
         cuts = [round(n * len(pool) / block) for n in range(block + 1)]
         order = rng.sample(range(block), block)
