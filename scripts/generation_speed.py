@@ -27,9 +27,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.assets import asset
+from harness.log import hush_libraries
 from harness.models import PairPlan, Settings, extract_sql, load, plan_pairs
 from harness.models.engine import Engine
-from harness.models.pair import load_base, quiet
+from harness.models.pair import load_base
 from harness.models.prompts import render
 from harness.records import Example, Prompt
 
@@ -205,19 +206,19 @@ def main() -> None:
     warm = examples[:32]
     ours(engine, plan.name, warm)
     first = timed("engine", lambda: ours(engine, plan.name, examples))
-    with quiet():
-        work = loop(plan, settings, examples, prompt, stops)
-        by_loop = timed("notebook's loop", work)
-        with tempfile.TemporaryDirectory() as folder:
-            expanded = load_base(
-                [plan_pairs(adapters=[], model=plan.base)[0]], settings.replace(dequantize="yes"), print
-            )
-            expanded.model.save_pretrained(folder)
-            del expanded
-            runs = {}
-            for size in [1, *arguments.sizes]:
-                work = lm_eval(plan, Path(folder), settings, examples, prompt, stops, size)
-                runs[size] = timed(f"lm-eval, batch size {size}", work)
+    hush_libraries()
+    work = loop(plan, settings, examples, prompt, stops)
+    by_loop = timed("notebook's loop", work)
+    with tempfile.TemporaryDirectory() as folder:
+        expanded = load_base(
+            [plan_pairs(adapters=[], model=plan.base)[0]], settings.replace(dequantize="yes"), print
+        )
+        expanded.model.save_pretrained(folder)
+        del expanded
+        runs = {}
+        for size in [1, *arguments.sizes]:
+            work = lm_eval(plan, Path(folder), settings, examples, prompt, stops, size)
+            runs[size] = timed(f"lm-eval, batch size {size}", work)
     last = timed("engine again", lambda: ours(engine, plan.name, examples))
     rate = 2 * len(examples) / (first.wall + last.wall)
     work_ = (first.processor + last.processor) / 2

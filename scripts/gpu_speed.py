@@ -31,9 +31,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 
+from harness.log import hush_libraries
 from harness.models import Settings, load, plan_pairs
 from harness.models.engine import Engine
-from harness.models.pair import quiet
+from harness.models.pair import cache_argument
 from harness.models.slots import SlotCache
 from harness.records import Example, Prompt
 
@@ -198,8 +199,9 @@ def ceiling(base: Path, sizes: Sequence[int], found: dict[str, Any]) -> None:
     from transformers import AutoModelForCausalLM
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with quiet():
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).to(device).eval()
+    hush_libraries()
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).to(device).eval()
+    cached_by = cache_argument(model)
     extent, vocabulary = 96 + NEW, model.config.vocab_size
     with torch.inference_mode():
         ids = torch.randint(2, vocabulary, (max(sizes) // 8, 96), device=device)
@@ -214,7 +216,7 @@ def ceiling(base: Path, sizes: Sequence[int], found: dict[str, Any]) -> None:
             positions = at[:, None].clone()
 
             def step(last=last, mask=mask, positions=positions, cache=cache) -> Any:  # type: ignore[no-untyped-def]
-                options = {"attention_mask": mask, "position_ids": positions, "past_key_values": cache}
+                options = {"attention_mask": mask, "position_ids": positions, cached_by: cache}
                 return model(input_ids=last, **options).logits.argmax(-1)
 
             step()
@@ -286,7 +288,8 @@ def main() -> None:
         "nf4 merged": {"merge": True},
         "bf16": {"quantization": "none"},
     }
-    with tempfile.TemporaryDirectory() as place, quiet():
+    with tempfile.TemporaryDirectory() as place:
+        hush_libraries()
         with report.stage("machine", 120) as found:
             base, adapter = make_pair(Path(place), shape)
             found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness.models.pair import quiet
+from harness.log import hush_libraries
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -49,9 +49,9 @@ def tiny_base(
         "pad_token_id": 0,
     }
     torch.manual_seed(seed)
-    with quiet():
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **{**shape, **config}))
-        model.save_pretrained(folder)
+    hush_libraries()
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **{**shape, **config}))
+    model.save_pretrained(folder)
     return folder
 
 
@@ -65,12 +65,12 @@ def tiny_adapter(
 
     torch.manual_seed(seed)
     options = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"], **lora}
-    with quiet():
-        model = AutoModelForCausalLM.from_pretrained(base)
-        peft = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
-        for name, parameter in peft.named_parameters():
-            if ("lora_B" in name or "trainable_tokens" in name) and not zero:
-                torch.nn.init.normal_(parameter, std=0.2)
-        peft.peft_config["default"].base_model_name_or_path = named or str(base)
-        peft.save_pretrained(folder)
+    hush_libraries()
+    model = AutoModelForCausalLM.from_pretrained(base)
+    peft = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
+    for name, parameter in peft.named_parameters():
+        if ("lora_B" in name or "trainable_tokens" in name) and not zero:
+            torch.nn.init.normal_(parameter, std=0.2)
+    peft.peft_config["default"].base_model_name_or_path = named or str(base)
+    peft.save_pretrained(folder)
     return folder

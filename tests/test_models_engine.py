@@ -9,8 +9,8 @@ from models_tiny import tiny_adapter, tiny_base
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.errors import ModelError
+from harness.log import hush_libraries
 from harness.models import Settings, load, plan_pairs
-from harness.models.pair import quiet
 from harness.models.prompts import render
 from harness.records import Example, Prompt
 
@@ -167,8 +167,8 @@ def test_kinds_of_adapters_match_peft_itself(folder, tmp_path, lora):
     adapter = tiny_adapter(tmp_path / "a", folder / "base", **lora)
     plans = plan_pairs(adapters=[str(adapter)], include_base=False)
     ours = texts(load(plans, SETTINGS.replace(quantization="none")), "a", rows)
-    with quiet():
-        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder / "base"), adapter)
+    hush_libraries()
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(folder / "base"), adapter)
     theirs = reference(model, AutoTokenizer.from_pretrained(folder / "base"), rows, [0, 2])
     assert {key: value.text for key, value in ours.items()} == theirs
 
@@ -178,18 +178,18 @@ def test_adapter_with_added_tokens_has_its_base_to_itself(folder, tmp_path):
 
     tokenizer = AutoTokenizer.from_pretrained(folder / "base")
     tokenizer.add_tokens(["<sql>", "</sql>"])
-    with quiet():
-        model = AutoModelForCausalLM.from_pretrained(folder / "base")
-        model.resize_token_embeddings(len(tokenizer))
-        config = LoraConfig(
-            task_type="CAUSAL_LM", r=4, target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"]
-        )
-        peft = get_peft_model(model, config)
-        peft.peft_config["default"].base_model_name_or_path = str(folder / "base")
-        for name, parameter in peft.named_parameters():
-            if "lora_B" in name:
-                torch.nn.init.normal_(parameter)
-        peft.save_pretrained(tmp_path / "added")
+    hush_libraries()
+    model = AutoModelForCausalLM.from_pretrained(folder / "base")
+    model.resize_token_embeddings(len(tokenizer))
+    config = LoraConfig(
+        task_type="CAUSAL_LM", r=4, target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"]
+    )
+    peft = get_peft_model(model, config)
+    peft.peft_config["default"].base_model_name_or_path = str(folder / "base")
+    for name, parameter in peft.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter)
+    peft.save_pretrained(tmp_path / "added")
     tokenizer.save_pretrained(tmp_path / "added")
     plans = plan_pairs(adapters=[str(tmp_path / "added"), str(folder / "sql")])
     engine = load(plans, SETTINGS)

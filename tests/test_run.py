@@ -88,6 +88,7 @@ def test_a_run_is_whole_and_a_second_start_generates_nothing(
     assert results["config"]["quantization"] == "nf4"
     assert results["cost"]["starter"]["lora"]["new_tokens"] > 0
     assert "Warning" not in first.stderr, "no noise from libraries"
+    assert "transformers" in (folder / "log.txt").read_text().splitlines()[0]
     before = (folder / "journal.jsonl").read_bytes()
     again = harness(*command, cwd=tmp_path, env=environment)
     assert again.returncode == 0, again.stderr

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from transformers import DynamicCache
 
 from harness.errors import ModelError
 from harness.models.cost import Cost, process_memory
-from harness.models.pair import LoadedBase, Notify
+from harness.models.pair import LoadedBase, Notify, cache_argument
 from harness.models.plan import Settings
 from harness.models.slots import SlotCache
 
@@ -58,7 +59,8 @@ class Decoder:
         self._gpu = self._device.type == "cuda"
         config = base.model.config.get_text_config(decoder=True)
         self.context = int(getattr(config, "max_position_embeddings", None) or 1 << 20)
-        self._layers, self._token_bytes = _measure(base.model, self._device)
+        self._cached_by = cache_argument(base.model)
+        self._layers, self._token_bytes = self._measure()
         kinds = set(getattr(config, "layer_types", None) or ())
         sliding = (
             getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
@@ -115,6 +117,15 @@ class Decoder:
                 peak = torch.cuda.max_memory_allocated(self._device) if self._gpu else process_memory()
                 self._cost.peak_memory_bytes = max(self._cost.peak_memory_bytes, peak)
             yield from finished
+
+    def _measure(self) -> tuple[int, int]:
+        """Layers that keep a cache, and the bytes that one token takes in all of them."""
+        cache = DynamicCache()
+        ids = torch.ones(1, 1, dtype=torch.long, device=self._device)
+        with torch.inference_mode():
+            self._model(input_ids=ids, use_cache=True, **{self._cached_by: cache})
+        sizes = [layer.keys.nbytes + layer.values.nbytes for layer in cache.layers]
+        return len(sizes), sum(sizes)
 
     def _clear(self) -> None:
         self._rows: list[Row] = []
@@ -251,9 +262,9 @@ class Decoder:
                     input_ids=self._put(ids),
                     attention_mask=None if at is None else self._mask(at, width, extent),
                     position_ids=steps if at is None else at[:, None] + steps,
-                    past_key_values=cache,
                     use_cache=True,
                     logits_to_keep=1,
+                    **{self._cached_by: cache},
                 )
                 self._cost.computed_tokens += ids.size
                 self._cost.padding_tokens += ids.size - int(lengths[done : done + count].sum())
@@ -284,8 +295,8 @@ class Decoder:
             input_ids=self._put(self._last)[:, None],
             attention_mask=self._mask(at, 1, extent),
             position_ids=at[:, None],
-            past_key_values=cache,
             use_cache=True,
+            **{self._cached_by: cache},
         ).logits[:, -1]
         chosen = self._choose(logits).cpu().numpy()
         self._cost.computed_tokens += count
@@ -351,15 +362,3 @@ def _common(one: np.ndarray, other: np.ndarray) -> int:
     length = min(len(one), len(other) - 1)
     differ = np.flatnonzero(one[:length] != other[:length])
     return int(differ[0]) if len(differ) else length
-
-
-def _measure(model: Any, device: torch.device) -> tuple[int, int]:
-    """Layers that keep a cache, and the bytes that one token takes in all of them."""
-    from transformers import DynamicCache
-
-    cache = DynamicCache()
-    ids = torch.ones(1, 1, dtype=torch.long, device=device)
-    with torch.inference_mode():
-        model(input_ids=ids, past_key_values=cache, use_cache=True)
-    sizes = [layer.keys.nbytes + layer.values.nbytes for layer in cache.layers]
-    return len(sizes), sum(sizes)

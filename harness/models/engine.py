@@ -18,7 +18,7 @@ import torch
 from harness.errors import ModelError
 from harness.models.cost import Cost
 from harness.models.decoder import Decoder, Row
-from harness.models.pair import LoadedBase, Notify, group_key, load_base, quiet
+from harness.models.pair import LoadedBase, Notify, group_key, load_base
 from harness.models.plan import PairPlan, Settings
 from harness.models.prompts import render
 from harness.records import Completion, Example, Prompt
@@ -182,25 +182,22 @@ def _text(plan: PairPlan, base: LoadedBase, notify: Notify) -> _Text:
     from transformers import AutoTokenizer
 
     prompt = plan.prompt
-    with quiet():
-        try:
-            revision = plan.revision if plan.tokenizer == plan.base else None
-            tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer, revision=revision)
-            if prompt.form == "chat" and not (prompt.chat_template or tokenizer.chat_template):
-                if plan.tokenizer != plan.base:
-                    other = AutoTokenizer.from_pretrained(plan.base, revision=plan.revision)
-                    tokenizer.chat_template = other.chat_template
-                if not tokenizer.chat_template:
-                    prompt = replace(prompt, form="plain", user=prompt.plain)
-                    notify(
-                        f"{plan.name}: the tokenizer has no chat template, so it is asked in the plain form."
-                    )
-        except (OSError, ValueError, ImportError, KeyError) as error:
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise ModelError(
-                f"the tokenizer of {plan.tokenizer} cannot be loaded: {line}",
-                "save it with the adapter or the base",
-            ) from error
+    try:
+        revision = plan.revision if plan.tokenizer == plan.base else None
+        tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer, revision=revision)
+        if prompt.form == "chat" and not (prompt.chat_template or tokenizer.chat_template):
+            if plan.tokenizer != plan.base:
+                other = AutoTokenizer.from_pretrained(plan.base, revision=plan.revision)
+                tokenizer.chat_template = other.chat_template
+            if not tokenizer.chat_template:
+                prompt = replace(prompt, form="plain", user=prompt.plain)
+                notify(f"{plan.name}: the tokenizer has no chat template, so it is asked in the plain form.")
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"the tokenizer of {plan.tokenizer} cannot be loaded: {line}",
+            "save it with the adapter or the base",
+        ) from error
     ends = {tokenizer.eos_token_id, *_as_list(base.model.generation_config.eos_token_id)}
     if prompt.form == "chat":
         ends |= _turn_end(tokenizer, prompt)

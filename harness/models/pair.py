@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import logging
+import inspect
 import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
+from harness.log import hush_libraries
 from harness.models.plan import PairPlan, Settings
 from harness.models.sources import read_json, tensor_shapes
 
 Notify = Callable[[str], None]
 _PLAIN_CACHES = frozenset({"full_attention", "sliding_attention", "attention", "moe", "mlp"})
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the libraries' warnings, bars and log lines off the screen while something is loaded."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    os.environ.setdefault("BITSANDBYTES_NOWELCOME", "1")
-    from huggingface_hub.utils.tqdm import disable_progress_bars
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    disable_progress_bars()
-    for name in ("bitsandbytes", "peft", "accelerate", "huggingface_hub", "torch.distributed"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def pick_device(choice: str) -> str:
@@ -131,22 +112,28 @@ def load_base(plans: Sequence[PairPlan], settings: Settings, notify: Notify) -> 
     """
     device = pick_device(settings.device)
     dtype = pick_dtype(settings.compute_dtype, device)
-    with quiet():
-        model = _from_pretrained(plans[0], settings, device, dtype)
-        _check_family(model)
-        if (rows := group_key(plans[0], settings)[2]) is not None:
-            model.resize_token_embeddings(rows, mean_resizing=False)
-        dequantized = _wants_dequantizing(model, settings, device, dtype, notify) and _dequantize(
-            model, dtype
-        )
-        model.eval()
-        loaded = LoadedBase(model, None, device, dtype, dequantized)
-        for plan in plans:
-            if plan.adapter is not None:
-                _add_adapter(loaded, plan)
-        if settings.merge and loaded.peft is not None:
-            loaded.model, loaded.peft = loaded.peft.merge_and_unload(), None
+    hush_libraries()
+    model = _from_pretrained(plans[0], settings, device, dtype)
+    _check_family(model)
+    if (rows := group_key(plans[0], settings)[2]) is not None:
+        model.resize_token_embeddings(rows, mean_resizing=False)
+    dequantized = _wants_dequantizing(model, settings, device, dtype, notify) and _dequantize(model, dtype)
+    model.eval()
+    loaded = LoadedBase(model, None, device, dtype, dequantized)
+    for plan in plans:
+        if plan.adapter is not None:
+            _add_adapter(loaded, plan)
+    if settings.merge and loaded.peft is not None:
+        loaded.model, loaded.peft = loaded.peft.merge_and_unload(), None
     return loaded
+
+
+def cache_argument(model: Any) -> str:
+    """The name under which the model's forward pass takes its cache.
+
+    transformers 5.24 renamed ``past_key_values`` to ``cache`` in nearly every family, not in all.
+    """
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def _from_pretrained(plan: PairPlan, settings: Settings, device: str, dtype: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.assets import asset
 from harness.errors import HarnessError, UsageError
+from harness.log import library_log
 from harness.models import (
     Generator,
     PairPlan,
@@ -65,13 +66,15 @@ def run(options: RunOptions, progress: Progress | None = None) -> RunResult | No
     progress = progress or Silent()
     crew = Crew()
     try:
-        benchmark, plans, settings, folder = _prepare(options, crew, progress)
-        if not crew.leads:
-            _generate(options, benchmark, plans, settings, folder, crew, Silent())
-            return None
-        with folder.lock():
-            facts = _generate(options, benchmark, plans, settings, folder, crew, progress)
-            return _conclude(options, benchmark, plans, settings, folder, facts, progress)
+        with library_log() as log:
+            benchmark, plans, settings, folder = _prepare(options, crew, progress)
+            log.write_to(folder.path)
+            if not crew.leads:
+                _generate(options, benchmark, plans, settings, folder, crew, Silent())
+                return None
+            with folder.lock():
+                facts = _generate(options, benchmark, plans, settings, folder, crew, progress)
+                return _conclude(options, benchmark, plans, settings, folder, facts, progress)
     except BaseException as error:
         crew.fail(str(error) or type(error).__name__)
         raise

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness.benchmarks.files import stem
 from harness.errors import UsageError
+from harness.log import LibraryLog, library_log
 from harness.records import Benchmark, Prediction
 from harness.runs.folder import RunFolder, digest
 from harness.runs.judging import Judging, RunResult, conclude
@@ -36,7 +37,11 @@ def score(options: ScoreOptions, progress: Progress | None = None) -> RunResult:
     Raises:
         DataError: a file of predictions cannot be read, or fits the examples nowhere.
     """
-    progress = progress or Silent()
+    with library_log() as log:
+        return _score(options, progress or Silent(), log)
+
+
+def _score(options: ScoreOptions, progress: Progress, log: LibraryLog) -> RunResult:
     benchmark = options.selection.load()
     names = pair_names(options.predictions)
     predictions: list[Prediction] = []
@@ -61,6 +66,7 @@ def score(options: ScoreOptions, progress: Progress | None = None) -> RunResult:
     folder = RunFolder.open(
         options.output or _default_output(benchmark, names, digest(facts)), facts, command=options.command
     )
+    log.write_to(folder.path)
     with folder.lock():
         return conclude(
             folder,

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.log import hush_libraries, library_log
+
 from .recipe import Recipe, load_recipe
 
 __all__ = ["Recipe", "load_recipe", "train"]
@@ -33,10 +35,9 @@ def train(
         RecipeError: the recipe cannot be read, or a checkpoint of another recipe is in the way.
         ModelError, DataError, BenchmarkError: the base or the rows cannot be had.
     """
-    from harness.models.pair import quiet
-
     from .sft import tune
 
     plan = load_recipe(recipe).changed(model=model, data=data, limit=limit)
-    with quiet():
+    with library_log():
+        hush_libraries()
         return tune(plan, output or plan.output, near=recipe.parent, device=device, notify=notify)

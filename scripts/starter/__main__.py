@@ -26,7 +26,7 @@ RECIPE = ROOT / "adapters" / "recipes" / "starter.yaml"
 def main() -> None:
     import torch
 
-    from harness.models.pair import quiet
+    from harness.log import hush_libraries, library_log
 
     from .base import build_base
     from .benchmark import generate
@@ -38,7 +38,8 @@ def main() -> None:
     told = parser.parse_args()
     base = told.output.with_name(f"{told.output.name}-base")
     began, facts = time.monotonic(), {"machine": platform.machine(), "threads": torch.get_num_threads()}
-    with quiet():
+    with library_log():
+        hush_libraries()
         if told.only in {None, "benchmark"}:
             generate()
         if told.only in {None, "base"}:
