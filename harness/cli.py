@@ -287,7 +287,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
     json: Json = False,
 ) -> None:
-    """Train an adapter (or the starter pair) by a recipe; a killed training goes on where it stopped."""
+    """Train an adapter by a recipe; a killed training goes on where it stopped."""
     from harness.training import train as train_recipe
 
     screen = _screen(json)
