@@ -17,7 +17,7 @@ class Plan:
     heads: int = 4
     """``hidden`` is a multiple of 2 × ``heads``, ``heads`` even and ``layers`` at least 3 (see induction)."""
 
-    steps: int = 3000
+    steps: int = 1400
     tokens: int = 2048
     learning_rate: float = 2e-3
     withheld: tuple[str, ...] = ("distinct", "group", "having", "order", "limit", "join", "not_in", "nested")
@@ -26,13 +26,13 @@ class Plan:
     """Schemas with invented names, so that names are copied and not known by heart."""
     copying: float = 0.15
     """Copy tasks among the questions; without them names are hardly learnt at all."""
-    dictated: float = 0.35
+    dictated: float = 0.4
     """Copy tasks that dictate a whole query of any kind: SQL is met, what it answers is not."""
     copying_first: int = 160
     """Steps of copying alone, until the induction heads have settled."""
     spelled: float = 0.4
     """Invented words made of any tokens in a row: rare tokens are learnt last."""
-    spelled_from: int = 1000
+    spelled_from: int = 480
     """The step from which words are spelled so, once copying works."""
 
 
