@@ -323,6 +323,17 @@ def benchmarks(
     screen.finish(told.to_json())
 
 
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Versions, device, memory, disk, cache, hub: what an issue report needs."""
+    from harness.doctor import examine
+
+    screen = _screen(json)
+    found = examine()
+    screen.show(found.to_text())
+    screen.finish(found.to_json())
+
+
 def _screen(as_json: bool) -> Any:
     from harness.screen import Screen
 

@@ -75,6 +75,24 @@ def test_help_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
 
 
+def test_the_doctor_says_what_an_issue_report_needs(harness: Run, tmp_path: Path) -> None:
+    code, out, _ = harness("doctor")
+    assert code == 0
+    assert [line.split(":")[0] for line in out.splitlines()] == [
+        "versions",
+        "system",
+        "device",
+        "memory",
+        "cache",
+        "hub",
+    ]
+    assert "transformers 5." in out
+    assert str(tmp_path / "cache" / "sql-harness") in out
+    assert "HF_HUB_OFFLINE" in out
+    found = json.loads(harness("doctor", "--json")[1].splitlines()[-1])
+    assert 0 < found["memory_free"] <= found["memory_total"]
+
+
 def bad_row(folder: Path) -> list[str | Path]:
     path = data_file(folder)
     path.write_text(path.read_text() + '{"question": "no gold", "context": "CREATE TABLE t (a INTEGER)"}\n')
