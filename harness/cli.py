@@ -122,6 +122,7 @@ def run(
         max_new_tokens=max_new_tokens,
         judging=common.judging,
         scorers=common.scorers,
+        official=common.official,
         command=_command(),
     )
     result = run_pairs(options, screen)
@@ -150,6 +151,7 @@ def score(
         output=common.output,
         judging=common.judging,
         scorers=common.scorers,
+        official=common.official,
         command=_command(),
     )
     _present(screen, score_files(options, screen), own_folder=common.output is None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from harness.errors import UsageError
+from harness.records import Judging, Rules
 
 if TYPE_CHECKING:
-    from harness.runs.judging import Judging
     from harness.runs.selection import Selection
     from harness.scoring.official import Options
 
-RULES = ("case", "keys", "types", "nulls", "ties", "columns", "distinct", "readings")
+_RULES = [rule.name for rule in fields(Rules)]
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document as the last line on standard output.")
@@ -38,6 +39,7 @@ class Common(NamedTuple):
     selection: Selection
     judging: Judging
     scorers: tuple[str, ...]
+    official: Options | None
     output: Path | None
     as_json: bool
 
@@ -126,7 +128,6 @@ def _read(
     seed: Annotated[int, typer.Option(help="Seed of databases and of sampling.")] = 0,
     json: Json = False,
 ) -> Common:
-    from harness.runs.judging import Judging
     from harness.runs.selection import Selection
 
     told = locals()
@@ -140,17 +141,17 @@ def _read(
             ids=_ids(ids),
             seed=seed,
             dialect=dialect,
-            rules={rule: told[rule] for rule in RULES if told[rule] is not None},
+            rules={rule: told[rule] for rule in _RULES if told[rule] is not None},
         ),
         judging=Judging(
-            size=databases,
+            databases=databases,
             seed=seed,
             workers=workers or min(8, os.cpu_count() or 1),
             witnesses=witnesses,
             policy=policy,
-            official=_scorer_options(scorer_option or ()),
         ),
         scorers=tuple(scorer or ()),
+        official=_scorer_options(scorer_option or ()),
         output=output,
         as_json=json,
     )

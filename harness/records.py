@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 Case = Literal["exact", "ignore"]
 Keys = Literal["sound", "declared", "loose"]
 Types = Literal["inferred", "declared"]
 GoldStatus = Literal["ok", "uninformative", "broken"]
+GOLD_MEANINGS: Mapping[GoldStatus, str] = {
+    "broken": "do not run or read a numeric column name as a number",
+    "uninformative": "answer the same on every database",
+}
+"""What is wrong with the golds that a status flags; they are left out of the metrics over sound golds."""
+
 Form = Literal["chat", "plain"]
 
 
@@ -48,16 +54,45 @@ class Rules:
     distinct: does DISTINCT count ("count") or is it stripped from both queries ("strip").
     readings: are several readings of a gold with a questionable literal accepted ("all"), or only the
         literal one ("literal").
+
+    A field's metadata says whether its values stand from the loosest to the strictest, each taking what
+    the next takes and more, and whether the rule leaves the databases as they are.
     """
 
     case: Case = "ignore"
-    keys: Keys = "sound"
+    keys: Keys = field(default="sound", metadata={"loosest_first": True})
     types: Types = "inferred"
-    nulls: Literal["forgive", "count"] = "forgive"
-    ties: Literal["forgive", "count"] = "forgive"
-    columns: Literal["any", "exact"] = "any"
+    nulls: Literal["forgive", "count"] = field(
+        default="forgive", metadata={"loosest_first": True, "same_databases": True}
+    )
+    ties: Literal["forgive", "count"] = field(
+        default="forgive", metadata={"loosest_first": True, "same_databases": True}
+    )
+    columns: Literal["any", "exact"] = field(
+        default="any", metadata={"loosest_first": True, "same_databases": True}
+    )
     distinct: Literal["count", "strip"] = "count"
     readings: Literal["all", "literal"] = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """How predictions are judged, from the databases made to what is worked out beside the verdicts.
+
+    ``databases`` is the number an example, ``workers`` that of processes (with 0 or 1 the calling one does
+    all), ``witnesses`` that of wrong predictions which get their smallest database at once (the others on
+    demand), ``cache`` the file or folder of built suites (None: the user's cache). ``policy`` asks for the
+    score with each rule flipped.
+    """
+
+    rules: Rules = Rules()
+    dialect: str = "sqlite"
+    databases: int = 8
+    seed: int = 0
+    workers: int = 1
+    witnesses: int = 200
+    policy: bool = True
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,31 +175,61 @@ class Prediction:
 
 
 class Outcome(StrEnum):
-    """How a prediction ended. The first five count as right."""
+    """How a prediction ended: its name, how it counts, and what that means.
 
-    EXACT = "exact"
-    EQUIVALENT = "equivalent"
-    INDISTINGUISHABLE = "indistinguishable"
-    NULL_ONLY = "null_only"
-    TIE_ONLY = "tie_only"
-    WRONG = "wrong"
-    SYNTAX_ERROR = "syntax_error"
-    SCHEMA_ERROR = "schema_error"
-    EXECUTION_ERROR = "execution_error"
-    TIMEOUT = "timeout"
-    DENIED = "denied"
-    UNTRANSPILABLE = "untranspilable"
-    MISSING = "missing"
+    "marked" ones count as right under an assumption that a rule of the verdict can withdraw.
+
+    >>> Outcome.TIE_ONLY.right, Outcome.TIE_ONLY.marked, Outcome.SCHEMA_ERROR.words
+    (True, True, 'schema error')
+    """
+
+    EXACT = "exact", "right", "the gold itself, after normalising"
+    EQUIVALENT = "equivalent", "right", "another form, proved to mean the same"
+    INDISTINGUISHABLE = (
+        "indistinguishable",
+        "right",
+        "another form, same answer on every database tried, not proved",
+    )
+    NULL_ONLY = "null_only", "marked", "differs only where a value is NULL; counted right"
+    TIE_ONLY = "tie_only", "marked", "differs only where several rows tie for the first place; counted right"
+    WRONG = "wrong", "wrong", "runs, and answers something else on some database"
+    SYNTAX_ERROR = "syntax_error", "wrong", "is not SQL"
+    SCHEMA_ERROR = (
+        "schema_error",
+        "wrong",
+        "names a table or column that does not exist, or that several tables have",
+    )
+    EXECUTION_ERROR = "execution_error", "wrong", "fails when it runs"
+    TIMEOUT = "timeout", "wrong", "ran longer than allowed"
+    DENIED = "denied", "wrong", "tried something that the sandbox forbids"
+    UNTRANSPILABLE = "untranspilable", "wrong", "has no counterpart in SQLite's dialect"
+    MISSING = "missing", "wrong", "no SQL was given"
+
+    counts: Literal["right", "marked", "wrong"]
+    meaning: str
+
+    def __new__(
+        cls, name: str, counts: Literal["right", "marked", "wrong"] = "wrong", meaning: str = ""
+    ) -> Self:
+        """A member; called with a name alone it is the member of that name."""
+        member = str.__new__(cls, name)
+        member._value_, member.counts, member.meaning = name, counts, meaning
+        return member
 
     @property
     def right(self) -> bool:
         """Whether the prediction counts as right in execution accuracy."""
-        return self in _RIGHT
+        return self.counts != "wrong"
 
+    @property
+    def marked(self) -> bool:
+        """Whether it counts as right under an assumption."""
+        return self.counts == "marked"
 
-_RIGHT = frozenset(
-    {Outcome.EXACT, Outcome.EQUIVALENT, Outcome.INDISTINGUISHABLE, Outcome.NULL_ONLY, Outcome.TIE_ONLY}
-)
+    @property
+    def words(self) -> str:
+        """Its name as people write it; the cause of a prediction that gave no result."""
+        return self.value.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,56 +270,94 @@ class Verdict:
         """Whether the prediction counts as right."""
         return self.outcome.right
 
+    @property
+    def counted(self) -> bool:
+        """Whether the metrics over sound golds count it."""
+        return self.gold_status == "ok"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Witness:
     """The smallest database found on which gold and prediction differ, and both results.
 
     ``script`` is SQL text (CREATE and INSERT statements) that rebuilds it; ``image`` the bytes of the
-    .sqlite file. Rows are tuples of SQLite values; None for a result where the query failed, with
-    the message in ``prediction_error``.
+    .sqlite file (none where it was read back from a samples file). Rows are tuples of SQLite values; None
+    for a result where the query failed, with the message in ``prediction_error``.
     """
 
     script: str
-    image: bytes
+    image: bytes = b""
     gold_columns: tuple[str, ...]
     gold_rows: tuple[tuple[Any, ...], ...]
-    prediction_columns: tuple[str, ...] | None
-    prediction_rows: tuple[tuple[Any, ...], ...] | None
+    prediction_columns: tuple[str, ...] | None = None
+    prediction_rows: tuple[tuple[Any, ...], ...] | None = None
     prediction_error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One line of ``samples_<benchmark>_<time>.jsonl``: an example, a pair's prediction and its verdict."""
+class Sample(Verdict):
+    """A verdict with what was asked and answered: one line of ``samples_<benchmark>_<time>.jsonl``.
 
-    example: Example
-    prediction: Prediction
-    verdict: Verdict
+    The fields that example, prediction and verdict have of their own are described there.
+    """
 
-    def to_json(self) -> dict[str, Any]:
-        """A flat JSON object; the names are those that scripts rely on."""
-        verdict = asdict(self.verdict)
-        official = verdict.pop("official")
-        return {
-            "id": self.example.id,
-            "pair": self.verdict.pair,
-            "sample": verdict.pop("sample"),
-            "question": self.example.question,
-            "context": self.example.context,
-            "gold": self.example.gold,
-            "db_id": self.example.db_id,
-            "database": str(self.example.database) if self.example.database else None,
-            "kind": self.example.kind,
-            "meta": dict(self.example.meta),
-            "prediction": self.prediction.sql,
-            "completion": self.prediction.completion,
-            "finish": self.prediction.finish,
-            "execution_match": self.verdict.execution_match,
-            **{key: value for key, value in verdict.items() if key not in {"id", "pair"}},
-            "outcome": self.verdict.outcome.value,
-            **official,
-        }
+    question: str
+    context: str = ""
+    gold: str
+    db_id: str | None = None
+    database: Path | None = None
+    kind: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    prediction: str | None = None
+    completion: str | None = None
+    finish: str | None = None
+    witness: Witness | None = None
+
+    @classmethod
+    def of(cls, example: Example, prediction: Prediction, verdict: Verdict) -> Self:
+        """The sample that the three make."""
+        return cls(
+            **{one.name: getattr(verdict, one.name) for one in fields(verdict)},
+            question=example.question,
+            context=example.context,
+            gold=example.gold,
+            db_id=example.db_id,
+            database=example.database,
+            kind=example.kind,
+            meta=example.meta,
+            prediction=prediction.sql,
+            completion=prediction.completion,
+            finish=prediction.finish,
+        )
+
+    @property
+    def example(self) -> Example:
+        """What was asked, as far as a sample holds it."""
+        return Example(
+            id=self.id,
+            question=self.question,
+            context=self.context,
+            gold=self.gold,
+            db_id=self.db_id,
+            database=self.database,
+            kind=self.kind,
+            meta=self.meta,
+        )
+
+    @property
+    def notable(self) -> bool:
+        """Whether somebody may want to look at it: wrong, forgiven, or judged otherwise by a scorer."""
+        return not self.execution_match or self.outcome.marked or any(map(self.apart, self.official))
+
+    @property
+    def exposure(self) -> list[str]:
+        """What training has seen of it ("table", "skeleton", … or "none"); empty where nobody knows."""
+        seen = self.meta.get("exposure") or []
+        return [seen] if isinstance(seen, str) else list(seen)
+
+    def apart(self, scorer: str) -> bool:
+        """Whether an official scorer judges otherwise than the harness."""
+        return scorer in self.official and (self.official[scorer] >= 0.5) != self.execution_match
 
 
 class Metric(NamedTuple):
@@ -265,3 +368,29 @@ class Metric(NamedTuple):
     high: float
     n: int
     excluded: int = 0
+
+
+class Reading(NamedTuple):
+    """How a metric is read from a verdict: as true, false or unknown (None).
+
+    ``sound``: over the examples alone whose gold is not flagged. ``headline``: people see it first.
+    """
+
+    of: Callable[[Verdict], bool | None]
+    sound: bool = False
+    headline: bool = False
+
+
+METRICS: Mapping[str, Reading] = {
+    "execution_accuracy": Reading(lambda v: v.execution_match, sound=True, headline=True),
+    "execution_accuracy_all": Reading(lambda v: v.execution_match),
+    "exact_match": Reading(lambda v: v.exact_match, sound=True, headline=True),
+    "raw_match": Reading(lambda v: v.raw_match),
+    "valid_sql": Reading(lambda v: v.valid_sql, headline=True),
+    "schema_adherence": Reading(lambda v: v.schema_adherence, headline=True),
+    "format_compliance": Reading(lambda v: v.format_compliance, headline=True),
+}
+"""Every metric of the harness's own, in the order in which they are told; official ones stand beside them."""
+
+HEADLINE = tuple(name for name, reading in METRICS.items() if reading.headline)
+"""The metrics that people see first."""

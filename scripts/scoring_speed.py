@@ -29,7 +29,7 @@ from rewrites import rewritten
 from verdict_quality import QWEN, RULES, SYSTEMS, ready, rows, spread
 
 from harness.databases import Sandbox, Suite
-from harness.records import Example, Prediction
+from harness.records import Example, Judging, Prediction
 from harness.scoring import judge_all
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
@@ -243,12 +243,12 @@ def whole(source: str, data: Path, sample: int) -> float:
     wanted = {example.id for example in examples}
     predictions = [Prediction(id=i, pair=n, sql=sql) for (n, i), sql in lines.items() if i in wanted]
     with tempfile.TemporaryDirectory() as name:
-        cache = Path(name) / "suites.sqlite"
+        judging = Judging(rules=RULES[source], cache=Path(name) / "suites.sqlite")
         first = [Prediction(id=example.id, pair="", sql=None) for example in examples]
-        built = sum(1 for _ in judge_all(examples, first, rules=RULES[source], cache=cache))
+        built = sum(1 for _ in judge_all(examples, first, judging))
         assert built == len(examples)
         started = time.process_time()
-        count = sum(1 for _ in judge_all(examples, predictions, rules=RULES[source], cache=cache))
+        count = sum(1 for _ in judge_all(examples, predictions, judging))
         return count / (time.process_time() - started)
 
 

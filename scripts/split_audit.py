@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from harness.benchmarks import apply_rule, audit, create_context, get_spec, load_benchmark, sources
-from harness.records import Prediction
+from harness.records import Judging, Prediction
 
 PUBLISHED = 78577
 
@@ -56,9 +56,7 @@ def measure_rule(name: str, data: Path | None, limit: int | None) -> dict[str, f
             judge_all(
                 benchmark.examples,
                 predictions,
-                rules=benchmark.rules,
-                workers=2,
-                cache=Path(folder) / "s.sqlite",
+                Judging(rules=benchmark.rules, workers=2, cache=Path(folder) / "s.sqlite"),
             )
         )
     counted = [verdict for verdict in verdicts if verdict.gold_status == "ok"]

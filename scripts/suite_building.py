@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.benchmarks import load_file
 from harness.databases import suites
-from harness.records import Rules
+from harness.records import Judging
 
 FILES = ("wikisql-train.jsonl.gz", "wikisql-dev.jsonl.gz")
 
@@ -41,7 +41,7 @@ def main() -> None:
         memory = _memory()
         status: Counter[str] = Counter()
         strength, start = 0.0, time.perf_counter()
-        for _, suite in suites(examples, rules=Rules(), workers=told.workers, cache=cache):
+        for _, suite in suites(examples, Judging(workers=told.workers, cache=cache)):
             status[suite.gold_status] += 1
             strength += suite.strength or 0.0
         seconds = time.perf_counter() - start

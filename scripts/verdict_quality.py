@@ -36,7 +36,7 @@ from harness.databases import Sandbox, Suite
 from harness.databases.mutants import HELD_OUT, mutants_of
 from harness.databases.readings import parsed
 from harness.databases.render import Text
-from harness.records import Example, Outcome, Prediction, Rules, Verdict
+from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict
 from harness.scoring import judge_all
 from harness.scoring.proof import proof
 from harness.scoring.verdict import Readers
@@ -200,7 +200,9 @@ def qwen_part(data: Path, args: Any) -> dict[str, Any]:
         for row in rows(data, f"predictions/wikisql-test500-qwen2.5-1.5b-{name}.jsonl.gz"):
             known[name, row["id"]] = row
     predictions = [Prediction(id=id_, pair=name, sql=row["sql"]) for (name, id_), row in known.items()]
-    verdicts = list(judge_all(list(examples.values()), predictions, workers=args.workers, cache=args.cache))
+    verdicts = list(
+        judge_all(list(examples.values()), predictions, Judging(workers=args.workers, cache=args.cache))
+    )
     passed = {key for key, row in known.items() if row["execution_match_on_real_table"]}
     accepted = [v for v in verdicts if v.execution_match]
     wrongly = [v for v in accepted if (v.pair, v.id) not in passed]
@@ -281,7 +283,9 @@ def systems_part(data: Path, args: Any) -> dict[str, Any]:
     ]
     started = time.perf_counter()
     verdicts = list(
-        judge_all(examples, predictions, rules=RULES["spider"], workers=args.workers, cache=args.cache)
+        judge_all(
+            examples, predictions, Judging(rules=RULES["spider"], workers=args.workers, cache=args.cache)
+        )
     )
     result = {}
     print(

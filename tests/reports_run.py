@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from harness.records import Benchmark, Example, Outcome, Prediction, Rules, Sample, Verdict, Witness
-from harness.runs.files import describe_benchmark, samples_path, write_results, write_samples
+from harness.records import (
+    Benchmark,
+    Example,
+    Judging,
+    Outcome,
+    Prediction,
+    Rules,
+    Sample,
+    Verdict,
+    Witness,
+)
 from harness.runs.folder import RunFolder
+from harness.runs.results import describe_benchmark, write_results
+from harness.runs.samples import samples_path, write_samples
 from harness.scoring.metrics import breakdown, share, summarise
 
 KINDS = ("filter", "aggregate", "join", "order")
@@ -44,12 +55,10 @@ def sample(example: Example, pair: str, outcome: Outcome, **verdict: Any) -> Sam
     sql = (
         example.gold if outcome is Outcome.EXACT else f"SELECT age FROM t WHERE age > {example.id} -- {pair}"
     )
-    return Sample(
-        example=example,
-        prediction=Prediction(
-            id=example.id, pair=pair, sql=sql, completion=f"```sql\n{sql}\n```", clean=True
-        ),
-        verdict=Verdict(
+    return Sample.of(
+        example,
+        Prediction(id=example.id, pair=pair, sql=sql, completion=f"```sql\n{sql}\n```", clean=True),
+        Verdict(
             **{
                 "id": example.id,
                 "pair": pair,
@@ -93,9 +102,9 @@ def write_run(
         for pair, ended in answers.items()
         for example, outcome in zip(asked, ended, strict=True)
     ]
-    witnesses = {place: WITNESS for place, one in enumerate(made) if not one.verdict.execution_match}
+    made = [one if one.execution_match else replace(one, witness=WITNESS) for one in made]
     run = RunFolder.open(folder, {"pairs": list(answers)}, command="python -m harness run")
-    write_samples(samples_path(run, name), made, witnesses)
+    write_samples(samples_path(run.path, name, run.time), made)
     body = {
         "results": {name: summarise(made)},
         "breakdown": {name: breakdown(made)},
@@ -106,7 +115,7 @@ def write_run(
             }
         },
         "suite": {name: {"strength": 0.998, "databases": 8, "flagged": {}}},
-        "configs": {name: describe_benchmark(benchmark)},
+        "configs": {name: describe_benchmark(benchmark, Judging(rules=rules))},
         "pairs": {
             pair: {
                 "base": "starter-base",

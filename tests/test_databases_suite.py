@@ -33,9 +33,10 @@ from harness.databases import (
 from harness.databases.mutants import BUILDING, HELD_OUT, mutants_of
 from harness.databases.readings import parsed
 from harness.databases.render import Text
-from harness.databases.store import Settings, SuiteStore, decode, encode
+from harness.databases.store import SuiteStore, decode, encode
+from harness.databases.store import key as store_key
 from harness.errors import DataError
-from harness.records import Example, Rules
+from harness.records import Example, Judging, Rules
 
 SHOP = """CREATE TABLE customer (customer_id INTEGER, name VARCHAR, city VARCHAR, age INTEGER);
 CREATE TABLE orders (order_id INTEGER, customer_id INTEGER, amount INTEGER, status VARCHAR)"""
@@ -250,15 +251,15 @@ def test_suites_are_the_same_in_every_process() -> None:
 def test_a_suite_survives_the_store(tmp_path: Path) -> None:
     examples = [Example(id=str(i), question="", context=SHOP, gold=gold) for i, gold in enumerate(GOLDS)]
     cache = tmp_path / "deep" / "suites.sqlite"
-    built = dict(suites(examples, cache=cache, workers=2))
+    built = dict(suites(examples, Judging(cache=cache, workers=2)))
     counts: list[int] = []
-    found = dict(suites(examples, cache=cache, progress=counts.append))
+    found = dict(suites(examples, Judging(cache=cache), progress=counts.append))
     assert found == built == {e.id: build_suite(e.context, e.gold) for e in examples}
     assert counts[-1] == len(examples)
     assert pickle.loads(pickle.dumps(built["0"])) == built["0"]
-    settings = Settings()
-    assert decode(encode(built["1"]), examples[1], settings) == built["1"]
-    assert settings.key(examples[0]) != replace(settings, seed=1).key(examples[0])
+    judging = Judging()
+    assert decode(encode(built["1"]), examples[1], judging) == built["1"]
+    assert store_key(examples[0], judging) != store_key(examples[0], replace(judging, seed=1))
 
 
 def test_a_cache_that_is_no_cache_is_one_line(tmp_path: Path) -> None:

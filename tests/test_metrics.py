@@ -9,12 +9,10 @@ from harness.scoring.metrics import breakdown, share, summarise, wilson
 
 
 def sample(id_: str, outcome: Outcome, *, pair: str = "p", number: int = 0, **verdict: object) -> Sample:
-    return Sample(
-        example=Example(
-            id=id_, question="?", context="", gold="", kind="filter", meta={"groups": {"seen": "no"}}
-        ),
-        prediction=Prediction(id=id_, pair=pair, sql="SELECT 1", sample=number),
-        verdict=Verdict(id=id_, pair=pair, outcome=outcome, sample=number, **verdict),  # type: ignore[arg-type]
+    return Sample.of(
+        Example(id=id_, question="?", context="", gold="", kind="filter", meta={"groups": {"seen": "no"}}),
+        Prediction(id=id_, pair=pair, sql="SELECT 1", sample=number),
+        Verdict(id=id_, pair=pair, outcome=outcome, sample=number, **verdict),  # type: ignore[arg-type]
     )
 
 

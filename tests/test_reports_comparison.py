@@ -37,8 +37,8 @@ def test_counts_by_hand(tmp_path: Path) -> None:
 
 def test_an_answer_that_is_missing_is_called_so(tmp_path: Path) -> None:
     def silent(made: Sample) -> Sample:
-        empty = "" if made.verdict.outcome is Outcome.SYNTAX_ERROR else None
-        return replace(made, prediction=replace(made.prediction, sql=empty))
+        empty = "" if made.outcome is Outcome.SYNTAX_ERROR else None
+        return replace(made, prediction=empty)
 
     a = write_run(tmp_path / "a", {"p": [Outcome.MISSING] * 2 + [Outcome.SYNTAX_ERROR]}, change=silent)
     text = compare(a, write_run(tmp_path / "b", {"p": [RIGHT] * 3})).to_markdown()
@@ -93,9 +93,9 @@ def test_two_variants_of_a_benchmark(tmp_path: Path) -> None:
     """The same questions put in another way: here one of them is another question."""
 
     def other(made: Sample) -> Sample:
-        if made.example.id != "1":
+        if made.id != "1":
             return made
-        return replace(made, example=replace(made.example, question="Something else?"))
+        return replace(made, question="Something else?")
 
     a = write_run(tmp_path / "a", {"p": [RIGHT] * 4})
     b = write_run(tmp_path / "b", {"p": [WRONG] * 4}, name="variant", data_hash="e" * 64, change=other)
@@ -106,7 +106,7 @@ def test_two_variants_of_a_benchmark(tmp_path: Path) -> None:
         tmp_path / "c",
         {"p": [RIGHT] * 2},
         name="foreign",
-        change=lambda made: replace(made, example=replace(made.example, question="?")),
+        change=lambda made: replace(made, question="?"),
     )
     with pytest.raises(RunError, match="starter and foreign share no question"):
         compare(a, c)

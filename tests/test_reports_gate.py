@@ -12,7 +12,7 @@ from reports_run import write_run
 from harness.errors import DataError, HarnessError, RunError, UsageError
 from harness.records import Outcome, Rules, Sample
 from harness.reports import check, write_baseline
-from harness.reports.results import read_results
+from harness.runs.results import read_results
 
 RIGHT, WRONG = Outcome.EXACT, Outcome.WRONG
 BEFORE = [RIGHT] * 150 + [WRONG] * 50
@@ -123,9 +123,9 @@ def test_every_binary_metric_is_paired(tmp_path: Path) -> None:
     """Among them an official one; where a metric has other values too, the gate says why it is not."""
 
     def scored(made: Sample) -> Sample:
-        even = float(int(made.example.id) % 2)
+        even = float(int(made.id) % 2)
         official = {"spider_exact_set_match": even, "bird_soft_f1": even / 2}
-        return replace(made, verdict=replace(made.verdict, official=official))
+        return replace(made, official=official)
 
     folder = write_run(tmp_path / "a", {"p": BEFORE}, flagged={"0": "broken"}, change=scored)
     old = write_baseline(folder, tmp_path / "baseline.json")
@@ -192,7 +192,7 @@ def test_samples_that_part_are_not_paired(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "a", {"p": [RIGHT] * 8})
     path = next(folder.glob("samples_*"))
     rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    more = [{**row, "sample": 1, "execution_match": row["id"] != "3"} for row in rows]
+    more = [{**row, "sample": 1, "outcome": "wrong" if row["id"] == "3" else row["outcome"]} for row in rows]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows + more), "utf-8")
     gate = check(folder, folder, metrics=("execution_accuracy", "valid_sql"))
     assert [found.unpaired for found in gate.findings] == ["the baseline has no 0 or 1 a question for it", ""]

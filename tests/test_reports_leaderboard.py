@@ -107,7 +107,7 @@ def test_a_part_out_of_shape_is_one_line(tmp_path: Path, key: str, value: object
 
 
 def test_a_part_of_the_questions_is_called_so(tmp_path: Path) -> None:
-    sizes = {"n-samples": {"starter": {"original": 604, "effective": 20}}}
+    sizes = {"sizes": {"starter": {"original": 604, "effective": 20}}}
     run = write_run(tmp_path / "a", {"x": outcomes(20, 0.5, 1)}, **sizes)
     assert "20 examples (20 of 604 questions)" in write_leaderboard([run], tmp_path / "LEADERBOARD.md")
 

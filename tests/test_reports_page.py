@@ -74,12 +74,7 @@ def test_markup_in_the_data_stays_data(tmp_path: Path) -> None:
     evil = "SELECT '</script><script>alert(1)</script><!--'"
 
     def hostile(made: Sample) -> Sample:
-        return replace(
-            made,
-            prediction=replace(made.prediction, sql=evil),
-            example=replace(made.example, kind="<b>"),
-            verdict=replace(made.verdict, pair="<i>p"),
-        )
+        return replace(made, prediction=evil, kind="<b>", pair="<i>p")
 
     folder = write_run(tmp_path / "run", {"<i>p": [Outcome.WRONG] * 3}, change=hostile)
     text = write_page(folder).read_text("utf-8")

@@ -12,10 +12,10 @@ import pytest
 from reports_run import KINDS, WITNESS, outcomes, write_run
 
 from harness.errors import DataError, RunError
-from harness.records import Outcome, Sample
+from harness.records import Outcome, Sample, Witness
 from harness.reports import write_page, write_report
 from harness.reports.failures import diff_block, differing_rows, failures, telling
-from harness.reports.results import Counterexample, read_results
+from harness.runs.results import read_results
 from harness.scoring.metrics import share
 
 N = 80
@@ -122,7 +122,7 @@ def test_a_policy_table_of_all_has_no_row_of_the_sample(tmp_path: Path) -> None:
     ],
 )
 def test_a_part_of_the_questions_is_called_so(tmp_path: Path, command: str, said: str) -> None:
-    sizes = {"n-samples": {"starter": {"original": 604, "effective": 8}}}
+    sizes = {"sizes": {"starter": {"original": 604, "effective": 8}}}
     folder = write_run(tmp_path / "run", {"p": [Outcome.EXACT] * 8}, command=command, **sizes)
     head = write_report(folder).read_text("utf-8").split("## Scores")[0]
     assert f"; asked were {said}, and the interval is of questions like these)." in head
@@ -162,8 +162,7 @@ def test_control_characters_and_lengths(tmp_path: Path) -> None:
 
     def strange(made: Sample) -> Sample:
         sql = f"SELECT '{chr(0)}{chr(27)}[31m{chr(0x202E)}{chr(13)}' FROM t -- {'x' * 90_000}"
-        example = replace(made.example, kind=f"a{chr(7)}", question="why " * 5_000)
-        return replace(made, example=example, prediction=replace(made.prediction, sql=sql))
+        return replace(made, kind=f"a{chr(7)}", question="why " * 5_000, prediction=sql)
 
     folder = write_run(tmp_path / "run", {"p": [Outcome.WRONG] * 3}, change=strange)
     text = write_report(folder).read_bytes().decode()
@@ -194,8 +193,8 @@ def test_charts_are_there_and_the_same_each_time(run: Path) -> None:
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
     def hostile(made: Sample) -> Sample:
         sql = "SELECT '```' FROM t | <script>alert(1)</script>\n## not a title"
-        example = replace(made.example, question="# a | b\n<img src=x> *c* `d`", kind="a|b $x$ <i>")
-        return replace(made, example=example, prediction=replace(made.prediction, sql=sql))
+        question = "# a | b\n<img src=x> *c* `d`"
+        return replace(made, question=question, kind="a|b $x$ <i>", prediction=sql)
 
     folder = write_run(tmp_path / "run", {"a|b": outcomes(12, 0.2, 3)}, change=hostile)
     text = write_report(folder).read_text("utf-8")
@@ -222,9 +221,8 @@ def test_scored_files_have_neither_base_nor_cost(tmp_path: Path) -> None:
 
 def test_official_scorers_beside_the_verdict(tmp_path: Path) -> None:
     def scored(made: Sample) -> Sample:
-        value = 1.0 if made.example.id == "3" else float(made.verdict.execution_match)
-        verdict = replace(made.verdict, official={"spider_exact_set_match": value}, detail="values ignored")
-        return replace(made, verdict=verdict)
+        value = 1.0 if made.id == "3" else float(made.execution_match)
+        return replace(made, official={"spider_exact_set_match": value}, detail="values ignored")
 
     odd = {"starter": {"spider_exact_set_match": {"6": "the official parser cannot read it"}}}
     folder = write_run(
@@ -252,7 +250,7 @@ def test_accuracy_by_exposure(tmp_path: Path) -> None:
     seen = [["table", "header"], ["table"], ["none"], ["none"], ["none"], ["header"]]
 
     def exposed(made: Sample) -> Sample:
-        return replace(made, example=replace(made.example, meta={"exposure": seen[int(made.example.id)]}))
+        return replace(made, meta={"exposure": seen[int(made.id)]})
 
     ended = [Outcome.EXACT, Outcome.WRONG, Outcome.WRONG, Outcome.EXACT, Outcome.WRONG, Outcome.EXACT]
     text = write_report(write_run(tmp_path / "run", {"p": ended}, change=exposed)).read_text("utf-8")
@@ -266,8 +264,8 @@ def test_accuracy_by_exposure(tmp_path: Path) -> None:
 
 def test_a_pair_of_unknown_exposure_is_called_so(tmp_path: Path) -> None:
     def exposed(made: Sample) -> Sample:
-        meta = {} if made.verdict.pair == "base" else {"exposure": ["skeleton"]}
-        return replace(made, example=replace(made.example, meta=meta))
+        meta = {} if made.pair == "base" else {"exposure": ["skeleton"]}
+        return replace(made, meta=meta)
 
     answers = {"base": [Outcome.WRONG] * 4, "p": [Outcome.EXACT] * 4}
     text = write_report(write_run(tmp_path / "run", answers, change=exposed)).read_text("utf-8")
@@ -314,7 +312,7 @@ def test_only_the_first_sample_is_compared(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_results_says_so(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="holds no results"):
+    with pytest.raises(RunError, match="is not a run's folder"):
         write_report(tmp_path)
 
 
@@ -366,7 +364,7 @@ def test_rows_that_differ(
     left: int,
     right: int,
 ) -> None:
-    witness = Counterexample(
+    witness = Witness(
         script="",
         gold_columns=("x",),
         gold_rows=tuple(gold),
@@ -381,9 +379,7 @@ def test_rows_that_differ(
 
 
 def test_a_failed_prediction_shows_the_golds_rows() -> None:
-    witness = Counterexample(
-        script="", gold_columns=("n",), gold_rows=((None,), ("x" * 90,)), prediction_error="no"
-    )
+    witness = Witness(script="", gold_columns=("n",), gold_rows=((None,), ("x" * 90,)), prediction_error="no")
     drawn = diff_block(witness)
     assert "- NULL" in drawn
     assert "…" in drawn

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.errors import RunError
-from harness.records import Completion
+from harness.records import Completion, Example, Outcome, Prediction, Sample, Verdict, Witness
 from harness.runs import journal
 from harness.runs.folder import RunFolder, read_record
+from harness.runs.samples import read_samples, write_samples
 
 FACTS = {"benchmark": {"data": "abc"}, "pairs": {"base": {"weights": "1"}}}
 
@@ -83,3 +88,35 @@ def test_a_spoiled_line_in_the_middle_is_named(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_text('{"id": "1"}\nrubbish\n')
     with pytest.raises(RunError, match="line 1"):
         journal.read(tmp_path)
+
+
+VERDICTS = st.builds(
+    Verdict,
+    id=st.text(max_size=5),
+    pair=st.text(max_size=5),
+    outcome=st.sampled_from(list(Outcome)),
+    exact_match=st.booleans(),
+    format_compliance=st.none() | st.booleans(),
+    suite_strength=st.none() | st.floats(0, 1),
+    cause=st.none() | st.text(max_size=5),
+    official=st.dictionaries(st.sampled_from(["wikisql_execution", "bird_ex"]), st.floats(0, 1)),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(VERDICTS, max_size=3))
+def test_samples_are_read_back_as_written(verdicts: list[Verdict]) -> None:
+    witness = Witness(script="CREATE TABLE t (a)", gold_columns=("a",), gold_rows=((1,), (None,), ("x",)))
+    example = Example(id="1", question="?", context="c", gold="g", database=Path("d.sqlite"), meta={"a": [1]})
+    asked = Prediction(id="1", pair="p", sql="SELECT 1", completion="SELECT 1")
+    samples = [replace(Sample.of(example, asked, verdict), witness=witness) for verdict in verdicts]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "samples_b_t.jsonl")
+        write_samples(path, samples)
+        assert list(read_samples(path)) == samples
+        rows = [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    for row, sample in zip(rows, samples, strict=True):
+        assert row["execution_match"] == sample.outcome.right
+        assert row["prediction"] == "SELECT 1"
+        assert "image" not in row["witness"]
+        assert sample.official.items() <= row.items()

@@ -11,7 +11,7 @@ import pytest
 
 from harness import build_suite, judge
 from harness.databases import Sandbox
-from harness.records import Example, Outcome, Prediction, Rules, Verdict
+from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict
 from harness.scoring import judge_all, policy, policy_table, several, witnesses
 
 HEAD = "CREATE TABLE head (name VARCHAR, age VARCHAR)"
@@ -117,7 +117,7 @@ def test_real_rows_refute_what_is_wrong_on_them(tmp_path: Path) -> None:
     )
     sqls = ["SELECT name FROM table_1_2 WHERE goals > 5", "SELECT Name FROM table_1_2 WHERE Goals > 2"]
     predictions = [Prediction(id="1", pair=str(n), sql=sql) for n, sql in enumerate(sqls)]
-    right, wrong = judge_all([example], predictions, workers=0, cache=tmp_path / "suites.sqlite")
+    right, wrong = judge_all([example], predictions, Judging(cache=tmp_path / "suites.sqlite"))
     assert right.execution_match
     assert not wrong.execution_match
 
@@ -136,10 +136,8 @@ def _task(tmp_path: Path) -> tuple[list[Example], list[Prediction]]:
 def test_worker_processes_give_what_one_process_gives(tmp_path: Path) -> None:
     examples, predictions = _task(tmp_path)
     done: list[int] = []
-    alone = list(
-        judge_all(examples, predictions, workers=0, cache=tmp_path / "a.sqlite", progress=done.append)
-    )
-    several_ = list(judge_all(examples, predictions, workers=2, cache=tmp_path / "b.sqlite"))
+    alone = list(judge_all(examples, predictions, Judging(cache=tmp_path / "a.sqlite"), progress=done.append))
+    several_ = list(judge_all(examples, predictions, Judging(workers=2, cache=tmp_path / "b.sqlite")))
     assert sorted(alone, key=lambda v: (v.id, v.pair)) == sorted(several_, key=lambda v: (v.id, v.pair))
     assert sum(done) == len(predictions) == len(alone)
     assert {v.id for v in alone if v.outcome is Outcome.EXACT} == {"1"}
@@ -157,8 +155,7 @@ def test_prediction_that_hangs_a_worker_is_a_timeout_and_nothing_is_lost(
         judge_all(
             examples[:1],
             [*predictions[:3], Prediction(id="0", pair="bad", sql="HANG")],
-            workers=2,
-            cache=tmp_path / "a.sqlite",
+            Judging(workers=2, cache=tmp_path / "a.sqlite"),
         )
     )
     found = {v.pair: v.outcome.value for v in verdicts}
@@ -175,8 +172,8 @@ def _hanging(suite: object, sqls: list[str], **options: object) -> list[Verdict]
 
 def test_witnesses_come_with_their_place(tmp_path: Path) -> None:
     examples, predictions = _task(tmp_path)
-    pairs = [(examples[int(p.id)], p) for p in predictions]
-    found = dict(witnesses(pairs, workers=0, cache=tmp_path / "a.sqlite"))
+    pairs = [(examples[int(p.id)], p.sql) for p in predictions]
+    found = dict(witnesses(pairs, Judging(cache=tmp_path / "a.sqlite")))
     assert set(found) == set(range(len(pairs)))
     shown = found[1]
     assert shown is not None
@@ -187,9 +184,9 @@ def test_witnesses_come_with_their_place(tmp_path: Path) -> None:
 def test_policy_table_shows_each_rule_flipped(tmp_path: Path) -> None:
     example = Example(id="1", question="", context=HEAD, gold="SELECT name FROM head WHERE name = 'Ann'")
     prediction = Prediction(id="1", pair="p", sql="SELECT DISTINCT name FROM head WHERE name = 'ann'")
-    cache = tmp_path / "a.sqlite"
-    verdicts = list(judge_all([example], [prediction], workers=0, cache=cache))
-    table = policy_table([example], [prediction], verdicts, workers=0, cache=cache)["p"]
+    judging = Judging(cache=tmp_path / "a.sqlite")
+    verdicts = list(judge_all([example], [prediction], judging))
+    table = policy_table([example], [prediction], verdicts, judging)["p"]
     assert table["as judged"].value == 0
     assert table["distinct=strip"].value == 1
     assert table["case=exact"].value == 0
@@ -216,7 +213,7 @@ def test_policy_table_is_monotone_and_counts_the_same_golds(
 
         monkeypatch.setattr(policy, "judge_all", judged)
         old = Verdict(id="1", pair="p", outcome=before)
-        found = policy_table([example], [prediction], [old], rules=rules, cache=tmp_path)["p"]
+        found = policy_table([example], [prediction], [old], Judging(rules=rules, cache=tmp_path))["p"]
         return {name: (metric.value, metric.n) for name, metric in found.items()}
 
     stricter = ("nulls=count", "ties=count", "columns=exact", "keys=loose")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from functools import cache, partial
 from hashlib import blake2b
 from itertools import count
@@ -15,39 +16,32 @@ from typing import Any
 from zlib import compress, decompress
 from zlib import error as ZlibError
 
+from harness.assets import cache_folder
 from harness.databases.results import Failure, Result
 from harness.databases.schema import parse_schema
 from harness.databases.suite import Database, Suite, build_suite
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import DataError, SchemaError
-from harness.records import Example, Rules
+from harness.records import Example, Judging
 
+_FILE = "suites.sqlite"
 _COMMIT = 100
+_HELD = 64 << 20
+"""Bytes of databases that an open store keeps at hand, unpacked, for whoever asks for them again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What a suite depends on besides its example."""
-
-    rules: Rules = Rules()
-    dialect: str = "sqlite"
-    size: int = 8
-    seed: int = 0
-
-    def key(self, example: Example) -> str:
-        """The fingerprint of an example's suite: example, settings and the code that builds."""
-        parts = [
-            _code(),
-            example.context,
-            example.gold,
-            self.dialect,
-            self.size,
-            self.seed,
-            asdict(self.rules),
-        ]
-        return blake2b(
-            json.dumps(parts, sort_keys=True).encode("utf-8", "replace"), digest_size=16
-        ).hexdigest()
+def key(example: Example, judging: Judging) -> str:
+    """The fingerprint of an example's suite: all that it depends on, the code that builds it as well."""
+    parts = [
+        _code(),
+        example.context,
+        example.gold,
+        judging.dialect,
+        judging.databases,
+        judging.seed,
+        asdict(judging.rules),
+    ]
+    return blake2b(json.dumps(parts, sort_keys=True).encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 @cache
@@ -61,61 +55,76 @@ def _code() -> str:
 
 def suites(
     examples: Iterable[Example],
+    judging: Judging | None = None,
     *,
-    rules: Rules | None = None,
-    dialect: str = "sqlite",
-    size: int = 8,
-    seed: int = 0,
-    workers: int = 1,
-    cache: Path | None = None,
+    store: SuiteStore | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[str, Suite]]:
-    """The suite of each example as (id, suite), from the cache file or built, in any order.
+    """The suite of each example as (id, suite), from the store or built, in any order.
 
-    ``cache`` is one SQLite file that can be shared; it grows by what is built. With ``workers`` of 2 or more
-    suites are built in processes of their own. ``progress`` is called with the number finished so far.
+    Without an open ``store`` that of ``judging.cache`` is opened for this call; it is one SQLite file that
+    can be shared, and grows by what is built. With ``judging.workers`` of 2 or more suites are built in
+    processes of their own. ``progress`` is called with the number finished so far.
     """
-    settings = Settings(rules=rules or Rules(), dialect=dialect, size=size, seed=seed)
-    finished = 0
-    with SuiteStore(cache) as store:
-        for id_, suite in _found_or_built(examples, settings, store, workers):
-            finished += 1
-            if progress:
-                progress(finished)
-            yield id_, suite
+    judging = judging or Judging()
+    if store is None:
+        with SuiteStore(cache_file(judging.cache)) as own:
+            yield from suites(examples, judging, store=own, progress=progress)
+        return
+    for finished, found in enumerate(_found_or_built(examples, judging, store), 1):
+        if progress:
+            progress(finished)
+        yield found
+
+
+def cache_file(cache: Path | None) -> Path | None:
+    """The file that suites are kept in: ``cache`` itself, one in it if it is a folder, else the user's own.
+
+    None where the user's cache cannot be written: then suites live as long as the store is open.
+    """
+    if cache is not None:
+        return cache / _FILE if cache.is_dir() or not cache.suffix else cache
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder / _FILE if os.access(folder, os.W_OK) else None
 
 
 def _found_or_built(
-    examples: Iterable[Example], settings: Settings, store: SuiteStore, workers: int
+    examples: Iterable[Example], judging: Judging, store: SuiteStore
 ) -> Iterator[tuple[str, Suite]]:
-    missing: dict[int, Example] = {}
+    missing: dict[int, tuple[str, Example]] = {}
     numbers = count()
     ready: list[tuple[str, Suite]] = []
 
     def wanted() -> Iterator[Example]:
         for example in examples:
-            blob = store.get(settings.key(example))
-            if blob is not None:
-                ready.append((example.id, decode(blob, example, settings)))
+            name = key(example, judging)
+            if suite := store.held.get(name):
+                ready.append((example.id, replace(suite, database=example.database)))
+            elif (blob := store.get(name)) is not None:
+                ready.append((example.id, store.hold(name, decode(blob, example, judging))))
             else:
-                missing[next(numbers)] = example
+                missing[next(numbers)] = name, example
                 yield example
 
-    for number, blob in _built(wanted(), settings, workers):
+    for number, blob in _built(wanted(), judging):
         yield from ready
         ready.clear()
-        example = missing.pop(number)
-        store.put(settings.key(example), blob)
-        yield example.id, decode(blob, example, settings)
+        name, example = missing.pop(number)
+        store.put(name, blob)
+        yield example.id, store.hold(name, decode(blob, example, judging))
     yield from ready
 
 
-def _built(examples: Iterator[Example], settings: Settings, workers: int) -> Iterator[tuple[int, bytes]]:
-    build = partial(_build, settings)
-    if workers < 2:
+def _built(examples: Iterator[Example], judging: Judging) -> Iterator[tuple[int, bytes]]:
+    build = partial(_build, judging)
+    if judging.workers < 2:
         yield from enumerate(map(build, examples))
         return
-    with WorkerPool(build, workers=workers) as pool:
+    with WorkerPool(build, workers=judging.workers) as pool:
         for number, blob in pool.map(examples):
             if isinstance(blob, WorkerLost):
                 broken = {"gold_status": "broken", "reason": f"no suite could be built: {blob.reason}"}
@@ -124,15 +133,15 @@ def _built(examples: Iterator[Example], settings: Settings, workers: int) -> Ite
                 yield number, blob
 
 
-def _build(settings: Settings, example: Example) -> bytes:
+def _build(judging: Judging, example: Example) -> bytes:
     return encode(
         build_suite(
             example.context,
             example.gold,
-            rules=settings.rules,
-            dialect=settings.dialect,
-            size=settings.size,
-            seed=settings.seed,
+            rules=judging.rules,
+            dialect=judging.dialect,
+            size=judging.databases,
+            seed=judging.seed,
         )
     )
 
@@ -162,7 +171,7 @@ def _packed(head: dict[str, Any], images: Sequence[bytes]) -> bytes:
     return compress(len(text).to_bytes(4, "big") + text + b"".join(images), 3)
 
 
-def decode(blob: bytes, example: Example, settings: Settings) -> Suite:
+def decode(blob: bytes, example: Example, judging: Judging) -> Suite:
     """The suite that `encode` packed. Raises DataError for bytes that it did not."""
     try:
         raw = decompress(blob)
@@ -179,16 +188,16 @@ def decode(blob: bytes, example: Example, settings: Settings) -> Suite:
     except (ZlibError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"a suite in the cache cannot be read ({error})", "delete the cache file") from error
     try:
-        schema = parse_schema(example.context, dialect=settings.dialect)
+        schema = parse_schema(example.context, dialect=judging.dialect)
     except SchemaError:
         schema = None
     return Suite(
         schema=schema,
         gold=example.gold,
         databases=tuple(databases),
-        rules=settings.rules,
-        dialect=settings.dialect,
-        seed=settings.seed,
+        rules=judging.rules,
+        dialect=judging.dialect,
+        seed=judging.seed,
         database=example.database,
         **head,
     )
@@ -217,19 +226,22 @@ def _unhex(value: dict[str, Any]) -> Any:
 
 
 class SuiteStore:
-    """One SQLite file of suites by key; without a path it keeps nothing. Use as a context manager.
+    """One SQLite file of suites by key, open for as long as a run asks; use as a context manager.
+
+    Without a path it is a file of SQLite's own that goes when the store is closed. ``held`` are suites at
+    hand, so that a run's later questions about an example unpack nothing again.
 
     Raises DataError where the file is not a store or cannot be written.
     """
 
     def __init__(self, path: Path | None) -> None:
-        self._connection: sqlite3.Connection | None = None
-        self._waiting: list[tuple[str, bytes]] = []  # written together: short transactions for others' sake
-        if path is None:
-            return
+        self.held: dict[str, Suite] = {}
+        self._room = _HELD
+        self._waiting: dict[str, bytes] = {}  # written together: short transactions for others' sake
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, timeout=60)
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path or "", timeout=60)
             self._connection.execute("PRAGMA page_size = 16384")  # suites are some 2 to 6 KB
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -243,24 +255,29 @@ class SuiteStore:
 
     def get(self, key: str) -> bytes | None:
         """The packed suite of a key."""
-        if self._connection is None:
-            return None
+        if key in self._waiting:
+            return self._waiting[key]
         row = self._connection.execute("SELECT suite FROM suites WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
     def put(self, key: str, blob: bytes) -> None:
         """Keep a packed suite."""
-        if self._connection is None:
-            return
-        self._waiting.append((key, blob))
+        self._waiting[key] = blob
         if len(self._waiting) >= _COMMIT:
             self._flush()
 
+    def hold(self, key: str, suite: Suite) -> Suite:
+        """Keep a suite at hand while there is room, and give it back."""
+        size = sum(len(database.image) for database in suite.databases)
+        if size <= self._room:
+            self._room -= size
+            self.held[key] = suite
+        return suite
+
     def _flush(self) -> None:
-        if self._connection is not None and self._waiting:
-            with self._connection:
-                self._connection.executemany("INSERT OR REPLACE INTO suites VALUES (?, ?)", self._waiting)
-            self._waiting.clear()
+        with self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO suites VALUES (?, ?)", self._waiting.items())
+        self._waiting.clear()
 
     def __enter__(self) -> SuiteStore:
         return self
@@ -268,6 +285,5 @@ class SuiteStore:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._connection is not None:
-            self._flush()
-            self._connection.close()
+        self._flush()
+        self._connection.close()

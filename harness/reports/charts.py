@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.records import Metric, Outcome
+from harness.runs.results import BenchmarkResult
 
-from .results import BenchmarkResult
 from .wording import label, visible
 
 if TYPE_CHECKING:
@@ -17,21 +18,23 @@ if TYPE_CHECKING:
 
 _GREY = "#a8b1bb"
 _COLOURS = ("#2563eb", "#d97706", "#0d9488", "#9333ea", "#db2777", "#65a30d")
-OUTCOME_COLOURS = {
-    Outcome.EXACT: "#15803d",
-    Outcome.EQUIVALENT: "#4ba66a",
-    Outcome.INDISTINGUISHABLE: "#86c89b",
-    Outcome.NULL_ONLY: "#b7dfc3",
-    Outcome.TIE_ONLY: "#d9efdf",
-    Outcome.WRONG: "#dc4c3f",
-    Outcome.SYNTAX_ERROR: "#f2bb6f",
-    Outcome.SCHEMA_ERROR: "#e98a4b",
-    Outcome.EXECUTION_ERROR: "#a16207",
-    Outcome.TIMEOUT: "#7c6f9c",
-    Outcome.DENIED: "#57507a",
-    Outcome.UNTRANSPILABLE: "#b9b2cf",
-    Outcome.MISSING: "#cfd5db",
-}
+_GREENS = ((21, 128, 61), (217, 239, 223))
+_WRONG = ("#dc4c3f", "#f2bb6f", "#e98a4b", "#a16207", "#7c6f9c", "#57507a", "#b9b2cf", "#cfd5db", "#8c959f")
+
+
+def _outcome_colours() -> dict[Outcome, str]:
+    """Greens from dark to light for what counts as right, a colour of its own for each other outcome."""
+    right = [outcome for outcome in Outcome if outcome.right]
+    wrong = [outcome for outcome in Outcome if not outcome.right]
+    shades = [
+        "#"
+        + "".join(f"{round(a + (b - a) * place / len(right[1:])):02x}" for a, b in zip(*_GREENS, strict=True))
+        for place in range(len(right))
+    ]
+    return {**dict(zip(right, shades, strict=True)), **dict(zip(wrong, cycle(_WRONG), strict=False))}
+
+
+OUTCOME_COLOURS = _outcome_colours()
 _STYLE: Any = {
     "svg.hashsalt": "harness",
     "svg.fonttype": "none",

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import RunError, UsageError
+from harness.records import Sample
+from harness.runs.results import BenchmarkResult, Entry, PairResult, Results, read_results
 
-from .results import BenchmarkResult, Entry, Judged, PairResult, Results, read_results
 from .statistics import PairedDifference, paired_difference
 from .wording import p_value, percent, points, render, span
 
@@ -121,8 +122,8 @@ def compare(
 
 
 def compare_samples(
-    before: Iterable[Judged],
-    after: Iterable[Judged],
+    before: Iterable[Sample],
+    after: Iterable[Sample],
     *,
     benchmark: str,
     names: tuple[str, str],
@@ -137,7 +138,7 @@ def compare_samples(
         notes.append(f"examples left out that stand on one side only: {lone}")
     if len(both) > len(counted):
         notes.append(f"examples left out for a flagged gold: {len(both) - len(counted)}")
-    kinds: dict[str, list[tuple[Judged, Judged]]] = {}
+    kinds: dict[str, list[tuple[Sample, Sample]]] = {}
     for a, b in counted:
         kinds.setdefault(a.kind or "–", []).append((a, b))
     return Comparison(
@@ -214,13 +215,13 @@ def _sides(a: Results, b: Results, wanted: str | None) -> tuple[BenchmarkResult,
     return found
 
 
-def _paired(pairs: Sequence[tuple[Judged, Judged]]) -> PairedDifference:
+def _paired(pairs: Sequence[tuple[Sample, Sample]]) -> PairedDifference:
     fixed = sum(b.execution_match and not a.execution_match for a, b in pairs)
     broken = sum(a.execution_match and not b.execution_match for a, b in pairs)
     return paired_difference(fixed, broken, len(pairs))
 
 
-def _change(a: Judged, b: Judged) -> Change:
+def _change(a: Sample, b: Sample) -> Change:
     return Change(
         a.id, a.kind, a.question, a.gold, a.prediction, b.prediction, a.outcome.value, b.outcome.value
     )

@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from .results import REFERENCES, Counterexample, Judged
+from harness.records import Sample, Witness
+from harness.runs.results import REFERENCES
+
 from .wording import visible
 
 Rows = tuple[tuple[Any, ...], ...]
@@ -15,7 +17,7 @@ Rows = tuple[tuple[Any, ...], ...]
 class Failure(NamedTuple):
     """A wrong answer, and how the reference pair did on the same question (None: it is the reference)."""
 
-    sample: Judged
+    sample: Sample
     reference_right: bool | None
 
 
@@ -27,7 +29,7 @@ class RowDifference(NamedTuple):
     prediction: Rows
 
 
-def failures(samples: Iterable[Judged], reference: str | None) -> list[Failure]:
+def failures(samples: Iterable[Sample], reference: str | None) -> list[Failure]:
     """All wrong answers of the pairs under test to sound golds, in the samples' order.
 
     The failures of base and rule are left out unless nothing else was run.
@@ -59,7 +61,7 @@ def telling(found: Sequence[Failure], limit: int = 20) -> list[Failure]:
     return chosen + _diverse(rest, limit - len(chosen), seen)
 
 
-def differing_rows(witness: Counterexample, fold: bool = True) -> RowDifference:
+def differing_rows(witness: Witness, fold: bool = True) -> RowDifference:
     """Where the two results differ as bags of rows; ``fold`` disregards case as the verdict may.
 
     Results with another number of columns differ in every row, and so do the same rows in another
@@ -76,7 +78,7 @@ def differing_rows(witness: Counterexample, fold: bool = True) -> RowDifference:
     )
 
 
-def diff_block(witness: Counterexample, fold: bool = True, limit: int = 6) -> str:
+def diff_block(witness: Witness, fold: bool = True, limit: int = 6) -> str:
     """The two results as one table for a ``diff`` block: ``-`` the gold's rows, ``+`` the prediction's."""
     difference = differing_rows(witness, fold)
     columns = [_value(name) for name in witness.gold_columns]

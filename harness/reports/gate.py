@@ -14,23 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import DataError, RunError, UsageError
-from harness.scoring.metrics import GOLD_OK_ONLY
+from harness.records import METRICS, Sample
+from harness.runs.results import REFERENCES, BenchmarkResult, Entry, PairResult, read_results
 
 from .comparison import choose
-from .results import REFERENCES, BenchmarkResult, Entry, Judged, PairResult, read_results
 from .statistics import mcnemar, paired_difference, unpaired_difference, unpaired_drop
 from .wording import label, p_value, percent, points, span, write
-
-_FIELDS = {
-    "execution_accuracy": "execution_match",
-    "execution_accuracy_all": "execution_match",
-    "exact_match": "exact_match",
-    "raw_match": "raw_match",
-    "valid_sql": "valid_sql",
-    "schema_adherence": "schema_adherence",
-    "format_compliance": "format_compliance",
-}
-"""Metrics that are either right or wrong for an example, and where a sample has them."""
 
 _Marks = Mapping[str, Mapping[str, str]]
 """By metric and id "1" (right), "0" (wrong) or "x" (not counted)."""
@@ -174,11 +163,11 @@ def _marks(entry: Entry) -> _Marks:
         ) from None
     if not any(entry.results.path.parent.glob("samples_*.jsonl")):
         return {}
-    answers: dict[str, list[Judged]] = {}
+    answers: dict[str, list[Sample]] = {}
     for sample in entry.results.samples(entry.benchmark.name):
         if sample.pair == entry.pair.pair:
             answers.setdefault(sample.id, []).append(sample)
-    metrics = [*_FIELDS, *sorted({name for asked in answers.values() for name in asked[0].official})]
+    metrics = [*METRICS, *sorted({name for asked in answers.values() for name in asked[0].official})]
     read = {metric: {id_: _mark(asked, metric) for id_, asked in answers.items()} for metric in metrics}
     return {
         metric: known
@@ -187,12 +176,13 @@ def _marks(entry: Entry) -> _Marks:
     }
 
 
-def _mark(answers: Sequence[Judged], metric: str) -> str:
+def _mark(answers: Sequence[Sample], metric: str) -> str:
     """The mark of one example; "?" where its value is neither 0 nor 1, say of samples that part."""
-    if metric in GOLD_OK_ONLY and not answers[0].counted:
+    reading = METRICS.get(metric)
+    if reading and reading.sound and not answers[0].counted:
         return "x"
-    field = _FIELDS.get(metric)
-    values = {getattr(one, field) if field else one.official.get(metric, 0.0) for one in answers} - {None}
+    read = [reading.of(one) if reading else one.official.get(metric, 0.0) for one in answers]
+    values = {float(value) for value in read if value is not None}
     if not values:
         return "x"
     return str(int(values.pop())) if values in ({0}, {1}) else "?"

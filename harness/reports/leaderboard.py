@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import HarnessError
+from harness.runs.results import REFERENCES, Entry, Results, read_results
 
-from .results import REFERENCES, Entry, Results, read_results
 from .statistics import unpaired_difference
 from .wording import cell, points, render, span, write
 

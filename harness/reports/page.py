@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.records import HEADLINE, Outcome, Sample, Witness
+from harness.runs.results import read_results
+
 from .charts import OUTCOME_COLOURS
 from .failures import differing_rows
-from .report import LIMIT, MEANINGS, Section, sections
-from .results import HEADLINE, Counterexample, Judged, read_results
+from .report import LIMIT, Section, sections
 from .wording import label, render, write
 
 
@@ -34,7 +36,7 @@ def write_page(folder: Path) -> Path:
         left_out=[max(len(found) - LIMIT, 0) for found in rows],
         data_uri=_data_uri,
         data=_embed([found[:LIMIT] for found in rows]),
-        meanings=_embed(MEANINGS),
+        meanings=_embed({outcome: outcome.meaning for outcome in Outcome}),
         colours=_embed(OUTCOME_COLOURS),
         references=_embed([section.side.reference for section in made]),
     )
@@ -54,7 +56,7 @@ def _rows(section: Section) -> list[dict[str, Any]]:
     ]
 
 
-def _row(sample: Judged, reference_right: bool | None, fold: bool) -> dict[str, Any]:
+def _row(sample: Sample, reference_right: bool | None, fold: bool) -> dict[str, Any]:
     groups = sample.meta.get("groups") or {}
     said = sample.completion if sample.completion and sample.completion.strip() != sample.prediction else None
     return {
@@ -85,7 +87,7 @@ def _row(sample: Judged, reference_right: bool | None, fold: bool) -> dict[str, 
     }
 
 
-def _witness(witness: Counterexample, fold: bool) -> dict[str, Any]:
+def _witness(witness: Witness, fold: bool) -> dict[str, Any]:
     difference = differing_rows(witness, fold)
     rows = witness.prediction_rows
     return {

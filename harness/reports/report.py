@@ -9,29 +9,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.records import Metric, Outcome
+from harness.records import GOLD_MEANINGS, HEADLINE, Metric, Outcome, Sample
+from harness.runs.results import BenchmarkResult, Results, read_results
 
 from .charts import write_charts
 from .comparison import Comparison, compare_samples
 from .failures import Failure, diff_block, failures, telling
-from .results import HEADLINE, SCORERS, BenchmarkResult, Judged, Results, read_results
 from .wording import label, render, write
 
-MEANINGS = {
-    Outcome.EXACT: "the gold itself, after normalising",
-    Outcome.EQUIVALENT: "another form, proved to mean the same",
-    Outcome.INDISTINGUISHABLE: "another form, same answer on every database tried, not proved",
-    Outcome.NULL_ONLY: "differs only where a value is NULL; counted right",
-    Outcome.TIE_ONLY: "differs only where several rows tie for the first place; counted right",
-    Outcome.WRONG: "runs, and answers something else on some database",
-    Outcome.SYNTAX_ERROR: "is not SQL",
-    Outcome.SCHEMA_ERROR: "names a table or column that does not exist, or that several tables have",
-    Outcome.EXECUTION_ERROR: "fails when it runs",
-    Outcome.TIMEOUT: "ran longer than allowed",
-    Outcome.DENIED: "tried something that the sandbox forbids",
-    Outcome.UNTRANSPILABLE: "has no counterpart in SQLite's dialect",
-    Outcome.MISSING: "no SQL was given",
-}
 LIMIT = 5000
 """So many answers a benchmark go into the page; a browser stays quick with them."""
 EXPOSURE = "Execution accuracy by exposure"
@@ -47,7 +32,7 @@ class Apart(NamedTuple):
     asked: int
     accepted: list[tuple[str, int]]
     rejected: list[tuple[str, int]]
-    samples: list[Judged]
+    samples: list[Sample]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +41,7 @@ class Section:
 
     results: Results
     side: BenchmarkResult
-    samples: tuple[Judged, ...]
+    samples: tuple[Sample, ...]
     comparisons: tuple[Comparison, ...]
     charts: dict[str, Path]
 
@@ -73,7 +58,7 @@ class Section:
         return Counter(pair for pair in wrong if pair not in shown)
 
     @property
-    def notable(self) -> list[Judged]:
+    def notable(self) -> list[Sample]:
         """What the page shows."""
         return [sample for sample in self.samples if sample.notable]
 
@@ -89,7 +74,7 @@ class Section:
         return judged[0][0].n if apart else 0
 
     @property
-    def flagged(self) -> list[Judged]:
+    def flagged(self) -> list[Sample]:
         """A sample of each question whose gold is flagged, broken ones first."""
         found = {sample.id: sample for sample in reversed(self.samples) if not sample.counted}
         return sorted(found.values(), key=lambda sample: (sample.gold_status, sample.id))
@@ -123,7 +108,7 @@ class Section:
         tables: dict[str, dict[str, dict[str, Metric]]] = {}
         for pair in self.side.pairs:
             for group, values in pair.breakdown.items():
-                official = group.startswith(SCORERS)
+                official = group in pair.metrics
                 title = f"{label(group)} by level" if official else f"Execution accuracy by {label(group)}"
                 for value, metric in values.items():
                     tables.setdefault(title, {}).setdefault(value, {})[pair.pair] = metric
@@ -149,7 +134,7 @@ def write_report(folder: Path) -> Path:
         results=results,
         sections=sections(results, folder),
         headline=HEADLINE,
-        meanings=MEANINGS,
+        gold_meanings=GOLD_MEANINGS,
         exposure=EXPOSURE,
         telling=telling,
         diff_block=diff_block,
@@ -175,7 +160,7 @@ def sections(results: Results, folder: Path) -> list[Section]:
     return made
 
 
-def _apart(name: str, samples: Sequence[Judged]) -> Apart:
+def _apart(name: str, samples: Sequence[Sample]) -> Apart:
     asked = [sample for sample in samples if name in sample.official and sample.sample == 0]
     apart = sorted((sample for sample in asked if sample.apart(name)), key=lambda sample: not sample.counted)
     accepted = [sample for sample in apart if sample.execution_match]
@@ -189,9 +174,9 @@ def _apart(name: str, samples: Sequence[Judged]) -> Apart:
     )
 
 
-def _comparisons(side: BenchmarkResult, samples: Sequence[Judged]) -> list[Comparison]:
+def _comparisons(side: BenchmarkResult, samples: Sequence[Sample]) -> list[Comparison]:
     """Each pair against the reference; empty where there is nothing to compare with."""
-    by_pair: dict[str, list[Judged]] = {pair.pair: [] for pair in side.pairs}
+    by_pair: dict[str, list[Sample]] = {pair.pair: [] for pair in side.pairs}
     for sample in samples:
         if sample.sample == 0:
             by_pair.setdefault(sample.pair, []).append(sample)

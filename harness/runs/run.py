@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.assets import asset
 from harness.errors import HarnessError, UsageError
@@ -23,14 +23,17 @@ from harness.models import (
     plan_endpoint,
     plan_pairs,
 )
-from harness.records import Benchmark, Completion, Example, Prediction, Prompt
+from harness.records import Benchmark, Completion, Example, Judging, Prediction, Prompt
 from harness.runs import journal
+from harness.runs.conclude import RunResult, conclude, official_scorers
 from harness.runs.crew import Crew
-from harness.runs.files import read_results, results_path
 from harness.runs.folder import RunFolder, digest
-from harness.runs.judging import Judging, RunResult, conclude, official_scorers
 from harness.runs.progress import Progress, Silent
+from harness.runs.results import read_results, results_path
 from harness.runs.selection import Selection
+
+if TYPE_CHECKING:
+    from harness.scoring.official import Options as ScorerOptions
 
 STARTER = "starter"
 DEFAULT_BENCHMARK = "create-context-small"
@@ -52,6 +55,7 @@ class RunOptions:
     max_new_tokens: int | None = None
     judging: Judging = Judging()
     scorers: tuple[str, ...] = ()
+    official: ScorerOptions | None = None
     command: str = ""
 
 
@@ -87,7 +91,7 @@ def _prepare(
     adapters = options.adapters if own else (str(asset("adapters", STARTER)),)
     _plan(options, adapters, Prompt(), options.settings)  # a slip is told before a benchmark is fetched
     benchmark = options.selection.load(default=DEFAULT_BENCHMARK if own else STARTER)
-    official_scorers(benchmark, options.scorers, options.judging)
+    official_scorers(benchmark, options.scorers, options.official)
     settings = options.settings.replace(max_new_tokens=options.max_new_tokens or benchmark.max_new_tokens)
     plans = _plan(options, adapters, benchmark.prompt, settings)
     facts = _fingerprint(benchmark, plans, settings)
@@ -246,6 +250,7 @@ def _conclude(
         predictions,
         judging=options.judging,
         scorers=options.scorers,
+        official=options.official,
         facts={**facts, "pairs": {plan.name: plan.to_json() for plan in plans}, "command": options.command},
         progress=progress,
         notes=notes,
@@ -256,7 +261,7 @@ def _conclude(
 def _tell_other_rules(folder: RunFolder, benchmark: Benchmark, progress: Progress) -> None:
     if not results_path(folder).exists():
         return
-    before = read_results(folder.path)["configs"].get(benchmark.name, {}).get("rules", {})
+    before = read_results(folder.path).benchmark(benchmark.name).config.get("rules") or {}
     changed = [f"{rule}={now}" for rule, now in asdict(benchmark.rules).items() if before.get(rule) != now]
     if changed:
         progress.say(f"Judged anew with {', '.join(changed)}: replaces this run's earlier results.")

@@ -7,16 +7,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.benchmarks.files import stem
 from harness.errors import UsageError
 from harness.log import LibraryLog, library_log
-from harness.records import Benchmark, Prediction
+from harness.records import Benchmark, Judging, Prediction
+from harness.runs.conclude import RunResult, conclude
 from harness.runs.folder import RunFolder, digest
-from harness.runs.judging import Judging, RunResult, conclude
 from harness.runs.predictions import read_predictions
 from harness.runs.progress import Progress, Silent
 from harness.runs.selection import Selection
+
+if TYPE_CHECKING:
+    from harness.scoring.official import Options as ScorerOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,7 @@ class ScoreOptions:
     output: Path | None = None
     judging: Judging = Judging()
     scorers: tuple[str, ...] = ()
+    official: ScorerOptions | None = None
     command: str = ""
 
 
@@ -60,8 +65,9 @@ def _score(options: ScoreOptions, progress: Progress, log: LibraryLog) -> RunRes
         "benchmark": {"name": benchmark.name, "split": benchmark.split, "data": benchmark.data_hash},
         "predictions": hashes,
         "rules": asdict(benchmark.rules),
-        "judging": asdict(options.judging) | {"workers": None, "cache": None, "witnesses": None},
+        "judging": {"databases": options.judging.databases, "seed": options.judging.seed},
         "scorers": list(options.scorers),
+        "official": asdict(options.official) if options.official else None,
     }
     folder = RunFolder.open(
         options.output or _default_output(benchmark, names, digest(facts)), facts, command=options.command
@@ -74,6 +80,7 @@ def _score(options: ScoreOptions, progress: Progress, log: LibraryLog) -> RunRes
             predictions,
             judging=options.judging,
             scorers=options.scorers,
+            official=options.official,
             facts={
                 "pairs": {
                     name: {"predictions": str(path), "sha256": hashes[name]}

@@ -3,107 +3,81 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from harness.errors import RunError, UsageError
-from harness.records import Example, Prediction, Rules, Witness
-from harness.runs.files import read_results, read_samples
+from harness.records import Judging, Rules, Sample, Witness
+from harness.runs.results import BenchmarkResult, read_results
+from harness.runs.samples import sample_row
 
 _SHOWN_ROWS = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownPair:
-    """A pair's line of samples, with the witness of a wrong one."""
-
-    row: Mapping[str, Any]
-    witness: Witness | None
-
-    def to_text(self) -> str:
-        """For people: the verdict, and both results on the smallest database."""
-        row = self.row
-        lines = [
-            f"── {row['pair']}: {row['outcome']}" + (f" ({row['cause']})" if row["cause"] else ""),
-            f"prediction   {row['prediction']}",
-        ]
-        if row["detail"]:
-            lines.append(f"detail       {row['detail']}")
-        if self.witness is not None:
-            lines += [
-                "",
-                "The smallest database found on which they differ:",
-                self.witness.script.strip(),
-                "",
-            ]
-            lines += ["gold gives", _grid(self.witness.gold_columns, self.witness.gold_rows)]
-            if self.witness.prediction_rows is None:
-                lines.append(f"prediction fails: {self.witness.prediction_error}")
-            else:
-                columns = self.witness.prediction_columns or ()
-                lines += ["prediction gives", _grid(columns, self.witness.prediction_rows)]
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """An example and what each pair made of it."""
+    """An example and what each pair made of it, each wrong answer with its witness."""
 
-    pairs: tuple[ShownPair, ...]
+    samples: tuple[Sample, ...]
 
     def to_text(self) -> str:
-        """For people."""
-        row = self.pairs[0].row
-        flag = f"  [gold {row['gold_status']}: {row['gold_reason']}]" if row["gold_status"] != "ok" else ""
-        strength = row["suite_strength"]
+        """For people: the question, then each pair's verdict and both results on the smallest database."""
+        asked = self.samples[0]
+        flag = "" if asked.counted else f"  [gold {asked.gold_status}: {asked.gold_reason}]"
         head = [
-            f"{row['id']}: {row['question']}",
-            f"schema       {row['context']}",
-            f"gold         {row['gold']}{flag}",
+            f"{asked.id}: {asked.question}",
+            f"schema       {asked.context}",
+            f"gold         {asked.gold}{flag}",
         ]
-        if strength is not None:
-            head.append(
-                f"the test     its databases tell {100 * strength:.1f} % of near misses from the gold"
-            )
-        return "\n".join([*head, *(f"\n{pair.to_text()}" for pair in self.pairs)])
+        if asked.suite_strength is not None:
+            told = f"{100 * asked.suite_strength:.1f} %"
+            head.append(f"the test     its databases tell {told} of near misses from the gold")
+        return "\n".join([*head, *(f"\n{_answer(sample)}" for sample in self.samples)])
 
     def to_json(self) -> dict[str, Any]:
-        """The sample rows, each with its witness."""
-        return {
-            "samples": [
-                {
-                    **pair.row,
-                    "witness": {k: v for k, v in asdict(pair.witness).items() if k != "image"}
-                    if pair.witness
-                    else None,
-                }
-                for pair in self.pairs
-            ]
-        }
+        """The samples as their file has them."""
+        return {"samples": [sample_row(sample) for sample in self.samples]}
+
+
+def _answer(sample: Sample) -> str:
+    lines = [
+        f"── {sample.pair}: {sample.outcome}" + (f" ({sample.cause})" if sample.cause else ""),
+        f"prediction   {sample.prediction}",
+    ]
+    if sample.detail:
+        lines.append(f"detail       {sample.detail}")
+    if (witness := sample.witness) is not None:
+        lines += ["", "The smallest database found on which they differ:", witness.script.strip(), ""]
+        lines += ["gold gives", _grid(witness.gold_columns, witness.gold_rows)]
+        if witness.prediction_rows is None:
+            lines.append(f"prediction fails: {witness.prediction_error}")
+        else:
+            lines += ["prediction gives", _grid(witness.prediction_columns or (), witness.prediction_rows)]
+    return "\n".join(lines)
 
 
 def show_example(folder: Path, id_: str, *, pair: str | None = None) -> Shown:
-    """The example ``id_`` of a run.
+    """The example ``id_`` of a run; a witness that the run has not kept is made now as the run would have.
 
     Raises:
         UsageError: the run has no such example or pair.
-        RunError: the folder is not a finished run.
+        RunError: the folder holds no finished run.
+        DataError: its files cannot be read.
     """
     results = read_results(folder)
-    samples = read_samples(folder)
-    rows = [row for row in samples if row["id"] == id_]
-    if not rows:
-        some = ", ".join(list(dict.fromkeys(str(row["id"]) for row in samples))[:3])
+    samples = [(side, sample) for side in results.benchmarks for sample in results.samples(side.name)]
+    found = [(side, sample) for side, sample in samples if sample.id == id_]
+    if not found:
+        some = ", ".join(list(dict.fromkeys(sample.id for _, sample in samples))[:3])
         raise UsageError(f"{folder} has no example {id_!r}", f"its ids look like: {some}")
-    chosen = [row for row in rows if pair in (None, row["pair"])]
+    chosen = [(side, sample) for side, sample in found if pair in (None, sample.pair)]
     if not chosen:
-        names = ", ".join(dict.fromkeys(str(row["pair"]) for row in rows))
+        names = ", ".join(dict.fromkeys(sample.pair for _, sample in found))
         raise UsageError(f"{folder} has no pair {pair!r}", f"its pairs are: {names}")
-    config = next(iter(results["configs"].values()))
-    return Shown(pairs=tuple(ShownPair(row=row, witness=_witness(row, config)) for row in chosen))
+    return Shown(samples=tuple(replace(s, witness=_witness(s, side)) for side, s in chosen))
 
 
 def export_witness(folder: Path, id_: str, target: Path, *, pair: str | None = None) -> None:
@@ -115,7 +89,7 @@ def export_witness(folder: Path, id_: str, target: Path, *, pair: str | None = N
     if target.suffix not in {".sqlite", ".db", ".sql"}:
         raise UsageError(f"{target} is neither .sqlite nor .sql", "give --output one of these suffixes")
     shown = show_example(folder, id_, pair=pair)
-    witness = next((p.witness for p in shown.pairs if p.witness is not None), None)
+    witness = next((s.witness for s in shown.samples if s.witness is not None), None)
     if witness is None:
         raise UsageError(
             f"no database tells {id_!r} from its gold", "export one that is counted wrong: see report.md"
@@ -133,37 +107,19 @@ def export_witness(folder: Path, id_: str, target: Path, *, pair: str | None = N
         raise RunError(f"{target} cannot be written ({error})", "give --output another file") from error
 
 
-def _witness(row: Mapping[str, Any], config: Mapping[str, Any]) -> Witness | None:
-    """The witness that the run has kept, else one made now as the run would have."""
-    if row["execution_match"] or not row["prediction"]:
-        return None
-    if kept := row.get("witness"):
-        return Witness(
-            script=kept["script"],
-            image=b"",
-            gold_columns=tuple(kept["gold_columns"]),
-            gold_rows=tuple(map(tuple, kept["gold_rows"])),
-            prediction_columns=kept["prediction_columns"] and tuple(kept["prediction_columns"]),
-            prediction_rows=kept["prediction_rows"] and tuple(map(tuple, kept["prediction_rows"])),
-            prediction_error=kept["prediction_error"],
-        )
+def _witness(sample: Sample, side: BenchmarkResult) -> Witness | None:
+    if sample.execution_match or not sample.prediction or sample.witness:
+        return sample.witness
     from harness.scoring import witnesses
 
-    example = Example(
-        id=row["id"],
-        question=row["question"],
-        context=row["context"],
-        gold=row["gold"],
-        database=Path(row["database"]) if row.get("database") else None,
-    )
-    prediction = Prediction(id=row["id"], pair=row["pair"], sql=row["prediction"])
-    ((_, witness),) = witnesses(
-        [(example, prediction)],
+    config = side.config
+    judging = Judging(
         rules=Rules(**config["rules"]),
         dialect=config["dialect"],
-        size=config["size"],
+        databases=config["databases"],
         seed=config["seed"],
     )
+    ((_, witness),) = witnesses([(sample.example, sample.prediction)], judging)
     return witness
 
 

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from harness.databases.forms import TRUE, Atom, Compound, Condition, Form, Not, Query, show
-from harness.records import Outcome
 
 ORDER = (
     "set operation",
@@ -30,17 +29,6 @@ ORDER = (
     "limit",
 )
 """The clauses that can be wrong, most telling first; "other" where none of them is seen to differ."""
-
-BY_OUTCOME = {
-    Outcome.SYNTAX_ERROR: "syntax error",
-    Outcome.SCHEMA_ERROR: "schema error",
-    Outcome.EXECUTION_ERROR: "execution error",
-    Outcome.TIMEOUT: "timeout",
-    Outcome.DENIED: "denied",
-    Outcome.UNTRANSPILABLE: "untranspilable",
-    Outcome.MISSING: "missing",
-}
-"""The cause of a prediction that gave no result."""
 
 _AGGREGATE = re.compile(r"(count|sum|avg|min|max|total)\((distinct )?(.*)\)")
 _SELECT = re.compile(r"\bselect\b")

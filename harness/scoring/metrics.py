@@ -1,30 +1,19 @@
 """Shares with their intervals: what a pair's samples come to.
 
 Binary values get Wilson's score interval (Wilson 1927), others (several samples an example, soft-F1) a
-Student interval over the examples' means. ``execution_accuracy`` and ``exact_match`` count the examples
-whose gold is ``ok``; everything else counts all.
+Student interval over the examples' means. How each metric is read, and over which golds, stands in
+``records.METRICS``; official ones count all.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from statistics import fmean, stdev
 
-from harness.records import Metric, Sample, Verdict
-
-GOLD_OK_ONLY = ("execution_accuracy", "exact_match")
-_READ: dict[str, Callable[[Verdict], bool | None]] = {
-    "execution_accuracy": lambda v: v.execution_match,
-    "execution_accuracy_all": lambda v: v.execution_match,
-    "exact_match": lambda v: v.exact_match,
-    "raw_match": lambda v: v.raw_match,
-    "valid_sql": lambda v: v.valid_sql,
-    "schema_adherence": lambda v: v.schema_adherence,
-    "format_compliance": lambda v: v.format_compliance,
-}
+from harness.records import METRICS, Metric, Sample
 
 
 @cache
@@ -69,38 +58,36 @@ def share(values: Sequence[float], excluded: int = 0) -> Metric:
 
 def summarise(samples: Iterable[Sample]) -> dict[str, dict[str, Metric]]:
     """Every metric of every pair, from samples in any order."""
-    by_pair: dict[str, dict[str, list[Verdict]]] = defaultdict(lambda: defaultdict(list))
+    by_pair: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for sample in samples:
-        by_pair[sample.verdict.pair][sample.example.id].append(sample.verdict)
+        by_pair[sample.pair][sample.id].append(sample)
     return {pair: _metrics(list(examples.values())) for pair, examples in by_pair.items()}
 
 
-def _metrics(examples: Sequence[Sequence[Verdict]]) -> dict[str, Metric]:
-    fair = [verdicts for verdicts in examples if verdicts[0].gold_status == "ok"]
-    flagged = len(examples) - len(fair)
+def _metrics(examples: Sequence[Sequence[Sample]]) -> dict[str, Metric]:
+    sound = [answers for answers in examples if answers[0].counted]
+    flagged = len(examples) - len(sound)
     metrics: dict[str, Metric] = {}
-    for name, read in _READ.items():
-        counted, excluded = (fair, flagged) if name in GOLD_OK_ONLY else (examples, 0)
-        known = [[read(v) for v in verdicts] for verdicts in counted]
-        values = [
-            fmean(bool(v) for v in row if v is not None) for row in known if any(v is not None for v in row)
-        ]
-        if values or name != "format_compliance":
+    for name, reading in METRICS.items():
+        counted, excluded = (sound, flagged) if reading.sound else (examples, 0)
+        known = ([v for v in map(reading.of, answers) if v is not None] for answers in counted)
+        values = [fmean(row) for row in known if row]
+        if values or not counted:
             metrics[name] = share(values, excluded)
-    for name in sorted({name for verdicts in examples for name in verdicts[0].official}):
-        metrics[name] = share([fmean(v.official.get(name, 0.0) for v in verdicts) for verdicts in examples])
-    drawn = max((len(verdicts) for verdicts in examples), default=1)
+    for name in sorted({name for answers in examples for name in answers[0].official}):
+        metrics[name] = share([fmean(v.official.get(name, 0.0) for v in answers) for answers in examples])
+    drawn = max((len(answers) for answers in examples), default=1)
     if drawn > 1:
         metrics[f"pass@{drawn}"] = share(
-            [float(any(v.execution_match for v in verdicts)) for verdicts in fair], flagged
+            [float(any(v.execution_match for v in answers)) for answers in sound], flagged
         )
-        metrics["majority_vote"] = share([float(_majority(verdicts)) for verdicts in fair], flagged)
+        metrics["majority_vote"] = share([float(_majority(answers)) for answers in sound], flagged)
     return metrics
 
 
-def _majority(verdicts: Sequence[Verdict]) -> bool:
+def _majority(answers: Sequence[Sample]) -> bool:
     """Whether the result that most samples share is right; the earlier one where they draw."""
-    ran = [v for v in verdicts if v.signature]
+    ran = [v for v in answers if v.signature]
     if not ran:
         return False
     winner, _ = Counter(v.signature for v in ran).most_common(1)[0]
@@ -111,28 +98,28 @@ def breakdown(samples: Sequence[Sample]) -> dict[str, dict[str, dict[str, Metric
     """Per pair: execution accuracy by group, official metrics by level, counts of outcomes and causes."""
     pairs: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
-        pairs[sample.verdict.pair].append(sample)
+        pairs[sample.pair].append(sample)
     return {pair: _breakdown(rows) for pair, rows in pairs.items()}
 
 
 def _breakdown(rows: Sequence[Sample]) -> dict[str, dict[str, Metric | int]]:
     groups: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        for metric, value in row.verdict.official.items():
-            if level := row.example.meta.get("levels", {}).get(metric, row.example.kind):
+        for metric, value in row.official.items():
+            if level := row.meta.get("levels", {}).get(metric, row.kind):
                 groups[metric][level].append(value)
-        if row.verdict.gold_status != "ok":
+        if not row.counted:
             continue
-        named: Mapping[str, str] = {"kind": row.example.kind or "", **row.example.meta.get("groups", {})}
+        named: Mapping[str, str] = {"kind": row.kind or "", **row.meta.get("groups", {})}
         for group, name in named.items():
             if name:
-                groups[group][name].append(float(row.verdict.execution_match))
-        for seen in row.example.meta.get("exposure", ()):
-            groups["exposure"][seen].append(float(row.verdict.execution_match))
+                groups[group][name].append(float(row.execution_match))
+        for seen in row.meta.get("exposure", ()):
+            groups["exposure"][seen].append(float(row.execution_match))
     table: dict[str, dict[str, Metric | int]] = {
         group: {value: share(hits) for value, hits in sorted(values.items())}
         for group, values in groups.items()
     }
-    table["outcome"] = dict(Counter(str(row.verdict.outcome) for row in rows).most_common())
-    table["cause"] = dict(Counter(row.verdict.cause for row in rows if row.verdict.cause).most_common())
+    table["outcome"] = dict(Counter(str(row.outcome) for row in rows).most_common())
+    table["cause"] = dict(Counter(row.cause for row in rows if row.cause).most_common())
     return table

@@ -14,12 +14,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
-from harness.records import Example, Metric, Outcome, Prediction, Rules, Verdict
+from harness.databases.store import SuiteStore
+from harness.records import Example, Judging, Metric, Outcome, Prediction, Rules, Verdict
 from harness.scoring.metrics import share
-from harness.scoring.several import RULES, judge_all
+from harness.scoring.several import judge_all
 
 SAMPLE = 200
 """Most examples that are judged again under another rule."""
@@ -29,14 +29,10 @@ AS_JUDGED = "as judged"
 
 _TABLES = re.compile(r"\bcreate\s+table\b", re.I)
 _KEYS = re.compile(r"\b(?:primary|unique|references)\b", re.I)
-_SAME_DATABASES = {"nulls", "ties", "columns"}
-_STRICTNESS = {
-    "nulls": ("forgive", "count"),
-    "ties": ("forgive", "count"),
-    "columns": ("any", "exact"),
-    "keys": ("sound", "declared", "loose"),  # each takes the databases of the one before, and more
+_RULES = {rule.name: rule.metadata for rule in fields(Rules)}
+_VALUES: Mapping[str, tuple[str, ...]] = {
+    name: get_args(hint) for name, hint in get_type_hints(Rules).items()
 }
-"""Values of rules from the loosest to the strictest."""
 
 
 def flips(rules: Rules) -> dict[str, Rules]:
@@ -45,12 +41,11 @@ def flips(rules: Rules) -> dict[str, Rules]:
     >>> list(flips(Rules()))[:4]
     ['case=exact', 'keys=declared', 'keys=loose', 'types=declared']
     """
-    hints = get_type_hints(Rules)
     return {
-        f"{rule.name}={value}": _changed(rules, rule.name, value)
-        for rule in fields(Rules)
-        for value in get_args(hints[rule.name])
-        if value != getattr(rules, rule.name)
+        f"{rule}={value}": _changed(rules, rule, value)
+        for rule, values in _VALUES.items()
+        for value in values
+        if value != getattr(rules, rule)
     }
 
 
@@ -58,20 +53,18 @@ def policy_table(
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
     verdicts: Sequence[Verdict],
+    judging: Judging | None = None,
     *,
-    rules: Rules = RULES,
-    dialect: str = "sqlite",
-    workers: int = 1,
-    size: int = 8,
-    seed: int = 0,
-    cache: Path | None = None,
+    store: SuiteStore | None = None,
     sample: int = SAMPLE,
     progress: Callable[[int], None] | None = None,
 ) -> Mapping[str, Mapping[str, Metric]]:
     """For each pair the execution accuracy under each flipped rule, as "rule=value", and "as judged".
 
-    ``verdicts`` are those of ``predictions`` under ``rules``; at most ``sample`` examples are judged again.
+    ``verdicts`` are those of ``predictions`` under ``judging``; at most ``sample`` examples are judged again.
     """
+    judging = judging or Judging()
+    rules = judging.rules
     chosen = {e.id for e in sorted(examples, key=_shuffled)[:sample]}
     of: dict[str, list[Prediction]] = {id_: [] for id_ in chosen}
     for prediction in predictions:
@@ -89,13 +82,9 @@ def policy_table(
             judged = judge_all(
                 some,
                 [p for e in some for p in of[e.id]],
-                rules=changed,
-                dialect=dialect,
-                workers=workers,
-                size=size,
-                seed=seed,
-                cache=cache,
-                built=rules if rule in _SAME_DATABASES else changed,
+                replace(judging, rules=changed),
+                store=store,
+                built=rules if _RULES[rule].get("same_databases") else changed,
                 attacks=0,
             )
             again |= {
@@ -119,9 +108,10 @@ def _concerns(rule: str, example: Example, predictions: Sequence[Prediction]) ->
 
 def _stricter(rule: str, rules: Rules, changed: Rules) -> bool | None:
     """Whether the changed rule is the stricter one; None where neither is."""
-    values: tuple[str, ...] = _STRICTNESS.get(rule, ())
-    old, new = getattr(rules, rule), getattr(changed, rule)
-    return values.index(new) > values.index(old) if values else None
+    if not _RULES[rule].get("loosest_first"):
+        return None
+    old, new = (_VALUES[rule].index(getattr(one, rule)) for one in (rules, changed))
+    return new > old
 
 
 def _held(before: Verdict, after: Verdict, stricter: bool | None) -> Verdict:
@@ -135,7 +125,7 @@ def _shares(verdicts: Iterable[Verdict]) -> dict[str, Metric]:
     values: dict[str, list[float]] = defaultdict(list)
     excluded: dict[str, int] = defaultdict(int)
     for verdict in verdicts:
-        if verdict.gold_status == "ok":
+        if verdict.counted:
             values[verdict.pair].append(float(verdict.execution_match))
         else:
             excluded[verdict.pair] += 1

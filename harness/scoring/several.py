@@ -6,23 +6,18 @@ by one: whichever brings its worker down once more is a timeout. Nothing is lost
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from harness.assets import cache_folder
 from harness.databases import Sandbox, Suite
-from harness.databases.store import suites
+from harness.databases.store import SuiteStore, suites
 from harness.databases.workers import WorkerLost, WorkerPool
-from harness.records import Example, Outcome, Prediction, Rules, Verdict, Witness
+from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict, Witness
 from harness.scoring.real import real_database
 from harness.scoring.verdict import ATTACKS, judge
 from harness.scoring.witness import find_witness
 
-RULES = Rules()
-_CACHE = "suites.sqlite"
 _Task = TypeVar("_Task")
 _Value = TypeVar("_Value")
 MEMORY_MIB = 2048
@@ -49,13 +44,9 @@ class Grouped(NamedTuple):
 def judge_all(
     examples: Sequence[Example],
     predictions: Iterable[Prediction],
+    judging: Judging | None = None,
     *,
-    rules: Rules = RULES,
-    dialect: str = "sqlite",
-    workers: int = 1,
-    size: int = 8,
-    seed: int = 0,
-    cache: Path | None = None,
+    store: SuiteStore | None = None,
     attacks: int = ATTACKS,
     signatures: bool = False,
     built: Rules | None = None,
@@ -63,33 +54,25 @@ def judge_all(
 ) -> Iterator[Verdict]:
     """A verdict for every prediction that belongs to one of the examples, example after example.
 
-    Suites come from the cache or are built on the way. ``workers`` is the number of processes that judge;
-    with 0 or 1 this process does. ``built`` are the rules that the suites are built under where those that
-    are judged by differ only in how results are compared. ``progress`` is called with the number of
-    predictions just judged.
+    Suites come from the store (see ``suites``) or are built on the way. ``built`` are the rules that the
+    suites are built under where those that are judged by differ only in how results are compared.
+    ``progress`` is called with the number of predictions just judged.
     """
+    judging = judging or Judging()
     groups = group(examples, predictions)
-    store = suites(
-        [g.example for g in groups],
-        rules=built or rules,
-        dialect=dialect,
-        size=size,
-        seed=seed,
-        workers=workers,
-        cache=cache_file(cache),
-    )
     by_id = {g.example.id: g for g in groups}
+    found = suites([g.example for g in groups], replace(judging, rules=built or judging.rules), store=store)
     tasks = (
         Task(
             by_id[id_].example,
-            replace(suite, rules=rules),
+            replace(suite, rules=judging.rules),
             tuple(p.sql for p in by_id[id_].predictions),
             attacks,
             signatures,
         )
-        for id_, suite in store
+        for id_, suite in found
     )
-    for task, verdicts in _over(tasks, workers):
+    for task, verdicts in _over(tasks, judging.workers):
         own = by_id[task.example.id].predictions
         for prediction, verdict in zip(own, verdicts, strict=True):
             yield replace(verdict, id=prediction.id, pair=prediction.pair, sample=prediction.sample)
@@ -98,56 +81,29 @@ def judge_all(
 
 
 def witnesses(
-    pairs: Sequence[tuple[Example, Prediction]],
+    pairs: Sequence[tuple[Example, str | None]],
+    judging: Judging | None = None,
     *,
-    rules: Rules = RULES,
-    dialect: str = "sqlite",
-    workers: int = 1,
-    size: int = 8,
-    seed: int = 0,
-    cache: Path | None = None,
+    store: SuiteStore | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, Witness | None]]:
-    """The smallest database found for each example and wrong prediction, with the index in ``pairs``."""
+    """The smallest database found for each example and wrong SQL text, with the index in ``pairs``."""
+    judging = judging or Judging()
     places: dict[str, list[int]] = {}
     for place, (example, _) in enumerate(pairs):
         places.setdefault(example.id, []).append(place)
-    store = suites(
-        [pairs[found[0]][0] for found in places.values()],
-        rules=rules,
-        dialect=dialect,
-        size=size,
-        seed=seed,
-        workers=workers,
-        cache=cache_file(cache),
-    )
     order: list[int] = []
 
     def tasks() -> Iterator[tuple[Suite, str | None]]:
-        for id_, suite in store:
+        for id_, suite in suites([pairs[own[0]][0] for own in places.values()], judging, store=store):
             for place in places[id_]:
                 order.append(place)
-                yield suite, pairs[place][1].sql
+                yield suite, pairs[place][1]
 
-    for number, found in _mapped(_witness_task, tasks(), workers):
+    for number, found in _mapped(_witness_task, tasks(), judging.workers):
         yield order[number], None if isinstance(found, WorkerLost) else found
         if progress:
             progress(1)
-
-
-def cache_file(cache: Path | None) -> Path | None:
-    """The file that suites are kept in: ``cache`` itself, one in it if it is a folder, else the user's own.
-
-    None where the user's cache cannot be written: then suites are built anew each time.
-    """
-    if cache is not None:
-        return cache / _CACHE if cache.is_dir() or not cache.suffix else cache
-    folder = cache_folder()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return folder / _CACHE if os.access(folder, os.W_OK) else None
 
 
 def group(examples: Sequence[Example], predictions: Iterable[Prediction]) -> list[Grouped]:
@@ -200,7 +156,7 @@ def _lost(suite: Suite) -> Verdict:
         pair="",
         outcome=Outcome.TIMEOUT,
         valid_sql=True,
-        cause="timeout",
+        cause=Outcome.TIMEOUT.words,
         detail="brought its worker process down",
         gold_status=suite.gold_status,
         gold_reason=suite.reason,

@@ -23,7 +23,7 @@ from harness.databases.results import Expected
 from harness.databases.sqltext import strip_distinct
 from harness.records import Outcome, Verdict
 from harness.scoring.attack import TINY, Attacker
-from harness.scoring.cause import BY_OUTCOME, causes, summary
+from harness.scoring.cause import causes, summary
 from harness.scoring.proof import proof
 
 ATTACKS = 6
@@ -263,7 +263,7 @@ def _refused(suite: Suite, outcome: Outcome, detail: str) -> Verdict:
         id="",
         pair="",
         outcome=outcome,
-        cause=BY_OUTCOME[outcome],
+        cause=outcome.words,
         detail=detail,
         gold_status=suite.gold_status,
         gold_reason=suite.reason,
@@ -353,7 +353,7 @@ def _golds(suite: Suite) -> tuple[str, ...]:
 
 def _failed(failure: Failure) -> tuple[Outcome, str | None, str]:
     outcome = Outcome(failure.kind)
-    return outcome, BY_OUTCOME[outcome], failure.message
+    return outcome, outcome.words, failure.message
 
 
 class _Shown(NamedTuple):

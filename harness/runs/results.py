@@ -1,28 +1,40 @@
-"""A run's result files, read into frozen records: ``results_<time>.json`` and ``samples_*.jsonl``."""
+"""A run's results: ``results_<time>.json``, written and read through one record, and the views taken of it.
+
+Names and outer shape follow what users of lm-evaluation-harness know.
+"""
 
 from __future__ import annotations
 
-import json
+import os
+import platform
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+    with_config,
+)
 from typing_extensions import TypedDict
 
+from harness import __version__
 from harness.errors import DataError, RunError
-from harness.records import Metric, Outcome
-
-HEADLINE = ("execution_accuracy", "exact_match", "valid_sql", "schema_adherence", "format_compliance")
-"""The metrics that people see first, in their order."""
+from harness.records import Benchmark, Judging, Metric, Sample
+from harness.runs.folder import RunFolder, read_record, write_json
+from harness.runs.samples import read_samples, reason, samples_path
 
 REFERENCES = ("base", "rule")
 """Pairs that stand beside the adapters for comparison."""
 
-SCORERS = ("wikisql_", "spider_", "bird_")
-"""What official metrics' names begin with."""
+_PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "sqlglot")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +44,10 @@ class Cost:
     examples: int = 0
     prompt_tokens: int = 0
     new_tokens: int = 0
+    shared_tokens: int = 0
+    computed_tokens: int = 0
+    padding_tokens: int = 0
+    batch_rows: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
     peak_memory_bytes: int | None = None
     padding_share: float | None = None
@@ -49,6 +65,7 @@ class Suite:
     strength: float | None = None
     databases: int | None = None
     flagged: Mapping[str, int] = field(default_factory=dict)
+    flagged_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,70 +126,6 @@ class BenchmarkResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counterexample:
-    """The witness of a wrong verdict as the samples file holds it."""
-
-    script: str
-    gold_columns: tuple[str, ...] = ()
-    gold_rows: tuple[tuple[Any, ...], ...] = ()
-    prediction_columns: tuple[str, ...] | None = None
-    prediction_rows: tuple[tuple[Any, ...], ...] | None = None
-    prediction_error: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """One line of a samples file: a question, a pair's answer and the verdict on it."""
-
-    id: str
-    pair: str
-    question: str
-    gold: str
-    prediction: str | None
-    outcome: Outcome
-    execution_match: bool
-    exact_match: bool
-    raw_match: bool = False
-    valid_sql: bool | None = None
-    schema_adherence: bool | None = None
-    format_compliance: bool | None = None
-    context: str = ""
-    completion: str | None = None
-    gold_status: str = "ok"
-    gold_reason: str | None = None
-    cause: str | None = None
-    detail: str | None = None
-    kind: str | None = None
-    sample: int = 0
-    suite_strength: float | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
-    official: Mapping[str, float] = field(default_factory=dict)
-    official_notes: Mapping[str, str] = field(default_factory=dict)
-    witness: Counterexample | None = None
-
-    @property
-    def counted(self) -> bool:
-        """Whether the headline numbers count it: its gold is sound."""
-        return self.gold_status == "ok"
-
-    @property
-    def notable(self) -> bool:
-        """Whether somebody may want to look at it: wrong, forgiven, or judged otherwise by a scorer."""
-        forgiven = self.outcome in {Outcome.NULL_ONLY, Outcome.TIE_ONLY}
-        return not self.execution_match or forgiven or any(map(self.apart, self.official))
-
-    @property
-    def exposure(self) -> list[str]:
-        """What training has seen of it ("table", "skeleton", … or "none"); empty where nobody knows."""
-        seen = self.meta.get("exposure") or []
-        return [seen] if isinstance(seen, str) else list(seen)
-
-    def apart(self, scorer: str) -> bool:
-        """Whether an official scorer judges otherwise than the harness."""
-        return scorer in self.official and (self.official[scorer] >= 0.5) != self.execution_match
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """One results file. ``settings`` is what the run was asked for, ``machine`` where it ran."""
 
@@ -196,22 +149,10 @@ class Results:
         names = ", ".join(benchmark.name for benchmark in self.benchmarks)
         raise RunError(f"{self.path} has no benchmark {name!r}", f"it has: {names}")
 
-    def samples(self, benchmark: str) -> Iterator[Judged]:
-        """The judged samples beside the file; RunError where they are not there."""
+    def samples(self, benchmark: str) -> Iterator[Sample]:
+        """The samples beside the file; RunError where they are not there."""
         time = self.path.stem.removeprefix("results_")
-        path = self.path.with_name(f"samples_{benchmark.replace('/', '__')}_{time}.jsonl")
-        if not path.exists():
-            raise RunError(f"{path} is not there", "give a run's own folder: it holds the samples")
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    row = json.loads(line.decode())
-                    official = {key: row[key] for key in row if key.startswith(SCORERS)}
-                    yield _adapter(Judged).validate_python({**row, "official": official})
-                except (ValueError, TypeError) as error:
-                    raise DataError(
-                        f"{path}, line {number} is no sample: {_reason(error)}", "start that run again"
-                    ) from None
+        return read_samples(samples_path(self.path.parent, benchmark, time))
 
 
 class Entry(NamedTuple):
@@ -233,32 +174,57 @@ class Entry(NamedTuple):
             return None
         return self.pair.facts.get("quantized") or self.results.settings.get("quantization")
 
-    def samples(self) -> Iterator[Judged]:
+    def samples(self) -> Iterator[Sample]:
         """The pair's first sample of each example."""
         every = self.results.samples(self.benchmark.name)
         return (one for one in every if one.pair == self.pair.pair and one.sample == 0)
+
+
+def results_path(folder: RunFolder) -> Path:
+    """Where the run's results lie."""
+    return folder.path / f"results_{folder.time}.json"
+
+
+def write_results(folder: RunFolder, body: Mapping[str, Any]) -> Path:
+    """Write ``results_<time>.json``: ``body`` has fields of ``ResultsFile``; when and where is added.
+
+    Raises:
+        TypeError: there is no field of that name.
+    """
+    path = results_path(folder)
+    file = ResultsFile(
+        harness=__version__,
+        run=str(folder.path),
+        time=folder.time,
+        fingerprint=folder.fingerprint,
+        versions=versions(),
+        machine={"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+        **body,
+    )
+    checked = _FILE.validate_python({one.name: getattr(file, one.name) for one in fields(file)}, by_name=True)
+    write_json(path, _FILE.dump_python(checked, by_alias=True))
+    return path
 
 
 def read_results(path: Path) -> Results:
     """Read a results file, or the newest one of a run's folder.
 
     Raises:
-        RunError: a folder without results.
+        RunError: a folder that is no run's, or whose run has not ended.
         DataError: a file that is malformed, named with what is wrong in it.
     """
     if path.is_dir():
         files = sorted(path.glob("results_*.json"))
         if not files:
-            raise RunError(f"{path} holds no results_*.json", "give the folder of a finished run")
+            read_record(path)
+            raise RunError(f"{path} holds no results", "start that run again: it goes on where it stopped")
         path = files[-1]
     try:
-        file = _adapter(_File).validate_json(path.read_bytes())
+        file = _FILE.validate_json(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}", "check the path") from None
     except ValidationError as error:
-        raise DataError(
-            f"{path} is no results file: {_reason(error)}", "leave it out, or run again"
-        ) from None
+        raise DataError(f"{path} is no results file: {reason(error)}", "leave it out, or run again") from None
     return Results(
         path=path,
         harness=file.harness,
@@ -284,6 +250,34 @@ def read_results(path: Path) -> Results:
     )
 
 
+def describe_benchmark(benchmark: Benchmark, judging: Judging) -> dict[str, Any]:
+    """What ``configs`` says of a benchmark and of how it was judged."""
+    return {
+        "split": benchmark.split,
+        "data_hash": benchmark.data_hash,
+        "prompt": asdict(benchmark.prompt),
+        "rules": asdict(judging.rules),
+        "dialect": judging.dialect,
+        "databases": judging.databases,
+        "seed": judging.seed,
+        "scorers": list(benchmark.scorers),
+        "max_new_tokens": benchmark.max_new_tokens,
+        "examples": len(benchmark.examples),
+        "about": dict(benchmark.about),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a verdict or a completion may depend on."""
+    found = {"harness": __version__, "python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
 @with_config(ConfigDict(extra="allow"))
 class _Config(TypedDict, total=False):
     """Of what is known of a benchmark, that which readers take apart."""
@@ -292,6 +286,9 @@ class _Config(TypedDict, total=False):
     data_hash: str | None
     examples: int
     rules: dict[str, Any] | None
+    dialect: str
+    databases: int
+    seed: int
 
 
 @with_config(ConfigDict(extra="allow"))
@@ -308,17 +305,25 @@ def _share(metric: Metric) -> Metric:
     return metric
 
 
-_Share = Annotated[Metric, AfterValidator(_share)]
+def metric_json(metric: Metric) -> dict[str, Any]:
+    """A metric as an object, its shares to six digits."""
+    return {
+        key: round(item, 6) if isinstance(item, float) else item for key, item in metric._asdict().items()
+    }
+
+
+_Share = Annotated[Metric, AfterValidator(_share), PlainSerializer(metric_json)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
+class ResultsFile:
     """A results file as it is written, a field each key."""
 
     harness: str
+    run: str = ""
     time: str
-    results: dict[str, dict[str, dict[str, _Share]]]
     fingerprint: str = ""
+    results: dict[str, dict[str, dict[str, _Share]]]
     breakdown: dict[str, dict[str, dict[str, dict[str, int | _Share]]]] = field(default_factory=dict)
     policy: dict[str, dict[str, dict[str, _Share]]] = field(default_factory=dict)
     suite: dict[str, Suite] = field(default_factory=dict)
@@ -335,14 +340,17 @@ class _File:
     sizes: Annotated[dict[str, dict[str, int]], Field(alias="n-samples")] = field(default_factory=dict)
 
 
-def _part(file: _File, benchmark: str) -> str:
+_FILE = TypeAdapter(ResultsFile)
+
+
+def _part(file: ResultsFile, benchmark: str) -> str:
     size = file.sizes.get(benchmark, {})
     asked, every = size.get("effective", 0), size.get("original", 0)
     first = "the first " if "--limit" in file.command and "--ids" not in file.command else ""
     return f"{first}{asked} of {every} questions" if asked < every else ""
 
 
-def _pair(file: _File, benchmark: str, pair: str) -> PairResult:
+def _pair(file: ResultsFile, benchmark: str, pair: str) -> PairResult:
     breakdown = file.breakdown.get(benchmark, {}).get(pair, {})
     counts = {
         group: {key: count for key, count in breakdown.get(group, {}).items() if isinstance(count, int)}
@@ -363,15 +371,3 @@ def _pair(file: _File, benchmark: str, pair: str) -> PairResult:
         cost=file.cost.get(benchmark, {}).get(pair),
         facts=file.pairs.get(pair, {}),
     )
-
-
-@cache
-def _adapter(record: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(record)
-
-
-def _reason(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"

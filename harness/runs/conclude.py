@@ -1,0 +1,275 @@
+"""From predictions to the result files: verdicts, official scores, witnesses, policy, metrics."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.databases.store import SuiteStore, cache_file
+from harness.records import Benchmark, Example, Judging, Metric, Prediction, Sample, Verdict
+from harness.runs.folder import RunFolder
+from harness.runs.progress import Progress
+from harness.runs.results import Suite, describe_benchmark, metric_json, write_results
+from harness.runs.samples import samples_path, write_database, write_samples
+from harness.scoring.metrics import breakdown, share, summarise
+
+if TYPE_CHECKING:
+    from harness.scoring.official import Options, Score
+
+_Groups = dict[tuple[str, str | None, str | None], list[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A finished run: its folder, the results file and the metrics of every benchmark and pair."""
+
+    folder: Path
+    results_file: Path
+    results: Mapping[str, Mapping[str, Mapping[str, Metric]]]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that ``run --json`` and ``score --json`` print last."""
+        results = {
+            benchmark: {
+                pair: {name: metric_json(metric) for name, metric in metrics.items()}
+                for pair, metrics in pairs.items()
+            }
+            for benchmark, pairs in self.results.items()
+        }
+        return {"run": str(self.folder), "results": results, "notes": list(self.notes)}
+
+
+def conclude(
+    folder: RunFolder,
+    benchmark: Benchmark,
+    predictions: Sequence[Prediction],
+    *,
+    judging: Judging,
+    scorers: Sequence[str],
+    official: Options | None = None,
+    facts: Mapping[str, Any],
+    progress: Progress,
+    notes: Sequence[str] = (),
+    exposed: Mapping[str, Mapping[str, Example]] | None = None,
+) -> RunResult:
+    """Judge every prediction and write the run's samples, results and database.
+
+    ``exposed`` has, for a pair whose training data are known, the examples by id, each with what the
+    training has seen of it.
+    """
+    judging = replace(judging, rules=benchmark.rules, dialect=benchmark.dialect)
+    scorers, remarks = official_scorers(benchmark, scorers, official)
+    notes = (*notes, *remarks)
+    with SuiteStore(cache_file(judging.cache)) as store:
+        samples = _judge(benchmark, predictions, judging, store, progress)
+        samples = [_expose(sample, exposed or {}) for sample in samples]
+        samples = _with_official(benchmark, samples, predictions, scorers, official, progress)
+        samples = _with_witnesses(samples, judging, store, progress)
+        policy = _policy(benchmark, samples, predictions, judging, store, progress)
+    write_samples(samples_path(folder.path, benchmark.name, folder.time), samples)
+    results = {benchmark.name: summarise(samples)}
+    path = write_results(
+        folder,
+        {
+            "results": results,
+            "breakdown": {benchmark.name: breakdown(samples)},
+            "policy": {benchmark.name: policy},
+            "suite": {benchmark.name: _suite_facts(samples, judging)},
+            "configs": {benchmark.name: describe_benchmark(benchmark, judging)},
+            "sizes": {
+                benchmark.name: {
+                    "original": int(benchmark.about.get("size", len(benchmark.examples))),
+                    "effective": len(benchmark.examples),
+                }
+            },
+            "official_flagged": {benchmark.name: _flagged_golds(benchmark, scorers, official)},
+            "notes": tuple(notes),
+            **facts,
+        },
+    )
+    write_database(folder.path / "results.db", samples, results)
+    return RunResult(folder=folder.path, results_file=path, results=results, notes=tuple(notes))
+
+
+def _judge(
+    benchmark: Benchmark,
+    predictions: Sequence[Prediction],
+    judging: Judging,
+    store: SuiteStore,
+    progress: Progress,
+) -> list[Sample]:
+    from harness.scoring import judge_all
+
+    examples = {example.id: example for example in benchmark.examples}
+    by_key = {(p.pair, p.id, p.sample): p for p in predictions}
+    assert len(by_key) == len(predictions), "one prediction a pair, example and sample"
+    several = any(p.sample for p in predictions)
+    verdicts: dict[tuple[str, str, int], Verdict] = {}
+    with progress.stage("Judging", len(predictions)) as advance:
+        for verdict in judge_all(
+            benchmark.examples,
+            predictions,
+            judging,
+            store=store,
+            signatures=several,
+        ):
+            key = (verdict.pair, verdict.id, verdict.sample)
+            verdicts[key] = replace(verdict, format_compliance=by_key[key].clean)
+            advance()
+    pairs = list(dict.fromkeys(p.pair for p in predictions))
+    drawn = max((p.sample for p in predictions), default=0) + 1
+    return [
+        Sample.of(examples[id_], by_key[key], verdicts[key])
+        for pair in pairs
+        for id_ in examples
+        for sample in range(drawn)
+        if (key := (pair, id_, sample)) in verdicts
+    ]
+
+
+def _expose(sample: Sample, exposed: Mapping[str, Mapping[str, Example]]) -> Sample:
+    examples = exposed.get(sample.pair)
+    return replace(sample, meta=examples[sample.id].meta) if examples else sample
+
+
+def official_scorers(
+    benchmark: Benchmark, asked: Sequence[str], official: Options | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The official metrics to compute, and what must be said of them.
+
+    Of a benchmark's own metrics those are left out that cannot be what the published evaluator would
+    give (no databases, no tables.json); ``asked`` ones are computed anyway.
+
+    Raises:
+        UsageError: there is no metric of that name.
+    """
+    if not (asked or benchmark.scorers):
+        return (), ()
+    from harness.scoring.official import remarks
+
+    said = {name: remarks(name, benchmark, options=official) for name in asked or benchmark.scorers}
+    chosen = tuple(asked) or tuple(name for name, lines in said.items() if not lines)
+    left_out = [name for name in said if name not in chosen]
+    notes = [line for lines in said.values() for line in lines]
+    if left_out:
+        notes.append(f"Left out for that reason (--scorer NAME computes them anyway): {', '.join(left_out)}")
+    return chosen, tuple(notes)
+
+
+def _with_official(
+    benchmark: Benchmark,
+    samples: list[Sample],
+    predictions: Sequence[Prediction],
+    scorers: Sequence[str],
+    official: Options | None,
+    progress: Progress,
+) -> list[Sample]:
+    if not scorers:
+        return samples
+    from harness.scoring.official import explain_official, levels
+
+    given: dict[str, dict[str, Prediction]] = defaultdict(dict)
+    for prediction in predictions:
+        if prediction.sample == 0:
+            given[prediction.pair][prediction.id] = prediction
+    scores: dict[tuple[str, str], dict[str, Score]] = defaultdict(dict)
+    hardness = {scorer: levels(scorer, benchmark, options=official) for scorer in scorers}
+    with progress.stage("Official scores", len(scorers) * len(given)) as advance:
+        for scorer in scorers:
+            for pair, by_id in given.items():
+                found = explain_official(scorer, benchmark, by_id, options=official)
+                for id_, score in found.items():
+                    scores[pair, id_][scorer] = score
+                advance()
+    judged = []
+    for sample in samples:
+        own = scores[sample.pair, sample.id]
+        by_scorer = {scorer: by_id.get(sample.id, "") for scorer, by_id in hardness.items() if by_id}
+        judged.append(
+            replace(
+                sample,
+                meta={**sample.meta, "levels": by_scorer},
+                official={scorer: score.value for scorer, score in own.items()},
+                official_notes={scorer: score.note for scorer, score in own.items() if score.note},
+            )
+        )
+    return judged
+
+
+def _flagged_golds(
+    benchmark: Benchmark, scorers: Sequence[str], official: Options | None
+) -> dict[str, dict[str, str]]:
+    if not scorers:
+        return {}
+    from harness.scoring.official import flagged_golds
+
+    return {scorer: flagged_golds(scorer, benchmark, options=official) for scorer in scorers}
+
+
+def _with_witnesses(
+    samples: list[Sample], judging: Judging, store: SuiteStore, progress: Progress
+) -> list[Sample]:
+    """Witnesses for up to ``judging.witnesses`` wrong samples: first those that the first pair has right,
+    then the others, in turn from every pair, cause and kind."""
+    first = samples[0].pair if samples else ""
+    right = {s.id for s in samples if s.pair == first and s.execution_match}
+    tiers: tuple[_Groups, _Groups] = (defaultdict(list), defaultdict(list))
+    for index, sample in enumerate(samples):
+        if not sample.execution_match and sample.prediction:
+            broken = sample.pair != first and sample.id in right
+            tiers[0 if broken else 1][sample.pair, sample.cause, sample.kind].append(index)
+    turns = chain.from_iterable(chain.from_iterable(zip_longest(*tier.values())) for tier in tiers)
+    chosen = [index for index in turns if index is not None][: judging.witnesses]
+    if not chosen:
+        return samples
+    from harness.scoring import witnesses
+
+    asked = [(samples[index].example, samples[index].prediction) for index in chosen]
+    shown = list(samples)
+    with progress.stage("Witnesses", len(chosen)) as advance:
+        for position, witness in witnesses(asked, judging, store=store):
+            index = chosen[position]
+            shown[index] = replace(samples[index], witness=witness)
+            advance()
+    return shown
+
+
+def _policy(
+    benchmark: Benchmark,
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    judging: Judging,
+    store: SuiteStore,
+    progress: Progress,
+) -> Mapping[str, Mapping[str, Metric]]:
+    if not judging.policy or not samples:
+        return {}
+    from harness.scoring import policy_table
+
+    first = [prediction for prediction in predictions if prediction.sample == 0]
+    with progress.stage("Policy", len(first)) as advance:
+        return policy_table(
+            benchmark.examples,
+            first,
+            [sample for sample in samples if sample.sample == 0],
+            judging,
+            store=store,
+            progress=advance,
+        )
+
+
+def _suite_facts(samples: Sequence[Sample], judging: Judging) -> Suite:
+    golds = {sample.id: sample for sample in samples}
+    strengths = [gold.suite_strength for gold in golds.values() if gold.suite_strength is not None]
+    flagged = Counter(gold.gold_status for gold in golds.values() if not gold.counted)
+    return Suite(
+        strength=share(strengths).value if strengths else None,
+        databases=judging.databases,
+        flagged={str(status): number for status, number in flagged.items()},
+        flagged_ids=tuple(sorted(id_ for id_, gold in golds.items() if not gold.counted)),
+    )
