@@ -14,13 +14,14 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from harness.databases import Result, Sandbox, Schema, Suite, same
+from harness.databases import Result, Sandbox, Suite, same
 from harness.databases.fairness import Fairness
 from harness.databases.keys import keys_of
-from harness.databases.profile import profile_of
-from harness.databases.readings import parsed
-from harness.databases.render import Text
 from harness.databases.results import Expected
+from harness.sql import Schema
+from harness.sql.profile import profile_of
+from harness.sql.readings import parsed
+from harness.sql.spans import Text
 
 Mutation = Callable[[Any, Schema], Iterator[Any]]
 MUTATIONS: dict[str, Mutation] = {}

@@ -13,7 +13,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from harness.databases import Schema
+from harness.sql import Schema
 
 Rewrite = Callable[[Any, Schema], Any]
 REWRITES: dict[str, Rewrite] = {}

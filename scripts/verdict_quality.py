@@ -28,18 +28,19 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import held_out  # noqa: F401 (enters its operators)
 from mutations import Adversary, near_misses
 from rewrites import rewritten
 
 from harness import build_suite, explain, judge
 from harness.databases import Sandbox, Suite
-from harness.databases.mutants import HELD_OUT, mutants_of
-from harness.databases.readings import parsed
-from harness.databases.render import Text
 from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict
 from harness.scoring import judge_all
 from harness.scoring.proof import proof
 from harness.scoring.verdict import Readers
+from harness.sql.mutants import HELD_OUT, mutants_of
+from harness.sql.readings import parsed
+from harness.sql.spans import Text
 
 RULES = {"spider": Rules(case="exact"), "wikisql": Rules(case="ignore")}
 QWEN = ("baseline", "finetuned6000")

@@ -86,7 +86,8 @@ def test_rows_can_be_read_backwards(box: Sandbox) -> None:
 
 def test_equal_texts_over_different_schemas_are_prepared_anew() -> None:
     """SQLite trusts the schema's number alone; images made here carry one that depends on their tables."""
-    from harness.databases import parse_schema, populate
+    from harness.databases import populate
+    from harness.sql import parse_schema
 
     one = parse_schema("CREATE TABLE a (x INTEGER, y VARCHAR); CREATE TABLE b (x INTEGER, y VARCHAR)")
     two = parse_schema("CREATE TABLE b (y VARCHAR, x INTEGER); CREATE TABLE a (y VARCHAR, x INTEGER)")

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from databases_cases import cases
 
-from harness.databases import Column, Schema, Table, Untranspilable, parse_schema, to_sqlite
 from harness.databases.keys import keys_of
-from harness.databases.schema import affinity_of
-from harness.databases.sqltext import strip_distinct
 from harness.errors import SchemaError
 from harness.records import Rules
+from harness.sql import Column, Schema, Table, Untranspilable, parse_schema, to_sqlite
+from harness.sql.dialect import strip_distinct
+from harness.sql.schema import affinity_of
 
 
 @pytest.mark.parametrize("case", cases("contexts"))

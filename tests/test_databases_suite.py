@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
+import runpy
 import sqlite3
 import subprocess
 import sys
@@ -24,19 +25,21 @@ from harness.databases import (
     Suite,
     attack,
     build_suite,
-    parse_schema,
     populate,
-    profile_of,
     same,
     suites,
 )
-from harness.databases.mutants import BUILDING, HELD_OUT, mutants_of
-from harness.databases.readings import parsed
-from harness.databases.render import Text
 from harness.databases.store import SuiteStore, decode, encode
 from harness.databases.store import key as store_key
 from harness.errors import DataError
 from harness.records import Example, Judging, Rules
+from harness.sql import parse_schema, profile_of
+from harness.sql.mutants import BUILDING, HELD_OUT, mutants_of
+from harness.sql.readings import parsed
+from harness.sql.spans import Text
+
+ROOT = Path(__file__).resolve().parents[1]
+runpy.run_path(str(ROOT / "scripts" / "held_out.py"))  # enters its operators in HELD_OUT
 
 SHOP = """CREATE TABLE customer (customer_id INTEGER, name VARCHAR, city VARCHAR, age INTEGER);
 CREATE TABLE orders (order_id INTEGER, customer_id INTEGER, amount INTEGER, status VARCHAR)"""

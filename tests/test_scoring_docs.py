@@ -17,10 +17,11 @@ import pytest
     "module",
     [
         "harness",
-        "harness.databases.canonical",
+        "harness.sql.canonical",
         "harness.scoring.cause",
         "harness.scoring.policy",
         "harness.scoring.proof",
+        "harness.sql.dialect",
     ],
 )
 def test_doctests(module: str) -> None:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.databases.canonical import Canonicaliser
-from harness.databases.forms import Atom, Junction, Not
 from harness.scoring.cause import causes
 from harness.scoring.proof import proof, same_condition
+from harness.sql.canonical import Canonicaliser
+from harness.sql.terms import Junction, Leaf, Not
 
 CASES = Path(__file__).parent / "cases"
 TABLES = {
@@ -92,7 +92,7 @@ def test_reading_never_raises(sql: str) -> None:
 
 
 _COMPARISONS = st.builds(
-    lambda column, operator, value: Atom(f"{column} {operator} {value}", column, operator, value, "integer"),
+    lambda column, operator, value: Leaf(f"{column} {operator} {value}", column, operator, value, "integer"),
     st.sampled_from("ab"),
     st.sampled_from(["=", "<>", "<", "<=", ">", ">="]),
     st.integers(0, 3),

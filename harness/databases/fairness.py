@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
 
-from harness.databases.atoms import constant
-from harness.databases.render import Text
 from harness.databases.results import Expected, Failure, Result, Row
 from harness.databases.sandbox import Sandbox
+from harness.sql.dialect import constant
+from harness.sql.spans import Text
 
 Verdict = Literal["fair", "ties", "unstable"]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.databases.atoms import Conditions, Ref, Value
+from harness.chance import Chance
 from harness.databases.modes import LARGE
-from harness.databases.schema import Table
-from harness.databases.values import Chance
+from harness.sql.dialect import Value
+from harness.sql.profile import Conditions, Ref
+from harness.sql.schema import Table
 
 if TYPE_CHECKING:
     from harness.databases.modes import Mode

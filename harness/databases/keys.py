@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from harness.databases.atoms import Ref
-from harness.databases.schema import Schema, Table
 from harness.records import Rules
+from harness.sql.profile import Ref
+from harness.sql.schema import Schema, Table
 
 _SUFFIX = re.compile(r"(?:id|ids|code|number|num|no|key|nr)\Z")
 _GENERIC = frozenset(("id", "code", "uid", "key", "number", "no", "name"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from harness.databases.sqltext import words
+from harness.sql.dialect import words
 
 
 class Mode(NamedTuple):

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from zlib import crc32
 
-from harness.databases.atoms import Atom, Conditions, Ref, Value, number_of
+from harness.chance import Chance
 from harness.databases.filler import Filler
 from harness.databases.keys import Groups, KeyMap, keys_of
 from harness.databases.modes import MODES
-from harness.databases.profile import Profile, profile_of
-from harness.databases.readings import parsed
-from harness.databases.schema import Column, Schema, Table, quote
-from harness.databases.sqltext import fold_text
-from harness.databases.values import Chance, Kind, holds, kind_of, like_samples, near, quantity_like, sequence
+from harness.databases.values import Kind, holds, kind_of, like_samples, near, quantity_like, sequence
 from harness.records import Rules
+from harness.sql.dialect import Value, fold_text, number_of, quote
+from harness.sql.profile import Atom, Conditions, Profile, Ref, profile_of
+from harness.sql.readings import parsed
+from harness.sql.schema import Column, Schema, Table
 
 
 @dataclass(slots=True)

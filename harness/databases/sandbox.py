@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 
 from harness.databases.results import Failure, Result
-from harness.databases.sqltext import words
+from harness.sql.dialect import words
 
 FUNCTIONS = frozenset(
     words(

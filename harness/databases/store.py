@@ -18,11 +18,11 @@ from zlib import error as ZlibError
 
 from harness.assets import cache_folder
 from harness.databases.results import Failure, Result
-from harness.databases.schema import parse_schema
 from harness.databases.suite import Database, Suite, build_suite
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import DataError, SchemaError
 from harness.records import Example, Judging
+from harness.sql.schema import parse_schema
 
 _FILE = "suites.sqlite"
 _COMMIT = 100
@@ -48,7 +48,12 @@ def key(example: Example, judging: Judging) -> str:
 def _code() -> str:
     """A hash of this package's sources: another generator makes other suites."""
     digest = blake2b(digest_size=16)
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for path in [
+        here.parent / "chance.py",
+        *sorted((here.parent / "sql").glob("*.py")),
+        *sorted(here.glob("*.py")),
+    ]:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -9,21 +9,20 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from harness.databases.atoms import Ref
-from harness.databases.canonical import Canonicaliser
 from harness.databases.fairness import Fairness
 from harness.databases.modes import AGAINST, CYCLE, LARGE
-from harness.databases.mutants import BUILDING, Mutant, mutants_of
 from harness.databases.populate import Plan
-from harness.databases.profile import Profile, profile_of
-from harness.databases.readings import degenerate, parsed, readings_of
-from harness.databases.render import Text
 from harness.databases.results import Expected, Failure, Result
 from harness.databases.sandbox import Sandbox
-from harness.databases.schema import Schema, parse_schema
-from harness.databases.sqltext import Untranspilable, to_sqlite
 from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
+from harness.sql.canonical import Canonicaliser
+from harness.sql.dialect import Untranspilable, to_sqlite
+from harness.sql.mutants import BUILDING, Mutant, mutants_of
+from harness.sql.profile import Profile, Ref, profile_of
+from harness.sql.readings import degenerate, parsed, readings_of
+from harness.sql.schema import Schema, parse_schema
+from harness.sql.spans import Text
 
 DatabaseKind = Literal["fair", "nulls", "ties"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]

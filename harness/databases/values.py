@@ -6,37 +6,12 @@ import datetime as dt
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from hashlib import blake2b
-from random import Random
 from typing import Literal
 
-from harness.databases.atoms import Atom, Value, number_of
-from harness.databases.sqltext import words
+from harness.sql.dialect import Value, number_of, words
+from harness.sql.profile import Atom
 
 Kind = Literal["integer", "real", "text", "date", "time", "datetime"]
-
-
-class Chance:
-    """A stream of numbers that depends on its seed alone: the same on every machine and Python."""
-
-    __slots__ = ("_random",)
-
-    def __init__(self, *seed: object) -> None:
-        digest = blake2b("\x1f".join(map(str, seed)).encode("utf-8", "replace"), digest_size=8).digest()
-        self._random = Random(int.from_bytes(digest, "big")).random
-
-    def below(self, n: int) -> int:
-        """A number from 0 to n - 1."""
-        return int(self._random() * n)
-
-    def skewed(self, n: int) -> int:
-        """A number from 0 to n - 1, small ones more often."""
-        x = self._random()
-        return int(x * x * n)
-
-    def hit(self, percent: int) -> bool:
-        """True in so many of a hundred cases."""
-        return self._random() * 100 < percent
 
 
 def _phrases(text: str) -> list[str]:
@@ -295,7 +270,7 @@ def holds(atom: Atom, value: Value) -> bool:
         return not holds(Atom(atom.ref, op[4:], values), value)
     if op == "=":
         return _same(value, values[0])
-    if op == "!=":
+    if op == "<>":
         return not _same(value, values[0])
     if op == "in":
         return any(_same(value, v) for v in values)

@@ -16,13 +16,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from harness.databases import Database, Failure, Result, Sandbox, Suite, attack
-from harness.databases.atoms import Atom, number_of
 from harness.databases.fairness import Fairness
-from harness.databases.profile import Profile, profile_of
-from harness.databases.readings import parsed
-from harness.databases.render import Text
 from harness.databases.results import Expected
 from harness.databases.values import holds
+from harness.sql.dialect import number_of, quote
+from harness.sql.profile import Atom, Profile, profile_of
+from harness.sql.readings import parsed
+from harness.sql.spans import Text
 
 TINY = 240
 """Tiny databases made against one prediction."""
@@ -93,10 +93,10 @@ class Attacker:
         connection.deserialize(self.suite.databases[0].image)
         names, values = {}, {}
         for table in self.suite.schema.tables if self.suite.schema else ():
-            low, quoted = table.name.lower(), _quoted(table.name)
+            low, quoted = table.name.lower(), quote(table.name)
             names[low] = table.name
             for column in table.columns:
-                found = connection.execute(f"SELECT DISTINCT {_quoted(column.name)} FROM {quoted} LIMIT 5")
+                found = connection.execute(f"SELECT DISTINCT {quote(column.name)} FROM {quoted} LIMIT 5")
                 values[low, column.name.lower()] = [v for (v,) in found if v is not None]
             connection.execute(f"DELETE FROM {quoted}")
         image = connection.serialize()
@@ -148,12 +148,12 @@ class Attacker:
         """Put in the rows that the table's constraints take; ``drawn`` keeps the values of those."""
         if not rows:
             return
-        statement = f"INSERT OR IGNORE INTO {_quoted(name)} VALUES ({','.join('?' * len(rows[0]))})"
+        statement = f"INSERT OR IGNORE INTO {quote(name)} VALUES ({','.join('?' * len(rows[0]))})"
         before = connection.total_changes
         with suppress(sqlite3.Error):  # a text for an integer key
             connection.executemany(statement, rows)
         if connection.total_changes - before < len(rows):
-            kept = connection.execute(f"SELECT * FROM {_quoted(name)}").fetchall()
+            kept = connection.execute(f"SELECT * FROM {quote(name)}").fetchall()
             for place, column in enumerate(c for t, c in self._shape[2] if t == table):
                 drawn[table, column] = [row[place] for row in kept]
 
@@ -303,7 +303,3 @@ def _around(value: Any, kind: str) -> list[Any]:
 
 def _mark(value: Any) -> Any:
     return str(value).lower()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from harness.databases.forms import TRUE, Atom, Compound, Condition, Form, Not, Query, show
+from harness.sql.terms import TRUE, Compound, Condition, Form, Leaf, Not, Query, show
 
 ORDER = (
     "set operation",
@@ -37,7 +37,7 @@ _SELECT = re.compile(r"\bselect\b")
 def causes(gold: Form | None, prediction: Form | None) -> tuple[str, ...]:
     """The clauses in which two queries differ, in the order of ``ORDER``; ("other",) if none is seen.
 
-    >>> from harness.databases.canonical import Canonicaliser
+    >>> from harness.sql.canonical import Canonicaliser
     >>> read = Canonicaliser({"head": {"name": "text", "age": "integer"}}, strong=True).form
     >>> causes(read("SELECT name FROM head WHERE age > 56"), read("SELECT name FROM head WHERE age < 56"))
     ('operator',)
@@ -119,8 +119,8 @@ def _conditions(gold: Condition, other: Condition) -> Iterator[str]:
             yield "join" if not negated and _joins(atom) else name
 
 
-def _literals(item: Condition, negated: bool = False) -> Iterator[tuple[str, tuple[bool, Atom]]]:
-    if isinstance(item, Atom):
+def _literals(item: Condition, negated: bool = False) -> Iterator[tuple[str, tuple[bool, Leaf]]]:
+    if isinstance(item, Leaf):
         yield f"{negated}{item.text}", (negated, item)
     elif isinstance(item, Not):
         yield from _literals(item.item, not negated)
@@ -129,7 +129,7 @@ def _literals(item: Condition, negated: bool = False) -> Iterator[tuple[str, tup
             yield from _literals(one, negated)
 
 
-_Signed = tuple[bool, Atom]
+_Signed = tuple[bool, Leaf]
 
 
 def _literal(one: _Signed, other: _Signed) -> bool:
@@ -162,7 +162,7 @@ _PAIRINGS = (
 )
 
 
-def _joins(atom: Atom) -> bool:
+def _joins(atom: Leaf) -> bool:
     parts = atom.text.split(" = ")
     return len(parts) > 1 and all("." in part and "'" not in part and "(" not in part for part in parts)
 

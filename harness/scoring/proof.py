@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from harness.databases.forms import Atom, Compound, Condition, Form, Not, render
+from harness.sql.terms import Compound, Condition, Form, Leaf, Not, render
 
 LIMIT = 1 << 16
 """Largest product of regions that is looked at, in bits."""
@@ -79,8 +79,8 @@ def same_condition(one: Condition, other: Condition, *, nulls: bool = True, coun
 
     ``nulls``: may values be NULL; ``counted``: the conditions are of groups, none of which is empty.
 
-    >>> a = Atom("t.a >= 3", "t.a", ">=", 3, "integer")
-    >>> b = Atom("t.a > 2", "t.a", ">", 2, "integer")
+    >>> a = Leaf("t.a >= 3", "t.a", ">=", 3, "integer")
+    >>> b = Leaf("t.a > 2", "t.a", ">", 2, "integer")
     >>> same_condition(a, b), same_condition(a, b._replace(constant=3, text="t.a > 3"))
     (True, False)
     """
@@ -95,8 +95,8 @@ class _Truth(NamedTuple):
     false: int
 
 
-def _atoms(item: Condition) -> Iterator[Atom]:
-    if isinstance(item, Atom):
+def _atoms(item: Condition) -> Iterator[Leaf]:
+    if isinstance(item, Leaf):
         yield item
     elif isinstance(item, Not):
         yield from _atoms(item.item)
@@ -105,9 +105,9 @@ def _atoms(item: Condition) -> Iterator[Atom]:
             yield from _atoms(one)
 
 
-def _truths(atoms: dict[str, Atom], nulls: bool, counted: bool) -> tuple[dict[str, _Truth], int] | None:
+def _truths(atoms: dict[str, Leaf], nulls: bool, counted: bool) -> tuple[dict[str, _Truth], int] | None:
     """Each atom's truth over the product of all regions, and the set of the whole product."""
-    groups: dict[str, list[Atom]] = {}
+    groups: dict[str, list[Leaf]] = {}
     for atom in atoms.values():
         groups.setdefault(atom.left if atom.kind else atom.text, []).append(atom)
     tables = [_regions(group, nulls, counted) for group in groups.values()]
@@ -129,7 +129,7 @@ def _truths(atoms: dict[str, Atom], nulls: bool, counted: bool) -> tuple[dict[st
 
 
 def _regions(
-    group: list[Atom], nulls: bool, counted: bool
+    group: list[Leaf], nulls: bool, counted: bool
 ) -> tuple[int, dict[str, tuple[list[int], list[int]]]]:
     """How many regions one value has, and for each atom where it is true and where false."""
     kind = group[0].kind
@@ -181,7 +181,7 @@ def _between(numbers: list[int | float]) -> list[float]:
 
 def _holds(item: Condition, truths: tuple[dict[str, _Truth], int]) -> _Truth:
     known, whole = truths
-    if isinstance(item, Atom):
+    if isinstance(item, Leaf):
         return known[item.text]
     if isinstance(item, Not):
         inner = _holds(item.item, truths)

@@ -15,16 +15,17 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.databases import Database, Failure, Result, Sandbox, Suite, Untranspilable, populate
-from harness.databases.atoms import Ref
-from harness.databases.canonical import Canonicaliser
-from harness.databases.forms import Form
+from harness.databases import Database, Failure, Result, Sandbox, Suite, populate
 from harness.databases.results import Expected
-from harness.databases.sqltext import strip_distinct
 from harness.records import Outcome, Verdict
 from harness.scoring.attack import TINY, Attacker
 from harness.scoring.cause import causes, summary
 from harness.scoring.proof import proof
+from harness.sql import Untranspilable
+from harness.sql.canonical import Canonicaliser
+from harness.sql.dialect import strip_distinct
+from harness.sql.profile import Ref
+from harness.sql.terms import Form
 
 ATTACKS = 6
 """Databases made from gold and prediction together for a prediction that was not proved."""

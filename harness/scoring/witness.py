@@ -12,18 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from harness.databases import Failure, Result, Sandbox, Suite, same
 from harness.databases.fairness import Fairness
-from harness.databases.readings import parsed
-from harness.databases.render import Text
 from harness.databases.results import Expected
 from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
 from harness.scoring.verdict import ATTACKS, Readers, judge, translate
+from harness.sql.dialect import literal, quote
+from harness.sql.readings import parsed
+from harness.sql.spans import Text
 
 _NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE}
 
@@ -173,7 +174,7 @@ class _Editor:
         self.connection.deserialize(image)
         names = [n for (n,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         found = [
-            _Rows(name, tuple(n for (n,) in self.connection.execute(f"SELECT rowid FROM {_name(name)}")))
+            _Rows(name, tuple(n for (n,) in self.connection.execute(f"SELECT rowid FROM {quote(name)}")))
             for name in names
         ]
         return sorted(found, key=lambda table: -len(table.ids))
@@ -182,13 +183,13 @@ class _Editor:
         """The database without some rows of a table, and without those that refer to them."""
         self.connection.deserialize(image)
         marks = ",".join(map(str, ids))
-        self.connection.execute(f"DELETE FROM {_name(table)} WHERE rowid IN ({marks})")
+        self.connection.execute(f"DELETE FROM {quote(table)} WHERE rowid IN ({marks})")
         for _ in suite.links:
             before = self.connection.total_changes
             for (child, column), (parent, target) in suite.links:
                 self.connection.execute(
-                    f"DELETE FROM {_name(child)} WHERE {_name(column)} IS NOT NULL"
-                    f" AND {_name(column)} NOT IN (SELECT {_name(target)} FROM {_name(parent)})"
+                    f"DELETE FROM {quote(child)} WHERE {quote(column)} IS NOT NULL"
+                    f" AND {quote(column)} NOT IN (SELECT {quote(target)} FROM {quote(parent)})"
                 )
             if self.connection.total_changes == before:
                 break
@@ -200,7 +201,7 @@ class _Editor:
         connection.deserialize(image)
         for name, ids in self.tables(image):
             if not ids and name.lower() not in queries:
-                connection.execute(f"DROP TABLE {_name(name)}")
+                connection.execute(f"DROP TABLE {quote(name)}")
         connection.execute("VACUUM")
         return connection.serialize(), "\n".join(self._script()) + "\n"
 
@@ -210,8 +211,8 @@ class _Editor:
         )
         for name, sql in tables.fetchall():
             yield f"{sql};"
-            for row in self.connection.execute(f"SELECT * FROM {_name(name)}"):
-                yield f"INSERT INTO {_name(name)} VALUES ({', '.join(map(_literal, row))});"
+            for row in self.connection.execute(f"SELECT * FROM {quote(name)}"):
+                yield f"INSERT INTO {quote(name)} VALUES ({', '.join(map(literal, row))});"
 
 
 def _shrunk(image: bytes, duel: _Duel, editor: _Editor, suite: Suite) -> bytes:
@@ -240,15 +241,3 @@ def _shrunk(image: bytes, duel: _Duel, editor: _Editor, suite: Suite) -> bytes:
 def _chunks(editor: _Editor, image: bytes, table: str, size: int) -> list[tuple[int, ...]]:
     ids = next((t.ids for t in editor.tables(image) if t.table == table), ())
     return [ids[n : n + size] for n in range(0, len(ids), size)]
-
-
-def _name(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(value: Any) -> str:
-    if value is None:
-        return "NULL"
-    if isinstance(value, bytes):
-        return f"X'{value.hex()}'"
-    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)

@@ -87,6 +87,6 @@ def meta(example: Example, key: str, remedy: str) -> Any:
 
 def own_names(example: Example) -> Mapping[str, tuple[str, ...]]:
     """Tables of the example's context with their columns, in order and as they are written."""
-    from harness.databases.schema import parse_schema
+    from harness.sql.schema import parse_schema
 
     return {t.name: tuple(c.name for c in t.columns) for t in parse_schema(example.context).tables}

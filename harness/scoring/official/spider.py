@@ -115,7 +115,7 @@ class _Schemas:
 
 def _entry_of(context: str) -> dict[str, Any]:
     """CREATE statements in the form of tables.json; foreign keys are those that they declare."""
-    from harness.databases.schema import parse_schema
+    from harness.sql.schema import parse_schema
 
     try:
         tables = parse_schema(context).tables

@@ -26,10 +26,10 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from harness.databases.schema import quote
 from harness.errors import BenchmarkError, SchemaError
 from harness.records import Benchmark, Example
 from harness.scoring.official.base import RIGHT, Judge, Options, Score, meta, own_names
+from harness.sql.dialect import quote
 
 AGGREGATES = ("", "MAX", "MIN", "COUNT", "SUM", "AVG")
 OPERATORS = ("=", ">", "<")

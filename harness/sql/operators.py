@@ -7,18 +7,8 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-from harness.databases.atoms import NUMBER, constant
-from harness.databases.mutation import (
-    AGGREGATES,
-    COMPARE,
-    SETS,
-    Edit,
-    Site,
-    column_name,
-    is_compared,
-    operator,
-)
-from harness.databases.render import literal
+from harness.sql.dialect import AGGREGATES, COMPARISONS, NUMBER, SETS, constant, literal
+from harness.sql.mutation import Edit, Site, column_name, is_compared, operator
 
 
 @operator(exp.Sum, exp.Avg, exp.Min, exp.Max)
@@ -60,7 +50,7 @@ def count_changed(node: exp.Expr, site: Site) -> Iterator[Edit]:
         yield node, "COUNT(*)"
 
 
-@operator(*COMPARE)
+@operator(*COMPARISONS)
 def comparison_changed(node: exp.Expr, site: Site) -> Iterator[Edit]:
     """Another comparison with the same operands."""
     if isinstance(node.parent, exp.Join) and isinstance(node.expression, exp.Column):
@@ -73,7 +63,7 @@ def comparison_changed(node: exp.Expr, site: Site) -> Iterator[Edit]:
         "<": ("<=", ">"),
         "<=": ("<", ">="),
     }
-    for other in others[COMPARE[type(node)]]:
+    for other in others[COMPARISONS[type(node)]]:
         yield node, f"{site.of(node.this)} {other} {site.of(node.expression)}"
 
 

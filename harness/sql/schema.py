@@ -81,11 +81,6 @@ class Schema:
         return next((t for t in self.tables if t.name.lower() == low), None)
 
 
-def quote(name: str) -> str:
-    """A name as SQLite always takes it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def affinity_of(declared: str) -> Affinity:
     """SQLite's own rule (https://sqlite.org/datatype3.html, section 3.1) from a declared type.
 

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlglot import exp
 
-from harness.databases.atoms import Atom, Conditions, Ref, Value, constant, number_of
-from harness.databases.schema import Schema, Table
+from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, Value, constant, number_of
+from harness.sql.schema import Schema, Table
 
 _OPS: dict[type[exp.Expr], str] = {
-    exp.EQ: "=", exp.NEQ: "!=", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
-    exp.Is: "is", exp.Like: "like", exp.Glob: "glob", exp.In: "in", exp.Between: "between",
+    **COMPARISONS, exp.Is: "is", exp.Like: "like", exp.Glob: "glob", exp.In: "in", exp.Between: "between",
 }  # fmt: skip
-_MIRROR = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
-_OPPOSITE = {"=": "!=", "!=": "=", ">": "<=", "<=": ">", "<": ">=", ">=": "<", "like": "not like",
-             "in": "not in",
-             "between": "not between", "is": "is not", "near": "near", "glob": "not like"}  # fmt: skip
+_OPPOSITE = {**NEGATED, "like": "not like", "in": "not in", "between": "not between", "is": "is not",
+             "near": "near", "glob": "not like"}  # fmt: skip
+
+Ref = tuple[str, str]
+"""Table and column, both in lower case."""
+
+
+class Atom(NamedTuple):
+    """One condition on one column: ``op`` is =, <>, <, …, like, in, between, is, their negations, or near."""
+
+    ref: Ref
+    op: str
+    values: tuple[Value, ...]
+
+
+class Conditions(NamedTuple):
+    """The conditions of one SELECT on one of its sources; ``loose`` where an OR or a NOT joins them."""
+
+    table: str
+    atoms: tuple[Atom, ...]
+    loose: bool
 
 
 @dataclass(slots=True)
@@ -295,7 +312,7 @@ class _Reader:
         else:
             value = constant(right)
             if value is None and (swapped := constant(left)) is not None:
-                left, right, value, op = right, left, swapped, _MIRROR.get(op, op)
+                left, right, value, op = right, left, swapped, FLIPPED.get(op, op)
             if value is not None:
                 values = [value[0]]
         if op == "is" and values == [None]:

@@ -8,28 +8,20 @@ from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
 
-from harness.databases.forms import (
+from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, literal
+from harness.sql.terms import (
     TRUE,
-    Atom,
     Condition,
     Form,
     Kind,
+    Leaf,
     Not,
     Query,
     conjunction,
     quoted,
     render,
     show,
-    written,
 )
-
-_OPERATORS: dict[type[exp.Expression], str] = {
-    exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
-}  # fmt: skip
-COMPARISONS = tuple(_OPERATORS)
-_FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_NEGATED = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-
 
 Views = Mapping[str, tuple[str, dict[str, Kind]]]
 
@@ -126,7 +118,7 @@ class Expressions:
         if isinstance(node, exp.Column):
             return self.column(node, scope)
         if isinstance(node, (exp.Literal, exp.Neg)) and (constant := self._constant(node)) is not None:
-            return written(constant)
+            return literal(constant)
         if isinstance(node, exp.Count):
             return self._count(node, scope)
         if isinstance(node, exp.Query):
@@ -222,9 +214,9 @@ class Expressions:
             operator: Literal["and", "or"] = "and" if isinstance(node, exp.And) != negated else "or"
             both = [self.condition(one, scope, negated) for one in (node.this, node.expression)]
             return conjunction(both, operator)
-        if operator_ := _OPERATORS.get(type(node)):
+        if operator_ := COMPARISONS.get(type(node)):
             return self._comparison(
-                node.this, _NEGATED[operator_] if negated else operator_, node.expression, scope
+                node.this, NEGATED[operator_] if negated else operator_, node.expression, scope
             )  # fmt: skip
         if isinstance(node, exp.Between) and self.strong:
             low = self._comparison(node.this, "<" if negated else ">=", node.args["low"], scope)
@@ -234,7 +226,7 @@ class Expressions:
             return self._membership(node, scope, negated)
         if isinstance(node, exp.Is) and isinstance(bare(node.expression), exp.Null):
             tested = self.value(node.this, scope)
-            null = Atom(f"{tested} is null", tested, "is null", None, self.kind(tested))
+            null = Leaf(f"{tested} is null", tested, "is null", None, self.kind(tested))
             return Not(null) if negated else null
         if self.strong and self.fold and type(node) is exp.Like and not node.args.get("negate"):
             pattern = self._constant(node.expression)
@@ -244,7 +236,7 @@ class Expressions:
         if self.strong and type(node) is exp.Like:
             pattern = self._constant(node.expression)
             if isinstance(pattern, str):
-                like = Atom(f"{self.value(node.this, scope)} like {written(pattern.lower())}")
+                like = Leaf(f"{self.value(node.this, scope)} like {literal(pattern.lower())}")
                 return Not(like) if negated != bool(node.args.get("negate")) else like
         if isinstance(node, (exp.Like, exp.Glob)) and node.args.get("negate"):
             plain = node.copy()
@@ -254,9 +246,9 @@ class Expressions:
             body = self.query(node.this, scope, scope.views)
             if isinstance(body, Query) and not body.aggregated:
                 body = body._replace(select=("1",), distinct=False)
-            atom = Atom(f"exists({render(body)})")
+            atom = Leaf(f"exists({render(body)})")
         else:
-            atom = Atom(
+            atom = Leaf(
                 self._generic(node, scope) if isinstance(node, exp.Predicate) else self.value(node, scope)
             )
         return Not(atom) if negated else atom
@@ -274,25 +266,25 @@ class Expressions:
             shown = render(body)
         else:
             shown = ", ".join(sorted({self.value(item, scope) for item in items}))
-        atom = Atom(f"{self.value(node.this, scope)} in ({shown})")
+        atom = Leaf(f"{self.value(node.this, scope)} in ({shown})")
         return Not(atom) if negated else atom
 
     def _comparison(self, left: Any, operator: str, right: Any, scope: Scope) -> Condition:
         if self._constant(left) is not None and self._constant(right) is None:
-            left, operator, right = right, _FLIPPED[operator], left
+            left, operator, right = right, FLIPPED[operator], left
         first = self.value(left, scope)
         constant = self._constant(right)
         if constant is not None and self._constant(left) is None:
             kind = self.kind(first)
             if self.strong:
                 constant = converted(constant, kind)
-            return Atom(f"{first} {operator} {written(constant)}", first, operator, constant, kind)
+            return Leaf(f"{first} {operator} {literal(constant)}", first, operator, constant, kind)
         second = self.value(right, scope)
         if first == second and operator == "=" and first in scope.same.values():
             return TRUE
         if second < first:
-            first, operator, second = second, _FLIPPED[operator], first
-        return Atom(f"{first} {operator} {second}")
+            first, operator, second = second, FLIPPED[operator], first
+        return Leaf(f"{first} {operator} {second}")
 
 
 def bare(node: Any) -> Any:

@@ -19,15 +19,16 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from harness.databases.conditions import Scope, Source, Views, bare
-from harness.databases.forms import (
+from harness.sql.conditions import Scope, Source, Views, bare
+from harness.sql.joins import Joins, Outer, Ref
+from harness.sql.terms import (
     TRUE,
-    Atom,
     Compound,
     Condition,
     Form,
     Junction,
     Kind,
+    Leaf,
     Not,
     Query,
     conjunction,
@@ -36,7 +37,6 @@ from harness.databases.forms import (
     show,
     tokens,
 )
-from harness.databases.joins import Joins, Outer, Ref
 
 _ALWAYS = {"count(*) >= 1", "count(*) > 0", "count(*) <> 0", "count(*) >= 0"}  # of a group
 _UNREADABLE = (SqlglotError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
@@ -210,7 +210,7 @@ class Canonicaliser(Joins):
             filters = conjunction([*_classes(scope.same), filters])
         if self.strong:
             group = tuple(sorted(self.fewest(group, scope) if not outer else group))
-            if group and isinstance(kept, Atom) and kept.text in _ALWAYS:
+            if group and isinstance(kept, Leaf) and kept.text in _ALWAYS:
                 kept, aggregated = TRUE, any(_aggregates(item) for item in node.expressions)
             if distinct and not group and not aggregated and self.covers(select, scope):
                 distinct = False
@@ -354,9 +354,9 @@ def _fresh(label: str, scope: Scope, number: int | None) -> str:
 
 def _filled(item: Condition) -> Iterator[str]:
     """What is not NULL where a condition holds."""
-    if isinstance(item, Atom) and item.left and item.operator != "is null":
+    if isinstance(item, Leaf) and item.left and item.operator != "is null":
         yield item.left
-    elif isinstance(item, Not) and isinstance(item.item, Atom) and item.item.operator == "is null":
+    elif isinstance(item, Not) and isinstance(item.item, Leaf) and item.item.operator == "is null":
         yield item.item.left
     elif isinstance(item, Junction) and item.operator == "and":
         for one in item.items:
@@ -365,7 +365,7 @@ def _filled(item: Condition) -> Iterator[str]:
 
 def _classes(same: dict[str, str]) -> Iterator[Condition]:
     for root in sorted(set(same.values())):
-        yield Atom(" = ".join(sorted(name for name, other in same.items() if other == root)))
+        yield Leaf(" = ".join(sorted(name for name, other in same.items() if other == root)))
 
 
 def canonical(sql: str, tables: Tables, *, case: str = "ignore", strong: bool = False) -> str:

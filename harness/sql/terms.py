@@ -12,7 +12,7 @@ _WORD = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|\w+|<>|!=|<=|>
 _NAME = re.compile(r"[a-z_]\w*")
 
 
-class Atom(NamedTuple):
+class Leaf(NamedTuple):
     """A condition that is not taken apart; ``left operator constant`` where it is such a comparison."""
 
     text: str
@@ -35,7 +35,7 @@ class Junction(NamedTuple):
     items: tuple[Condition, ...]
 
 
-Condition: TypeAlias = "Atom | Not | Junction"
+Condition: TypeAlias = "Leaf | Not | Junction"
 TRUE = Junction("and", ())
 
 
@@ -69,7 +69,7 @@ Form: TypeAlias = "Query | Compound"
 
 def show(item: Condition) -> str:
     """A condition as text, in a form that is equal for equal conditions."""
-    if isinstance(item, Atom):
+    if isinstance(item, Leaf):
         return item.text
     if isinstance(item, Not):
         return f"not({show(item.item)})"
@@ -119,8 +119,3 @@ def conjunction(items: Iterable[Condition], operator: Literal["and", "or"] = "an
 def quoted(name: str) -> str:
     """A lower-case name, in brackets where it is not a plain word."""
     return name if _NAME.fullmatch(name) else f"[{name}]"
-
-
-def written(constant: int | float | str) -> str:
-    """A constant as SQL text."""
-    return "'" + constant.replace("'", "''") + "'" if isinstance(constant, str) else repr(constant)

@@ -1,22 +1,100 @@
-"""Text-level rewriting of a query for SQLite: fast, without a parse, the same for golds and predictions.
+"""SQLite's own form of a text: rewriting a query for it, and operators, names and literals, each once.
 
-A double-quoted word on the right side of a comparison is a string, elsewhere an identifier, whatever columns
-exist (SQLite itself decides by the columns, silently). The clock stands still, so that answers can be kept.
+Rewriting works on the text: fast, without a parse, the same for golds and predictions. A double-quoted word
+on the right side of a comparison is a string, elsewhere an identifier, whatever columns exist (SQLite itself
+decides by the columns, silently). The clock stands still, so that answers can be kept.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+Value = int | float | str | None
+
+COMPARISONS: dict[type[exp.Expr], str] = {
+    exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
+}  # fmt: skip
+FLIPPED = {"=": "=", "<>": "<>", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+"""Each comparison with its sides exchanged."""
+NEGATED = {"=": "<>", "<>": "=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
+"""Each comparison's opposite, where nothing is NULL."""
+AGGREGATES: dict[type[exp.Expr], str] = {
+    exp.Count: "COUNT", exp.Sum: "SUM", exp.Avg: "AVG", exp.Min: "MIN", exp.Max: "MAX",
+}  # fmt: skip
+SETS: dict[type[exp.Expr], str] = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}
+
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\Z")
+COMMA_NUMBER = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?\Z")
+
 
 def words(text: str) -> list[str]:
     """The words of a text."""
     return text.split()
+
+
+def quote(name: str) -> str:
+    """A name as SQLite always takes it.
+
+    >>> quote("first name")
+    '"first name"'
+    """
+    return '"' + name.replace('"', '""') + '"'
+
+
+def backquote(name: str) -> str:
+    """A name in backticks, which SQLite never takes for a string."""
+    return f"`{name.replace('`', '``')}`"
+
+
+def literal(value: Any) -> str:
+    """An SQLite value (None, number, text or bytes) as SQL text.
+
+    >>> literal("it's"), literal(None), literal(b"A"), literal(2.5)
+    ("'it''s'", 'NULL', "X'41'", '2.5')
+    """
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"X'{value.hex()}'"
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+
+
+def number_of(text: str) -> int | float | None:
+    """The number that a text spells, commas between thousands allowed.
+
+    >>> number_of("12,552"), number_of("3.5"), number_of("May 5")
+    (12552, 3.5, None)
+    """
+    if COMMA_NUMBER.match(text):
+        text = text.replace(",", "")
+    elif not NUMBER.match(text):
+        return None
+    return float(text) if any(c in text for c in ".eE") else int(text)
+
+
+def constant(node: exp.Expr | None) -> tuple[Value] | None:
+    """The value of a literal, wrapped in a tuple; None where the node is not one."""
+    if isinstance(node, exp.Paren):
+        return constant(node.this)
+    if isinstance(node, exp.Neg):
+        inner = constant(node.this)
+        return (-inner[0],) if inner and isinstance(inner[0], (int, float)) else None
+    if isinstance(node, exp.Null):
+        return (None,)
+    if isinstance(node, exp.Boolean):
+        return (int(node.this),)
+    if isinstance(node, exp.Literal):
+        if node.is_string:
+            return (node.this,)
+        number = number_of(node.this)
+        return None if number is None else (number,)
+    return None
 
 
 CLOCK = "2024-07-01 12:00:00"
@@ -134,9 +212,9 @@ def _rewritten(sql: str, namespaces: frozenset[str], columns: frozenset[str]) ->
         word = text.upper() if kind in ("word", "op") else ""
         if kind == "double":
             if right and following != "." and previous != "." and text[1:-1].lower() not in columns:
-                out[i] = "'" + text[1:-1].replace('""', '"').replace("'", "''") + "'"
+                out[i] = literal(text[1:-1].replace('""', '"'))
             else:
-                out[i] = "`" + text[1:-1].replace('""', '"').replace("`", "``") + "`"
+                out[i] = backquote(text[1:-1].replace('""', '"'))
         if namespaces and following == "." and previous != "." and text.strip('"`[]').lower() in namespaces:
             out[i] = out[places[at + 1]] = ""
         if kind == "string" and text.lower() == "'now'" and previous in ("(", ","):

@@ -7,18 +7,8 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-from harness.databases.atoms import NUMBER, constant
-from harness.databases.mutation import (
-    AGGREGATES,
-    COMPARE,
-    SETS,
-    Edit,
-    Site,
-    column_name,
-    is_compared,
-    operator,
-)
-from harness.databases.render import literal
+from harness.sql.dialect import AGGREGATES, COMPARISONS, NUMBER, SETS, constant, literal
+from harness.sql.mutation import Edit, Site, column_name, is_compared, operator
 
 
 @operator(exp.Literal, held_out=True)
@@ -101,10 +91,10 @@ def values_swapped(node: exp.Expr, site: Site) -> Iterator[Edit]:
         left = left.expression
     sides = (left, right)
     if (
-        all(type(s) in COMPARE and isinstance(s.expression, exp.Literal) for s in sides)
+        all(type(s) in COMPARISONS and isinstance(s.expression, exp.Literal) for s in sides)
         and left.parent is node
     ):
-        words = [COMPARE[type(s)] for s in sides]
+        words = [COMPARISONS[type(s)] for s in sides]
         yield (
             node,
             (
@@ -195,8 +185,8 @@ def group_extended(node: exp.Expr, site: Site) -> Iterator[Edit]:
 def having_changed(node: exp.Expr, site: Site) -> Iterator[Edit]:
     """Another comparison or count in HAVING."""
     inner = node.this
-    if type(inner) in COMPARE:
-        for word in COMPARE.values():
+    if type(inner) in COMPARISONS:
+        for word in COMPARISONS.values():
             yield inner, f"{site.of(inner.this)} {word} {site.of(inner.expression)}"
         for column in site.columns(node)[-2:]:
             yield inner.this, f"COUNT(DISTINCT {column})"

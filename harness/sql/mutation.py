@@ -7,18 +7,11 @@ from collections.abc import Callable, Iterator
 
 from sqlglot import exp
 
-from harness.databases.render import Text
-from harness.databases.schema import Schema, Table
-from harness.databases.sqltext import words
+from harness.sql.dialect import COMPARISONS, backquote, words
+from harness.sql.schema import Schema, Table
+from harness.sql.spans import Text
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*\Z")
-COMPARE: dict[type[exp.Expr], str] = {
-    exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=",
-}  # fmt: skip
-AGGREGATES: dict[type[exp.Expr], str] = {
-    exp.Count: "COUNT", exp.Sum: "SUM", exp.Avg: "AVG", exp.Min: "MIN", exp.Max: "MAX",
-}  # fmt: skip
-SETS: dict[type[exp.Expr], str] = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}
 
 
 class Site:
@@ -96,9 +89,7 @@ def operator(*kinds: type[exp.Expr], held_out: bool = False) -> Callable[[Operat
 
 def column_name(name: str) -> str:
     """A column's name as it can stand in a query."""
-    return (
-        name if _PLAIN_NAME.match(name) and name.upper() not in _RESERVED else f"`{name.replace('`', '``')}`"
-    )
+    return name if _PLAIN_NAME.match(name) and name.upper() not in _RESERVED else backquote(name)
 
 
 _RESERVED = frozenset(
@@ -115,4 +106,4 @@ _RESERVED = frozenset(
 def is_compared(node: exp.Expr) -> bool:
     """Whether a literal is what a comparison, BETWEEN or IN compares with."""
     parent = node.parent.parent if isinstance(node.parent, (exp.Neg, exp.Paren)) else node.parent
-    return isinstance(parent, (*COMPARE, exp.Between, exp.In))
+    return isinstance(parent, (*COMPARISONS, exp.Between, exp.In))

@@ -12,8 +12,9 @@ from typing import Any
 
 from sqlglot import exp
 
-from harness.databases.conditions import COMPARISONS, Expressions, Scope, Source, bare
-from harness.databases.forms import quoted
+from harness.sql.conditions import Expressions, Scope, Source, bare
+from harness.sql.dialect import COMPARISONS
+from harness.sql.terms import quoted
 
 Ref = tuple[str, str]
 Outer = tuple[str, str, list[Any]]
@@ -88,7 +89,7 @@ class Joins(Expressions):
                 return False  # NULL NOT IN (nothing) holds
         if isinstance(node, _TESTS):
             return self._is_of(node.this, label, scope)
-        if isinstance(node, COMPARISONS):
+        if type(node) in COMPARISONS:
             return self._is_of(node.this, label, scope) or self._is_of(node.expression, label, scope)
         return False
 

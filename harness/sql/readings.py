@@ -8,13 +8,11 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from harness.databases.atoms import COMMA_NUMBER, constant
-from harness.databases.render import Text
-from harness.databases.schema import Schema
-from harness.databases.sqltext import strip_distinct, to_sqlite
 from harness.records import Rules
+from harness.sql.dialect import COMMA_NUMBER, COMPARISONS, constant, strip_distinct, to_sqlite
+from harness.sql.schema import Schema
+from harness.sql.spans import Text
 
-_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 _COLUMN_FUNCTIONS = (exp.Sum, exp.Avg, exp.Min, exp.Max)
 
 
@@ -58,7 +56,7 @@ def _without_commas(sql: str) -> str:
         for node in tree.find_all(exp.Literal)
         if node.args.get("is_string")
         and COMMA_NUMBER.match(node.this)
-        and isinstance(node.parent, (*_COMPARISONS, exp.Between, exp.In))
+        and isinstance(node.parent, (*COMPARISONS, exp.Between, exp.In))
     ]
     return text.replaced(edits)
 
@@ -82,7 +80,7 @@ def degenerate(tree: exp.Query | None) -> str:
             number = constant(inner)
             if number and isinstance(number[0], (int, float)):
                 return f"it reads the number {number[0]} where a column should stand"
-    for comparison in tree.find_all(*_COMPARISONS):
+    for comparison in tree.find_all(*COMPARISONS):
         left, right = constant(comparison.this), constant(comparison.expression)
         if left and right and left != right and isinstance(left[0], (int, float)):
             return f"it compares the number {left[0]} where a column should stand"

@@ -10,16 +10,12 @@ from collections.abc import Callable, Iterable
 
 from sqlglot import exp
 
+from harness.sql.dialect import AGGREGATES, COMPARISONS, SETS, backquote, literal
+
 _BINARY: dict[type[exp.Expr], str] = {
-    exp.EQ: "=", exp.NEQ: "<>", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<=", exp.And: "AND",
-    exp.Or: "OR", exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%", exp.DPipe: "||",
-    exp.Like: "LIKE",
-    exp.Glob: "GLOB", exp.Is: "IS", exp.Escape: "ESCAPE",
+    **COMPARISONS, exp.And: "AND", exp.Or: "OR", exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/",
+    exp.Mod: "%", exp.DPipe: "||", exp.Like: "LIKE", exp.Glob: "GLOB", exp.Is: "IS", exp.Escape: "ESCAPE",
 }  # fmt: skip
-_AGGREGATES: dict[type[exp.Expr], str] = {
-    exp.Count: "COUNT", exp.Sum: "SUM", exp.Avg: "AVG", exp.Min: "MIN", exp.Max: "MAX",
-}  # fmt: skip
-_SETS: dict[type[exp.Expr], str] = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}
 
 
 class Text:
@@ -120,7 +116,7 @@ class Text:
             self._node(node.args["with_"])
             self._put(" ")
         self._node(node.this)
-        self._put(f" {_SETS[type(node)]}{'' if node.args.get('distinct', True) else ' ALL'} ")
+        self._put(f" {SETS[type(node)]}{'' if node.args.get('distinct', True) else ' ALL'} ")
         self._node(node.expression)
         self._modifiers(node)
 
@@ -204,7 +200,7 @@ class Text:
             self._put(")")
 
     def _aggregate(self, node: exp.Expr) -> None:
-        self._put(_AGGREGATES[type(node)] + "(")
+        self._put(AGGREGATES[type(node)] + "(")
         if node.this is not None:
             self._node(node.this)
         if node.expressions:
@@ -234,12 +230,7 @@ class Text:
 
 def identifier(node: exp.Expr) -> str:
     """A name as it was written, in backticks where it was quoted (SQLite never takes those for a string)."""
-    return f"`{node.name.replace('`', '``')}`" if node.args.get("quoted") else node.name
-
-
-def literal(text: str) -> str:
-    """A string as SQLite writes it."""
-    return "'" + text.replace("'", "''") + "'"
+    return backquote(node.name) if node.args.get("quoted") else node.name
 
 
 _PRINTERS: dict[type[exp.Expr], Callable[[Text, exp.Expr], None]] = {
@@ -249,5 +240,5 @@ _PRINTERS: dict[type[exp.Expr], Callable[[Text, exp.Expr], None]] = {
     exp.In: Text._predicate, exp.Between: Text._predicate, exp.Distinct: Text._distinct,
     exp.Ordered: Text._ordered, exp.Literal: Text._literal, exp.Neg: Text._neg,
     exp.Identifier: lambda text, node: text._put(identifier(node)),
-    exp.Star: lambda text, _: text._put("*"), **dict.fromkeys(_AGGREGATES, Text._aggregate),
+    exp.Star: lambda text, _: text._put("*"), **dict.fromkeys(AGGREGATES, Text._aggregate),
 }  # fmt: skip
