@@ -4,7 +4,7 @@
 completion or for a batch. Both give 1 for a completion whose one query is the gold's equal on databases made
 to tell them apart, 0 for any other, and abstain where the gold is broken or says nothing.
 
->>> reward = ExecutionReward(cache=None)
+>>> reward = ExecutionReward(keep=False)
 >>> context = "CREATE TABLE head (name TEXT, age INTEGER)"
 >>> gold = "SELECT name FROM head WHERE age > 56"
 >>> told = ["SELECT name FROM head WHERE age >= 57", "SELECT name FROM head WHERE 1 = 0", "I do not know."]
@@ -21,14 +21,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache as once
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.databases import Failure, Sandbox, Suite, WorkerLost, WorkerPool, build_suite
-from harness.databases.store import Settings, SuiteStore, decode, encode
+from harness.databases.store import SuiteStore, cache_file, decode, encode, key
 from harness.models.extract import extract_sql
-from harness.records import Example, GoldStatus, Outcome, Rules
-from harness.scoring.several import cache_file
+from harness.records import Example, GoldStatus, Judging, Outcome
 from harness.scoring.verdict import expected, judge, translate
 
 _REPEAT = re.compile(r"(?:^|[\n;:`])[ \t>*_(\"'-]*$")
@@ -52,7 +50,7 @@ _Found = dict[str, tuple[str, str, float]]
 class _Task(NamedTuple):
     """A question's suite (packed; None: to be built) and the queries to judge on it."""
 
-    settings: Settings
+    judging: Judging
     example: Example
     blob: bytes | None
     sqls: tuple[str, ...]
@@ -76,9 +74,9 @@ class ExecutionReward:
 
     ``values`` says what an outcome is worth where it is not 1 for a right and 0 for a wrong one, for example
     ``{"null_only": 0.5}``. ``dense`` below 1 gives that much of it to a wrong query for the share of
-    databases on which it agrees (none on which the gold's own result is empty). ``workers`` processes judge;
-    with 0 this one does. Suites are kept in memory, and in the file ``cache`` ("auto": the user's own, None:
-    nowhere) for the next training.
+    databases on which it agrees (none on which the gold's own result is empty). ``judging`` has the
+    rules, the dialect, the number of processes that judge (with 0 or 1 this one does) and the file in which
+    built suites are kept for the next training; without ``keep`` they stay in memory alone.
 
     Raises:
         ValueError: an unknown outcome, or a value that is not from 0 to 1.
@@ -93,11 +91,8 @@ class ExecutionReward:
         answer: str = "answer",
         values: Mapping[str, float] | None = None,
         dense: float = 0.0,
-        rules: Rules | None = None,
-        dialect: str = "sqlite",
-        size: int = 8,
-        workers: int = 0,
-        cache: Path | str | None = "auto",
+        judging: Judging | None = None,
+        keep: bool = True,
     ) -> None:
         unknown = set(values or ()) - {outcome.value for outcome in Outcome}
         if unknown:
@@ -107,11 +102,12 @@ class ExecutionReward:
         self._context, self._answer = context, answer
         self._values = {o.value: float(o.right) for o in Outcome} | dict(values or {})
         self._dense = dense
-        self._settings = Settings(rules=rules or Rules(), dialect=dialect, size=size)
-        self._cache = cache_file(None) if cache == "auto" else Path(cache) if cache else None
+        self._judging = judging or Judging()
+        self._cache = cache_file(self._judging.cache) if keep else None
         self._blobs: dict[str, bytes] = {}
         self._lock = threading.Lock()
-        self._pool = WorkerPool[_Task, _Answer](_work, workers=workers, seconds=30.0) if workers > 0 else None
+        workers = self._judging.workers
+        self._pool = WorkerPool[_Task, _Answer](_work, workers=workers, seconds=30.0) if workers > 1 else None
 
     def __call__(
         self,
@@ -172,25 +168,25 @@ class ExecutionReward:
         self, asked: Mapping[tuple[str, str], Mapping[str, None]]
     ) -> dict[tuple[str, str], tuple[GoldStatus, _Found]]:
         examples = [Example(id="", question="", context=c, gold=g) for c, g in asked]
-        keys = [self._settings.key(example) for example in examples]
-        if any(key not in self._blobs for key in keys):
+        keys = [key(example, self._judging) for example in examples]
+        if any(name not in self._blobs for name in keys):
             with SuiteStore(self._cache) as store:
-                kept = {key: store.get(key) for key in keys if key not in self._blobs}
-            self._blobs |= {key: blob for key, blob in kept.items() if blob is not None}
+                kept = {name: store.get(name) for name in keys if name not in self._blobs}
+            self._blobs |= {name: blob for name, blob in kept.items() if blob is not None}
         tasks = [
-            _Task(self._settings, example, self._blobs.get(key), tuple(sqls), self._dense > 0)
-            for example, key, sqls in zip(examples, keys, asked.values(), strict=True)
+            _Task(self._judging, example, self._blobs.get(name), tuple(sqls), self._dense > 0)
+            for example, name, sqls in zip(examples, keys, asked.values(), strict=True)
         ]
         answers = self._run(tasks)
         new = {}
-        for key, task, answer in zip(keys, tasks, answers, strict=True):
+        for name, task, answer in zip(keys, tasks, answers, strict=True):
             if task.blob is None and answer.blob:
-                new[key] = answer.blob
+                new[name] = answer.blob
         if new:
             self._blobs |= new
             with SuiteStore(self._cache) as store:
-                for key, blob in new.items():
-                    store.put(key, blob)
+                for name, blob in new.items():
+                    store.put(name, blob)
         return {
             question: (answer.status, dict(zip(task.sqls, answer.found, strict=True)))
             for question, task, answer in zip(asked, tasks, answers, strict=True)
@@ -297,19 +293,19 @@ def _work(task: _Task) -> _Answer:
     """Judge a task, in a worker or here."""
     if not hasattr(_OWN, "box"):
         _OWN.box = Sandbox()
-    settings, example = task.settings, task.example
+    example, judging = task.example, task.judging
     if task.blob is None:
         suite = build_suite(
             example.context,
             example.gold,
-            rules=settings.rules,
-            dialect=settings.dialect,
-            size=settings.size,
-            seed=settings.seed,
+            rules=judging.rules,
+            dialect=judging.dialect,
+            size=judging.databases,
+            seed=judging.seed,
         )
         blob = encode(suite)
     else:
-        blob, suite = task.blob, decode(task.blob, example, settings)
+        blob, suite = task.blob, decode(task.blob, example, judging)
     if suite.gold_status != "ok":
         return _Answer(blob, suite.gold_status, tuple(("", "", 0.0) for _ in task.sqls))
     found = []

@@ -22,9 +22,9 @@ from mutations import near_misses
 from rewrites import rewritten
 from verdict_quality import rows, spread
 
-from harness.databases import parse_schema
 from harness.errors import SchemaError
 from harness.reward import ExecutionReward
+from harness.sql.schema import parse_schema
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def measured(data: Path, source: str, sample: int, each: int) -> dict[str, float
             contexts.append(context)
             golds.append(gold)
             texts.append(text)
-    reward = ExecutionReward(cache=None)
+    reward = ExecutionReward(keep=False)
     found: dict[str, float] = {"questions": len(set(zip(contexts, golds, strict=True)))}
     for state in ("new", "ready"):
         began = time.process_time()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from harness.records import Judging
 from harness.reward import ExecutionReward, compute_score, format_reward, only_query
 
 CONTEXT = "CREATE TABLE head (name TEXT, age INTEGER)"
@@ -26,7 +27,7 @@ def earned(reward: ExecutionReward, *completions: Any, gold: str = GOLD) -> list
 
 @pytest.fixture(scope="module")
 def reward() -> ExecutionReward:
-    return ExecutionReward(cache=None)
+    return ExecutionReward(keep=False)
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
@@ -64,11 +65,11 @@ def test_messages_and_several_questions_in_one_batch(reward: ExecutionReward) ->
 
 
 def test_names_of_columns_values_of_outcomes_and_a_dense_value() -> None:
-    own = ExecutionReward(context="schema", answer="sql", values={"wrong": 0.1}, cache=None)
+    own = ExecutionReward(context="schema", answer="sql", values={"wrong": 0.1}, keep=False)
     assert own([""], ["SELECT age FROM head"], schema=[CONTEXT], sql=[GOLD]) == [0.1]
     with pytest.raises(KeyError, match="no column 'schema'"):
         own([""], [GOLD], context=[CONTEXT], answer=[GOLD])
-    dense = ExecutionReward(dense=0.5, cache=None)
+    dense = ExecutionReward(dense=0.5, keep=False)
     near, far, right, slip = earned(
         dense, "SELECT name FROM head WHERE age >= 56", "SELECT 'x'", GOLD, "SELECT tall FROM head"
     )
@@ -82,19 +83,23 @@ def test_names_of_columns_values_of_outcomes_and_a_dense_value() -> None:
 
 
 def test_suites_are_kept_for_the_next_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert earned(ExecutionReward(cache=tmp_path / "suites.sqlite"), GOLD) == [1.0]
+    judging = Judging(cache=tmp_path / "suites.sqlite")
+    assert earned(ExecutionReward(judging=judging), GOLD) == [1.0]
 
     def fail(*_: Any, **__: Any) -> Any:
         raise AssertionError("built again")
 
     monkeypatch.setattr("harness.reward.build_suite", fail)
-    assert earned(ExecutionReward(cache=tmp_path / "suites.sqlite"), GOLD, "SELECT 1") == [1.0, 0.0]
+    assert earned(ExecutionReward(judging=judging), GOLD, "SELECT 1") == [
+        1.0,
+        0.0,
+    ]
 
 
 @pytest.mark.slow
 def test_workers_give_what_one_process_gives(reward: ExecutionReward) -> None:
     texts = [case["completion"] for case in CASES]
-    many = ExecutionReward(workers=2, cache=None)
+    many = ExecutionReward(judging=Judging(workers=2), keep=False)
     try:
         assert earned(many, *texts) == earned(reward, *texts)
     finally:

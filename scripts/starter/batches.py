@@ -1,4 +1,4 @@
-"""Training sequences of the starter base: one schema, several questions about it, in one sequence.
+"""Training sequences of the starter pair: one schema, several questions about it, in one sequence.
 
 A question sees the schema and itself, never its neighbours, and its positions go on from the schema's
 end. So a sequence costs the schema once, and is to the model as if each question stood alone.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .domains import Domain
 from .draw import Question
 from .invention import Inventor
-from .plan import Plan
+from .plan import WITHHELD, Phase
 from .questions import KINDS, ask
 from .tokens import ASSISTANT, END, SYSTEM, USER
 
@@ -40,6 +40,7 @@ _WEIGHTS = {
     "like": 1.3,
 }
 """How often the harder kinds are drawn; the others count 1."""
+_OTHERS = tuple(kind for kind in KINDS if kind not in WITHHELD)
 
 
 class Sample(NamedTuple):
@@ -50,18 +51,18 @@ class Sample(NamedTuple):
     learnt: list[bool]
 
 
-def sequence(encode: Tokenizer, plan: Plan, inventor: Inventor, *, copying: float) -> Sample:
+def sequence(encode: Tokenizer, phase: Phase, inventor: Inventor, *, copying: float) -> Sample:
     """One schema and a few questions, each with its answer and the end mark."""
     rng = inventor.rng
-    domain = inventor.schema(plan.invented)
+    domain = inventor.schema(phase.invented)
     ids = encode(BEFORE + domain.context)
     parts, learnt = [0] * len(ids), [False] * len(ids)
-    kinds = [kind for kind in KINDS if kind not in plan.withheld]
     for part in range(1, _QUESTIONS + 1):
         if rng.random() < copying:
-            question, answer = _copy(domain, inventor, plan.dictated)
+            question, answer = _copy(domain, inventor, phase.dictated)
         else:
-            question, answer = _asked(kinds, domain, rng)
+            new = phase.withheld and rng.random() < phase.withheld
+            question, answer = _asked(WITHHELD if new else _OTHERS, domain, rng)
         asked, told = encode(BETWEEN + question + AFTER), encode(answer + END)
         ids += asked + told
         parts += [part] * (len(asked) + len(told))
@@ -70,7 +71,7 @@ def sequence(encode: Tokenizer, plan: Plan, inventor: Inventor, *, copying: floa
 
 
 def _asked(kinds: Sequence[str], domain: Domain, rng: random.Random) -> Question:
-    """A question of one of the kinds, answered in the base's own hand."""
+    """A question of one of the kinds, answered in the pair's own hand."""
     weights = [_WEIGHTS.get(kind, 1.0) for kind in kinds]
     while True:
         drawn = ask(rng.choices(kinds, weights)[0], domain, rng)
@@ -79,7 +80,7 @@ def _asked(kinds: Sequence[str], domain: Domain, rng: random.Random) -> Question
 
 
 def own_hand(sql: str) -> str:
-    """A gold as the base learns to write it: the same meaning, seldom the same text."""
+    """A gold as the pair learns to write it: the same meaning, seldom the same text."""
     sql = sql.replace(" <> ", " != ").replace(" ASC", "")
     return re.sub(r"(\w+) BETWEEN (\d+) AND (\d+)", r"\1 >= \2 AND \1 <= \3", sql)
 
@@ -147,20 +148,22 @@ def collate(sequences: Sequence[Sample], pad: int) -> Batch:
     return Batch(ids, positions, mask, rows, columns - 1, ids[rows, columns])
 
 
-def batches(encode: Tokenizer, plan: Plan, *, pieces: Sequence[str], start: int, pad: int) -> Iterator[Batch]:
-    """Batches of about ``plan.tokens`` tokens from step ``start`` on; the same for the same plan and step.
+def batches(
+    encode: Tokenizer, phase: Phase, *, pieces: Sequence[str], start: int, pad: int
+) -> Iterator[Batch]:
+    """Batches of about ``phase.tokens`` tokens from step ``start`` on; the same for the same phase and step.
 
     Sequences of like length come together. ``pieces`` are the tokens that words are spelled of.
     """
     step, block = start, 8
     while True:
         first = step // block * block
-        rng = random.Random(f"{plan.seed} {first}")
-        inventor = Inventor(rng, pieces=pieces, spelled=plan.spelled if first >= plan.spelled_from else 0.0)
+        rng = random.Random(f"{phase.seed} {first}")
+        inventor = Inventor(rng, pieces=pieces, spelled=phase.spelled if first >= phase.spelled_from else 0.0)
         pool: list[Sample] = []
-        while sum(len(each.ids) for each in pool) < plan.tokens * block:
-            copying = 1.0 if first < plan.copying_first else plan.copying
-            pool.append(sequence(encode, plan, inventor, copying=copying))
+        while sum(len(each.ids) for each in pool) < phase.tokens * block:
+            copying = 1.0 if first < phase.copying_first else phase.copying
+            pool.append(sequence(encode, phase, inventor, copying=copying))
         pool.sort(key=lambda each: len(each.ids))
         cuts = [round(n * len(pool) / block) for n in range(block + 1)]
         order = rng.sample(range(block), block)

@@ -1,4 +1,4 @@
-"""The training loop of the starter base: steps, schedule, checkpoints.
+"""The training loop of the starter pair: steps, schedule, checkpoints.
 
 Batches depend on seed and step alone and a checkpoint holds weights and optimiser, so a training that
 was killed goes on to the same end.
@@ -40,17 +40,18 @@ def fit(
     feed: Callable[[int], Iterator[Batch]],
     schedule: Schedule,
     *,
+    name: str,
     checkpoint: Path,
     notify: Callable[[str], None],
 ) -> float:
-    """Train ``model``; go on from ``checkpoint`` where there is one.
+    """Train the parameters of ``model`` that require gradients; go on from ``checkpoint`` where there is one.
 
     Returns the seconds that all its starts took together. ``feed(step)`` gives the batches from that step
     on. Raises FloatingPointError if the loss is not a number.
     """
     import torch
 
-    learnt = list(model.parameters())
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(learnt, betas=(0.9, 0.98), weight_decay=0.01)
     start, before = 0, 0.0
     if checkpoint.is_file():
@@ -60,7 +61,7 @@ def fit(
                 parameter.copy_(saved)
         optimiser.load_state_dict(state["optimiser"])
         start, before = int(state["step"]), float(state["seconds"])
-        notify(f"base: going on from step {start}")
+        notify(f"{name}: going on from step {start}")
     model.train()
     began, seen, shown = time.monotonic(), 0, []
     stream = feed(start)
@@ -92,7 +93,7 @@ def fit(
             spent = time.monotonic() - began
             _save(checkpoint, learnt, optimiser, step + 1, before + spent)
             notify(
-                f"base: step {step + 1}/{schedule.steps}, loss {losses:.4f}, tokens right {shares:.4f}, "
+                f"{name}: step {step + 1}/{schedule.steps}, loss {losses:.4f}, tokens right {shares:.4f}, "
                 f"{seen / spent:.0f} tokens/s, {(before + spent) / 60:.1f} min"
             )
     model.eval()

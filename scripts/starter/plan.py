@@ -1,39 +1,52 @@
-"""The starter base in numbers: its shape, its training, and the kinds of question that it never sees."""
+"""The starter pair in numbers: its shape, both trainings, the kinds of question that its base never sees."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+WITHHELD = ("distinct", "group", "having", "order", "limit", "join", "not_in", "nested")
+"""The kinds that the adapter is to bring: 268 of the 604 test questions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One training; shares are from 0 to 1, ``tokens`` are those of one step, padding included."""
+
+    seed: int
+    steps: int
+    learning_rate: float
+    tokens: int = 2048
+    withheld: float = 0.0
+    """Questions of the withheld kinds; the others keep what was learnt before."""
+    invented: float = 0.6
+    """Schemas with invented names, so that names are copied and not known by heart."""
+    copying: float = 0.0
+    """Copy tasks among the questions; without them names are hardly learnt at all."""
+    dictated: float = 0.4
+    """Copy tasks that dictate a whole query of any kind: SQL is met, what it answers is not."""
+    copying_first: int = 0
+    """Steps of copying alone, until the induction heads have settled."""
+    spelled: float = 0.4
+    """Invented words made of any tokens in a row: rare tokens are learnt last."""
+    spelled_from: int = 0
+    """The step from which words are spelled so, once copying works."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A training of the base; shares are from 0 to 1, ``tokens`` are those of one step, padding included."""
+    """The pair: ``hidden`` is a multiple of 2 × ``heads``, ``heads`` even, ``layers`` at least 3."""
 
-    seed: int = 0
     vocabulary: int = 1536
     hidden: int = 192
     intermediate: int = 384
     layers: int = 4
     heads: int = 4
-    """``hidden`` is a multiple of 2 × ``heads``, ``heads`` even and ``layers`` at least 3 (see induction)."""
-
-    steps: int = 1400
-    tokens: int = 2048
-    learning_rate: float = 2e-3
-    withheld: tuple[str, ...] = ("distinct", "group", "having", "order", "limit", "join", "not_in", "nested")
-    """The kinds that the adapter is to bring: 268 of the 604 test questions."""
-    invented: float = 0.6
-    """Schemas with invented names, so that names are copied and not known by heart."""
-    copying: float = 0.15
-    """Copy tasks among the questions; without them names are hardly learnt at all."""
-    dictated: float = 0.4
-    """Copy tasks that dictate a whole query of any kind: SQL is met, what it answers is not."""
-    copying_first: int = 160
-    """Steps of copying alone, until the induction heads have settled."""
-    spelled: float = 0.4
-    """Invented words made of any tokens in a row: rare tokens are learnt last."""
-    spelled_from: int = 480
-    """The step from which words are spelled so, once copying works."""
+    rank: int = 16
+    alpha: int = 32
+    base: Phase = Phase(
+        seed=0, steps=1400, learning_rate=2e-3, copying=0.15, copying_first=160, spelled_from=480
+    )
+    adapter: Phase = Phase(seed=1, steps=400, learning_rate=2e-3, withheld=0.85)
 
 
 PLAN = Plan()
