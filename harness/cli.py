@@ -279,7 +279,7 @@ def export(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, such as adapters/recipes/starter.yaml.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe, such as adapters/recipes/sql-assistant.yaml.")],
     output: Annotated[
         Path | None, typer.Option(help="Where the adapter goes. [default: the recipe's]")
     ] = None,

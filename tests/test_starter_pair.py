@@ -14,12 +14,13 @@ import pytest
 from harness import build_suite, judge
 from harness.errors import RecipeError
 from harness.records import Outcome
-from scripts.starter.base import build_base
 from scripts.starter.batches import Sample, batches, collate, own_hand, sequence
 from scripts.starter.domains import domains
 from scripts.starter.invention import Inventor, plural
 from scripts.starter.loop import Schedule
-from scripts.starter.plan import PLAN, Plan
+from scripts.starter.pair import build_pair
+from scripts.starter.plan import PLAN, WITHHELD, Phase, Plan
+from scripts.starter.questions import KINDS
 from scripts.starter.tokens import letter_pieces, train_tokenizer
 
 
@@ -78,7 +79,7 @@ def test_a_training_sequence_is_the_prompt_that_the_harness_will_give(tokenizer:
 
     prompt = load_benchmark("starter", limit=1).prompt
     for seed in range(30):
-        made = sequence(encode, PLAN, Inventor(random.Random(seed)), copying=0.1)
+        made = sequence(encode, PLAN.base, Inventor(random.Random(seed)), copying=0.1)
         prefix = [token for token, part in zip(made.ids, made.parts, strict=True) if part == 0]
         context = tokenizer.decode(prefix).rsplit("<|user|>", 1)[1]
         for number in (1, 2, 3, 4):
@@ -107,7 +108,7 @@ def test_a_question_sees_the_schema_and_itself_alone(encode: Any, tokenizer: Any
             num_attention_heads=2,
         )
     ).eval()
-    made = sequence(encode, PLAN, Inventor(random.Random(3)), copying=0.0)
+    made = sequence(encode, PLAN.base, Inventor(random.Random(3)), copying=0.0)
     second = [place for place, part in enumerate(made.parts) if part in {0, 2}]
     alone = Sample(*([field[place] for place in second] for field in made))
 
@@ -121,11 +122,11 @@ def test_a_question_sees_the_schema_and_itself_alone(encode: Any, tokenizer: Any
     torch.testing.assert_close(logits(made)[second], logits(alone)[: len(second)], atol=1e-4, rtol=1e-4)
 
 
-def test_batches_depend_on_plan_and_step_alone(encode: Any) -> None:
+def test_batches_depend_on_phase_and_step_alone(encode: Any) -> None:
     import torch
 
     def feed(start: int) -> Any:
-        return batches(encode, replace(PLAN, tokens=1024), pieces=(), start=start, pad=0)
+        return batches(encode, replace(PLAN.base, tokens=1024), pieces=(), start=start, pad=0)
 
     first = feed(0)
     for _ in range(11):
@@ -137,30 +138,37 @@ def test_words_are_spelled_of_tokens_from_the_step_that_the_plan_says(encode: An
     pieces = letter_pieces(tokenizer)
     assert {"t", "er"} <= set(pieces)
 
-    def met(plan: Plan, start: int) -> set[int]:
-        feed = batches(encode, plan, pieces=pieces, start=start, pad=0)
+    def met(phase: Phase, start: int) -> set[int]:
+        feed = batches(encode, phase, pieces=pieces, start=start, pad=0)
         return {token for _ in range(16) for token in next(feed).ids.flatten().tolist()}
 
-    spelled = Plan(tokens=1024, invented=1.0, spelled=0.9, spelled_from=16)
-    plain = Plan(tokens=1024, invented=1.0, spelled=0.0)
+    common = Phase(seed=5, steps=1, learning_rate=1.0, tokens=1024, invented=1.0)
+    spelled = replace(common, spelled=0.9, spelled_from=16)
+    plain = replace(common, spelled=0.0)
     assert met(spelled, 0) == met(plain, 0)
     assert len(met(spelled, 16)) > len(met(plain, 16)) + 50
 
 
 def test_withheld_kinds_are_copied_and_never_asked(encode: Any, tokenizer: Any) -> None:
     """No question of a withheld kind is answered; its SQL is met as text to copy."""
-    withheld = {" GROUP BY ", " ORDER BY ", " AS T1 JOIN ", "SELECT DISTINCT ", "(SELECT "}
-    copied, answered = set(), set()
+    marks = {" GROUP BY ", " ORDER BY ", " AS T1 JOIN ", "SELECT DISTINCT ", "(SELECT "}
+    copied: set[str] = set()
+    answered: set[str] = set()
     for seed in range(150):
-        made = sequence(encode, PLAN, Inventor(random.Random(seed)), copying=0.5)
+        made = sequence(encode, PLAN.base, Inventor(random.Random(seed)), copying=0.5)
         for number in range(1, 5):
             places = [place for place, part in enumerate(made.parts) if part == number]
             asked = tokenizer.decode([made.ids[place] for place in places if not made.learnt[place]])
             told = tokenizer.decode([made.ids[place] for place in places if made.learnt[place]])
-            met = {mark for mark in withheld if mark in told}
+            met = {mark for mark in marks if mark in told}
             (copied if asked.startswith("\nQuestion: Copy: ") else answered).update(met)
-    assert copied == withheld
+    assert copied == marks
     assert not answered
+    for seed in range(60):
+        made = sequence(encode, PLAN.adapter, Inventor(random.Random(seed)), copying=0.0)
+        answered |= {mark for mark in marks if mark in tokenizer.decode(made.ids)}
+    assert answered == marks
+    assert set(WITHHELD) < set(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -185,9 +193,9 @@ TINY = Plan(
     intermediate=96,
     layers=3,
     heads=2,
-    steps=6,
-    tokens=512,
-    copying_first=6,
+    rank=4,
+    base=Phase(seed=0, steps=6, learning_rate=2e-3, tokens=512, copying_first=6),
+    adapter=Phase(seed=1, steps=3, learning_rate=2e-3, tokens=512, withheld=0.8),
 )
 
 
@@ -203,28 +211,35 @@ def test_a_killed_training_ends_where_an_unbroken_one_does(tmp_path: Path) -> No
         if "base: step 3/6" in text:
             raise Killed
 
-    whole, broken = tmp_path / "a" / "tiny-base", tmp_path / "b" / "tiny-base"
+    whole, broken = tmp_path / "a" / "tiny", tmp_path / "b" / "tiny"
     said: list[str] = []
-    build_base(TINY, whole, notify=said.append)
-    assert any("step 6/6" in line for line in said)
+    build_pair(TINY, whole, notify=said.append)
+    assert any("base: step 6/6" in line for line in said)
+    assert any("adapter: step 3/3" in line for line in said)
     with pytest.raises(Killed):
-        build_base(TINY, broken, notify=kill)
+        build_pair(TINY, broken, notify=kill)
     with pytest.raises(RecipeError, match="begun training by another plan"):
-        build_base(replace(TINY, seed=1), broken, notify=said.append)
-    build_base(TINY, broken, notify=said.append)
+        build_pair(replace(TINY, rank=8), broken, notify=said.append)
+    build_pair(TINY, broken, notify=said.append)
     assert "base: going on from step 3" in said
-    one, two = (load_file(path / "model.safetensors") for path in (whole, broken))
-    assert all(one[name].equal(two[name]) for name in one)
+    for file in ("tiny-base/model.safetensors", "tiny/adapter_model.safetensors"):
+        one, two = (load_file(path.parent / file) for path in (whole, broken))
+        assert all(one[name].equal(two[name]) for name in one)
     assert not list(broken.parent.glob("checkpoint-*"))
 
-    tokenizer = AutoTokenizer.from_pretrained(whole)
+    base = whole.with_name("tiny-base")
+    tokenizer = AutoTokenizer.from_pretrained(base)
     asked = tokenizer.apply_chat_template(
         [{"role": "user", "content": "x"}], tokenize=False, add_generation_prompt=True
     )
     assert asked == "<|user|>x<|end|><|assistant|>"
-    assert json.loads((whole / "generation_config.json").read_text("utf-8"))["eos_token_id"] == [
-        tokenizer.eos_token_id
-    ]
+    generation = json.loads((base / "generation_config.json").read_text("utf-8"))
+    assert generation["eos_token_id"] == [tokenizer.eos_token_id]
+    config = json.loads((whole / "adapter_config.json").read_text("utf-8"))
+    assert config["base_model_name_or_path"] == "../tiny-base"
+    assert {"q_proj", "down_proj"} < set(config["target_modules"])
+    for folder in (base, whole):
+        assert "python -m scripts.starter" in (folder / "README.md").read_text("utf-8")
 
 
 def test_the_committed_pair_is_small_and_whole(root: Path) -> None:

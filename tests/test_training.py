@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.benchmarks import Training, declared
 from harness.errors import ModelError, RecipeError
 from harness.training import load_recipe, train
 
@@ -39,7 +40,7 @@ def test_a_bad_recipe_gets_one_line_with_the_key_and_a_remedy(tmp_path: Path, te
 
 
 def test_a_missing_recipe_names_those_at_hand(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"does not exist; those at hand: .*starter\.yaml"):
+    with pytest.raises(RecipeError, match=r"does not exist; those at hand: .*sql-assistant\.yaml"):
         train(tmp_path / "recipe.yaml")
 
 
@@ -100,9 +101,16 @@ def test_the_recipe_of_the_seed_project_on_a_tiny_base(root: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_a_benchmark_s_split_to_train_on_and_a_base_beside_the_recipe(root: Path, tmp_path: Path) -> None:
-    recipe = root / "adapters" / "recipes" / "starter.yaml"
-    tuned = train(recipe, limit=32, output=tmp_path / "tuned", device="cpu")
+    (tmp_path / "base").symlink_to(root / "adapters" / "starter-base")
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text(
+        "kind: sft\noutput: x\nmodel: base\nquantization: none\n"
+        "data: {benchmark: starter, split: train, limit: 16}\n",
+        "utf-8",
+    )
+    tuned = train(recipe, output=tmp_path / "tuned", device="cpu")
     told = json.loads((tuned / "training.json").read_text("utf-8"))
     assert told["data"] == "starter:train"
+    assert Training("starter:train", 16, 42) == declared(tuned)
     config = json.loads((tuned / "adapter_config.json").read_text("utf-8"))
-    assert Path(config["base_model_name_or_path"]).resolve() == (root / "adapters" / "starter-base")
+    assert Path(config["base_model_name_or_path"]).resolve() == root / "adapters" / "starter-base"
