@@ -186,13 +186,18 @@ def check(
     ] = None,
     pair: Annotated[str | None, typer.Option(help="Only this pair. [default: all of the baseline]")] = None,
     tolerance: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="A larger drop fails, whatever the test says.")
-    ] = 0.05,
+        float, typer.Option(min=0.0, max=1.0, help="Drop that is allowed, as a share: 0.01 is one point.")
+    ] = 0.01,
     alpha: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Level of the one-sided paired test.")
+        float,
+        typer.Option(min=0.0, max=1.0, help="Level of the one-sided paired test, over the whole check."),
     ] = 0.05,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail too where the questions are too few to tell.")
+    ] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="Write the run as the new baseline instead.")
+        bool,
+        typer.Option("--update", help="Write the run, or its --pair alone, as the new baseline instead."),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -202,9 +207,9 @@ def check(
 
     screen = _screen(json)
     if update:
-        write_baseline(run_folder, baseline)
-        screen.show(f"{baseline} now holds {run_folder}.")
-        screen.finish({"baseline": str(baseline), "run": str(run_folder)})
+        pairs = write_baseline(run_folder, baseline, pair=pair)
+        screen.show(f"{baseline} now holds {', '.join(pairs)} of {run_folder}.")
+        screen.finish({"baseline": str(baseline), "run": str(run_folder), "pairs": pairs})
         return
     gate = check_run(
         run_folder,
@@ -213,6 +218,7 @@ def check(
         alpha=alpha,
         metrics=tuple(metric or ("execution_accuracy",)),
         pair=pair,
+        strict=strict,
     )
     for line in gate.lines:
         screen.show(line)
@@ -228,13 +234,27 @@ def leaderboard(
         typer.Argument(help="Results files or runs' folders. [default: reports/results/*.json]"),
     ] = None,
     output: Annotated[Path, typer.Option(help="The file to write.")] = Path("reports/LEADERBOARD.md"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit code 1 where the file is stale.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Render the leaderboard from committed results."""
-    from harness.reports import write_leaderboard
+    from harness.reports import stale, write_leaderboard
 
     screen = _screen(json)
     files = _results_files(results or [Path("reports/results")])
+    if check:
+        late = stale(files, output)
+        screen.show(
+            f"{output} is stale: write it again with python -m harness leaderboard"
+            if late
+            else f"{output} is what its results give."
+        )
+        screen.finish({"leaderboard": str(output), "stale": late})
+        if late:
+            raise typer.Exit(1)
+        return
     text = write_leaderboard(files, output)
     screen.show(text)
     screen.finish({"leaderboard": str(output), "results": [str(file) for file in files]})

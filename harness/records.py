@@ -361,7 +361,10 @@ class Sample(Verdict):
 
 
 class Metric(NamedTuple):
-    """A share with its interval: ``n`` examples counted, ``excluded`` left out (flagged golds)."""
+    """A share with its interval: ``n`` examples counted, ``excluded`` left out.
+
+    Left out are flagged golds, of an official metric the examples that its scorer cannot score.
+    """
 
     value: float
     low: float

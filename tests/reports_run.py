@@ -22,7 +22,7 @@ from harness.records import (
 from harness.runs.folder import RunFolder
 from harness.runs.results import describe_benchmark, write_results
 from harness.runs.samples import samples_path, write_samples
-from harness.scoring.metrics import breakdown, share, summarise
+from harness.scoring.metrics import breakdown, marks, share, summarise
 
 KINDS = ("filter", "aggregate", "join", "order")
 CAUSES = ("wrong column", "missing condition", "aggregate", "literal", "join")
@@ -139,6 +139,7 @@ def write_run(
             }
         },
         "command": "python -m harness run",
+        "marks": {name: marks(made)},
         **facts,
     }
     write_results(run, body)

@@ -87,8 +87,8 @@ def published(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Path:
     for split in wikisql.SPLITS:
         for number, entry in enumerate(wikisql.entries(get_spec("wikisql"), release, split)):
             names = [origins.column_name(header) for header in entry.table.header]
-            (column, _, value) = entry.sketch["conds"][0]
-            selected, compared = names[entry.sketch["sel"]], names[column]
+            (column, _, value) = entry.sketch.conds[0]
+            selected, compared = names[entry.sketch.sel], names[column]
             table = f"table_name_{number % 100}"
             columns = ", ".join(f"{name} VARCHAR" for name in dict.fromkeys((selected, compared)))
             rows.append(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
+from collections import Counter
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.databases import Result, same
+from harness.databases.results import Row, same_but_for_columns
 from harness.records import Rules
 
 
@@ -48,3 +52,78 @@ def test_many_equal_columns_do_not_explode() -> None:
     start = time.perf_counter()
     same(Result(columns, left), Result(columns, right[:39] + left[:1]), ordered=False, rules=Rules())
     assert time.perf_counter() - start < 2
+
+
+def test_bags_under_every_permutation_by_brute_force() -> None:
+    chance = random.Random(5)
+    values = [None, 0, 1, 1.0, "a", "A", b"a"]
+    seen = {True: 0, False: 0}
+    for _ in range(3000):
+        width, height, kinds = chance.choice([1, 2, 3, 4]), chance.randrange(6), chance.choice([2, 3, 7])
+        left = [tuple(chance.choices(values[:kinds], k=width)) for _ in range(height)]
+        order = chance.sample(range(width), width)
+        right = [tuple(row[i] for i in order) for row in left]
+        chance.shuffle(right)
+        if right and chance.random() < 0.4:
+            at, place = chance.randrange(height), chance.randrange(width)
+            row = list(right[at])
+            row[place] = chance.choice(values[:kinds])
+            right[at] = tuple(row)
+        ordered = chance.random() < 0.3
+        expected = any(
+            (left == moved if ordered else sorted(left, key=_key) == sorted(moved, key=_key))
+            for places in permutations(range(width))
+            for moved in [[tuple(row[i] for i in places) for row in right]]
+        )
+        seen[expected] += 1
+        assert same_but_for_columns(left, right, ordered=ordered) == expected, (left, right, ordered)
+    assert min(seen.values()) > 500
+
+
+def _key(row: Row) -> list[tuple[str, str]]:
+    return [
+        ("number", str(float(v))) if isinstance(v, int | float) else (type(v).__name__, str(v)) for v in row
+    ]
+
+
+def cycles(*lengths: int) -> list[Row]:
+    """A row for every edge of cycles over the columns: all columns look the same."""
+    edges: list[tuple[int, int]] = []
+    for length in lengths:
+        start = len(edges)
+        edges += [(start + i, start + (i + 1) % length) for i in range(length)]
+    return [tuple(int(column in edge) for column in range(len(edges))) for edge in edges]
+
+
+def test_many_columns_alike_take_no_exponential_time() -> None:
+    order = random.Random(1).sample(range(40), 40)
+    moved = [tuple(row[i] for i in order) for row in cycles(40)]
+    start = time.monotonic()
+    assert Counter(moved) != Counter(cycles(40))
+    assert same_but_for_columns(cycles(40), moved, ordered=False)
+    assert not same_but_for_columns(cycles(20, 20), moved, ordered=False)
+    assert not same_but_for_columns(cycles(40), [*moved[1:], moved[1]], ordered=False)
+    assert time.monotonic() - start < 20
+
+
+def test_two_graphs_that_refinement_alone_cannot_tell_apart() -> None:
+    """The 4 × 4 rook's graph and Shrikhande's: same degrees and neighbourhoods, not the same."""
+    cells = [(x, y) for x in range(4) for y in range(4)]
+    rook = {(a, b) for a in cells for b in cells if a != b and (a[0] == b[0] or a[1] == b[1])}
+    steps = {(0, 1), (0, 3), (1, 0), (3, 0), (1, 1), (3, 3)}
+    shrikhande = {(a, b) for a in cells for b in cells if ((a[0] - b[0]) % 4, (a[1] - b[1]) % 4) in steps}
+    tables = [
+        [tuple(int(c in edge) for c in cells) for edge in sorted(g) if edge[0] < edge[1]]
+        for g in (rook, shrikhande)
+    ]
+    assert [len(table) for table in tables] == [48, 48]
+    start = time.monotonic()
+    assert not same_but_for_columns(tables[0], tables[1], ordered=False)
+    chance = random.Random(2)
+    moved = [tuple(row[i] for i in chance.sample(range(16), 16)) for row in tables[1]]
+    assert not same_but_for_columns(tables[1], moved, ordered=False)  # every row moved in its own way
+    order = random.Random(3).sample(range(16), 16)
+    assert same_but_for_columns(
+        tables[1], [tuple(row[i] for i in order) for row in reversed(tables[1])], ordered=False
+    )
+    assert time.monotonic() - start < 10

@@ -5,24 +5,24 @@ from __future__ import annotations
 import gzip
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Literal
 
 import pytest
 
 from harness.errors import BenchmarkError, UsageError
-from harness.records import Benchmark, Example, Prediction
+from harness.records import Benchmark, Example
 from harness.scoring.official import (
     SCORERS,
     Options,
-    explain_official,
-    flagged_golds,
+    Score,
     hardness,
-    remarks,
-    score_official,
+    open_scorer,
 )
-from harness.scoring.official.spider_match import difference
-from harness.scoring.official.spider_parse import Unreadable, parse, schema_of, words
+from harness.scoring.official.spider_clauses import difference
+from harness.scoring.official.spider_query import Unreadable, parse, schema_of, words
 
 CASES = Path(__file__).parent / "cases"
 TABLES = CASES / "official_spider_tables.json"
@@ -51,21 +51,26 @@ def published(text: str) -> Benchmark:
     return benchmark([(row[0], row[1]) for row in rows])
 
 
-def predictions(texts: list[str | None]) -> dict[str, Prediction]:
-    return {str(i): Prediction(id=str(i), pair="p", sql=text) for i, text in enumerate(texts)}
+def scores(data: Benchmark, texts: Sequence[str | None], options: Options | None = None) -> list[Score]:
+    """What each text scores in exact set match."""
+    with open_scorer("spider_exact_set_match", data, options) as scorer:
+        found = [scorer.explain(e, text) for e, text in zip(data.examples, texts, strict=True)]
+    return [score for score in found if score is not None]
+
+
+def flagged(data: Benchmark, options: Options | None = None) -> dict[str, str]:
+    with open_scorer("spider_exact_set_match", data, options) as scorer:
+        return scorer.flagged()
 
 
 @pytest.mark.parametrize("case", MATCHES, ids=[case["reason"] for case in MATCHES])
 @pytest.mark.parametrize("options", [Options(tables=TABLES), Options()], ids=["tables.json", "context"])
 def test_case(case: dict[str, object], options: Options) -> None:
     data = benchmark([(str(case["gold"]), "school")])
-    score = explain_official(
-        "spider_exact_set_match", data, predictions([str(case["prediction"])]), options=options
-    )["0"]
+    (score,) = scores(data, [str(case["prediction"])], options)
     assert score.value == bool(case["same"]), score.note
     assert bool(score.note) == (not case["same"])
-    flagged = flagged_golds("spider_exact_set_match", data, options=options)
-    assert bool(flagged) == (case["same"] is None)
+    assert bool(flagged(data, options)) == (case["same"] is None)
 
 
 @pytest.mark.parametrize("case", [c for c in MATCHES if c["hardness"]], ids=lambda case: str(case["gold"]))
@@ -97,14 +102,10 @@ def test_groups_of_foreign_keys_grow_but_never_merge() -> None:
 
 def test_the_edition_of_2018_wants_a_number_after_limit() -> None:
     data = benchmark([("select name from student order by age limit 1", "school")])
-    texts = predictions(["select name from student order by age limit x"])
-    scores = [
-        score_official(
-            "spider_exact_set_match", data, texts, options=Options(tables=TABLES, edition=edition)
-        )["0"]
-        for edition in ("test-suite", "spider")
-    ]
-    assert scores == [1.0, 0.0]
+    text = "select name from student order by age limit x"
+    editions: tuple[Literal["test-suite", "spider"], ...] = ("test-suite", "spider")
+    given = [scores(data, [text], Options(tables=TABLES, edition=e))[0].value for e in editions]
+    assert given == [1.0, 0.0]
     nested = "select name from student where age = (select age from student order by age limit {})"
     schema = schema_of(ENTRIES["school"])
     read = [[parse(nested.format(n), schema, any_limit=modern) for n in (1, 3)] for modern in (True, False)]
@@ -125,31 +126,29 @@ def test_nesting_too_deep_is_refused() -> None:
 
 def test_missing_predictions_count_as_wrong() -> None:
     data = benchmark([("select name from student", "school")] * 3)
-    scores = explain_official("spider_exact_set_match", data, predictions([None, ""]))
-    assert {score.note for score in scores.values()} == {"no prediction"}
-    assert [score.value for score in scores.values()] == [0, 0, 0]
+    assert scores(data, [None, "", None]) == [Score(0.0, "no prediction")] * 3
 
 
 def test_without_tables_json_the_report_says_so(tmp_path: Path) -> None:
     data = benchmark([("select name from student", "school")], tmp_path)
-    assert "no tables.json" in remarks("spider_exact_set_match", data)[0]
+    assert "no tables.json" in open_scorer("spider_exact_set_match", data).remark()
     (tmp_path / "tables.json.gz").write_bytes(gzip.compress(TABLES.read_bytes()))
-    assert remarks("spider_exact_set_match", data) == ()
+    assert open_scorer("spider_exact_set_match", data).remark() == ""
 
 
 def test_bad_input(tmp_path: Path) -> None:
     data = benchmark([("select name from student", "school")])
     with pytest.raises(BenchmarkError, match=r"no tables\.json at"):
-        score_official("spider_exact_set_match", data, {}, options=Options(tables=tmp_path / "absent"))
+        open_scorer("spider_exact_set_match", data, Options(tables=tmp_path / "absent"))
     (tmp_path / "tables.json").write_text("[{")
     with pytest.raises(BenchmarkError, match="cannot be read"):
-        score_official("spider_exact_set_match", data, {}, options=Options(tables=tmp_path))
+        open_scorer("spider_exact_set_match", data, Options(tables=tmp_path))
     for text, problem in (('["x"]', "is not Spider's"), ('[{"db_id": "school"}]', "database school in")):
         (tmp_path / "tables.json").write_text(text)
         with pytest.raises(BenchmarkError, match=problem):
-            flagged_golds("spider_exact_set_match", data, options=Options(tables=tmp_path))
+            flagged(data, Options(tables=tmp_path))
     with pytest.raises(UsageError, match="no official metric 'spider'"):
-        score_official("spider", data, {})
+        open_scorer("spider", data)
 
 
 def test_every_scorer_cites_its_source() -> None:
@@ -170,20 +169,16 @@ PUBLISHED = {
 def test_published_systems_score_as_published(shared_data: Path, system: int, edition: str) -> None:
     data = published((shared_data / "spider" / "dev_gold.sql").read_text())
     file = shared_data / "predictions" / f"spider-dev-system-{system}.txt"
-    scores = score_official(
-        "spider_exact_set_match",
-        data,
-        predictions(list(file.read_text().splitlines())),
-        options=Options(
-            tables=shared_data / "spider", edition="spider" if edition == "spider" else "test-suite"
-        ),
+    options = Options(
+        tables=shared_data / "spider", edition="spider" if edition == "spider" else "test-suite"
     )
+    given = scores(data, file.read_text().splitlines(), options)
     tables = json.loads(gzip.decompress((shared_data / "spider" / "tables.json.gz").read_bytes()))
     entries = {entry["db_id"]: entry for entry in tables}
     levels: dict[str, list[float]] = defaultdict(list)
-    for example in data.examples:
+    for example, score in zip(data.examples, given, strict=True):
         for level in ("all", hardness(example.gold, entries[str(example.db_id)])):
-            levels[level].append(scores[example.id])
+            levels[level].append(score.value)
     assert {level: len(values) for level, values in levels.items()} == {
         "easy": 248,
         "medium": 446,
@@ -197,11 +192,13 @@ def test_published_systems_score_as_published(shared_data: Path, system: int, ed
 def test_published_golds_match_themselves(shared_data: Path) -> None:
     options = Options(tables=shared_data / "spider")
     dev = (shared_data / "spider" / "dev_gold.sql").read_text()
-    assert flagged_golds("spider_exact_set_match", published(dev), options=options) == {}
+    assert flagged(published(dev), options) == {}
     train = published(gzip.decompress((shared_data / "spider" / "train_gold.sql.gz").read_bytes()).decode())
-    flagged = flagged_golds("spider_exact_set_match", train, options=options)
     golds = {example.id: example.gold for example in train.examples}
     assert len(golds) > 8000
-    assert sorted("value" in golds[example_id] for example_id in flagged) == [False, *[True] * 20]
+    assert sorted("value" in golds[example_id] for example_id in flagged(train, options)) == [
+        False,
+        *[True] * 20,
+    ]
     older = Options(tables=shared_data / "spider", edition="spider")
-    assert len(flagged_golds("spider_exact_set_match", train, options=older)) == 1
+    assert len(flagged(train, older)) == 1

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from harness.benchmarks import load_benchmark
+from harness.benchmarks.sketch import Sketch
 from harness.errors import BenchmarkError
-from harness.records import Benchmark, Example, Prediction
-from harness.scoring.official import Options, explain_official, flagged_golds, remarks, score_official
-from harness.scoring.official.wikisql import Engine, sketch_of, sql_to_sketch
+from harness.records import Benchmark, Example
+from harness.scoring.official import Options, Score, open_scorer
+from harness.scoring.official.sketch_reader import read_sketch
+from harness.scoring.official.wikisql import Engine
 
 CASES = Path(__file__).parent / "cases"
 FIXTURE = json.loads((CASES / "official_wikisql.json").read_text())
@@ -52,8 +54,16 @@ def example(gold: str = "", **meta: Any) -> Example:
     )
 
 
-def scored(name: str, data: Benchmark, sql: str, options: Options | None = None) -> tuple[float, str]:
-    return explain_official(name, data, {"0": Prediction(id="0", pair="p", sql=sql)}, options=options)["0"]
+def scored(name: str, data: Benchmark, sql: str, options: Options | None = None) -> Score:
+    with open_scorer(name, data, options) as scorer:
+        score = scorer.explain(data.examples[0], sql)
+    assert score is not None
+    return score
+
+
+def flagged(name: str, data: Benchmark) -> dict[str, str]:
+    with open_scorer(name, data) as scorer:
+        return scorer.flagged()
 
 
 @pytest.mark.parametrize("case", FIXTURE["cases"], ids=[case["reason"] for case in FIXTURE["cases"]])
@@ -62,9 +72,9 @@ def test_engine(release: Path, case: dict[str, Any]) -> None:
     try:
         if case["answer"] is None:
             with pytest.raises(ValueError):
-                engine.run(TABLE["id"], sketch_of(case["sketch"]))
+                engine.run(TABLE["id"], Sketch.of(case["sketch"]))
         else:
-            answer = engine.run(TABLE["id"], sketch_of(case["sketch"]))
+            answer = engine.run(TABLE["id"], Sketch.of(case["sketch"]))
             assert answer == case["answer"]
             assert [type(value) for value in answer] == [type(value) for value in case["answer"]]
     finally:
@@ -73,8 +83,8 @@ def test_engine(release: Path, case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", SKETCHES, ids=[case["reason"] for case in SKETCHES])
 def test_sql_to_sketch(case: dict[str, Any]) -> None:
-    expected = None if case["sketch"] is None else sketch_of(case["sketch"])
-    found = sql_to_sketch(case["sql"], TABLE["header"])
+    expected = None if case["sketch"] is None else Sketch.of(case["sketch"])
+    found = read_sketch(case["sql"], tuple(TABLE["header"]))
     assert found == expected
     if found and expected:
         assert [type(v) for *_, v in found.conds] == [type(v) for *_, v in expected.conds]
@@ -83,9 +93,9 @@ def test_sql_to_sketch(case: dict[str, Any]) -> None:
 def test_the_official_folder_loads_and_its_golds_score_one(release: Path) -> None:
     data = load_benchmark("wikisql", split="dev", data=release)
     assert len(data.examples) == sum(case["answer"] is not None for case in FIXTURE["cases"])
-    assert flagged_golds("wikisql_logical_form", data) == {}
-    assert flagged_golds("wikisql_execution", data) == {}
-    assert remarks("wikisql_execution", data) == ()
+    assert flagged("wikisql_logical_form", data) == {}
+    assert flagged("wikisql_execution", data) == {}
+    assert open_scorer("wikisql_execution", data).remark() == ""
 
 
 @pytest.mark.parametrize(
@@ -125,7 +135,7 @@ def test_without_the_official_form_the_gold_is_read_from_its_sql(sql: str, note:
 def test_a_gold_that_is_no_sketch_is_flagged() -> None:
     bare = example("SELECT 1949 FROM t WHERE 1945 = 'a'", header=None, types=None, table_id=None)
     data = Benchmark(name="w", split="dev", examples=(bare,))
-    assert "the gold is no sketch" in flagged_golds("wikisql_logical_form", data)["0"]
+    assert "the gold is no sketch" in flagged("wikisql_logical_form", data)["0"]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +183,7 @@ def test_databases_are_opened_read_only(release: Path) -> None:
 def test_bad_input(release: Path, tmp_path: Path) -> None:
     gold = {"sel": 0, "agg": 0, "conds": []}
     data = Benchmark(name="w", split="dev", examples=(example(sketch=gold),))
-    assert remarks("wikisql_execution", data) == ("wikisql_execution: the release's dev.db is not there",)
+    assert open_scorer("wikisql_execution", data).remark() == "the release's dev.db is not there"
     with pytest.raises(BenchmarkError, match=r"dev\.db is not there; point --data at"):
         scored("wikisql_execution", data, "SELECT Player FROM t")
     bare = Benchmark(name="w", split="dev", examples=(example(table_id=None),), folder=release)
@@ -192,8 +202,9 @@ def test_the_release_replays(shared_data: Path) -> None:
     file = shared_data / "wikisql" / "example.pred.dev.jsonl.gz"
     predictions = {p.id: p for p in read_predictions(file, data, pair="p").predictions}
     for ordered, published in ((False, 0.4521), (True, 0.4412)):
-        scores = score_official("wikisql_logical_form", data, predictions, options=Options(ordered=ordered))
+        with open_scorer("wikisql_logical_form", data, Options(ordered=ordered)) as scorer:
+            scores = [scorer.score(e, predictions[e.id].sql) for e in data.examples]
         assert len(scores) == 8421
-        assert round(fmean(scores.values()), 4) == published
-    assert flagged_golds("wikisql_logical_form", data) == {}
+        assert round(fmean(score or 0 for score in scores), 4) == published
+    assert flagged("wikisql_logical_form", data) == {}
     assert sum(p.sql is None for p in predictions.values()) >= 606  # of them 606 null queries

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pytest
 from reports_run import outcomes, write_run
 
 from harness.errors import DataError, RunError
-from harness.records import Outcome, Rules
-from harness.reports import write_leaderboard, write_report
+from harness.records import Outcome, Rules, Sample
+from harness.reports import stale, write_leaderboard, write_report
 from harness.reports.leaderboard import ranks
 
 
@@ -35,6 +36,7 @@ def test_best_first_each_base_once(runs: list[Path], tmp_path: Path) -> None:
     found = rows(text)
     assert [row[1].replace("*", "").split()[0] for row in found] == ["good", "middling", "poor", "base"]
     assert [row[0] for row in found] == ["1", "2", "3–4", "3–4"]
+    assert "\nRanked by the paired test (McNemar's, Holm over 6 comparisons, 5 %).\n" in text
     link = re.search(r"\[2\d{3}-\d\d-\d\d\]\(([^)]+)\)", text)
     assert link
     assert (tmp_path / "reports" / link[1]).resolve().is_file()
@@ -136,14 +138,58 @@ def test_no_results_yet(tmp_path: Path) -> None:
     assert "No results yet." in write_leaderboard([], tmp_path / "LEADERBOARD.md")
 
 
+def test_ranks_are_of_the_paired_test_where_marks_are_kept(tmp_path: Path) -> None:
+    """Thirty-six broken and none fixed: the intervals overlap, the questions do not lie."""
+    right = [Outcome.EXACT] * 500
+    for name, wrong in (("a", 100), ("b", 136)):
+        ended = [Outcome.WRONG] * wrong + right[wrong:]
+        write_run(tmp_path / name, {name: ended})
+    text = write_leaderboard([tmp_path / "a", tmp_path / "b"], tmp_path / "L.md")
+    assert [row[0] for row in rows(text)] == ["1", "2"]
+    path = next((tmp_path / "b").glob("results_*.json"))
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "marks": {}}), "utf-8")
+    text = write_leaderboard([tmp_path / "a", tmp_path / "b"], tmp_path / "L.md")
+    assert [row[0] for row in rows(text)] == ["1–2", "1–2"]
+    assert "Ranked by intervals, which keep more ranks open: b without a mark a question." in text
+
+
+def test_rows_that_look_the_same_get_their_folder(tmp_path: Path) -> None:
+    for number, name in enumerate(("first", "second")):
+        prompt = {"x": {"base": "b", "prompt": {"system": name}}}
+        write_run(tmp_path / name, {"x": outcomes(20, 0.5, number)}, pairs=prompt)
+    names = {
+        row[1] for row in rows(write_leaderboard([tmp_path / "first", tmp_path / "second"], tmp_path / "L"))
+    }
+    assert names == {"**x (first)** on `b`", "**x (second)** on `b`"}
+
+
+def test_what_made_a_row_stands_in_a_fold(tmp_path: Path) -> None:
+    def scored(made: Sample) -> Sample:
+        return replace(made, official={"spider_exact_set_match": 1.0})
+
+    run = write_run(tmp_path / "a", {"x": outcomes(20, 0.5, 1)}, change=scored)
+    text = write_leaderboard([run], tmp_path / "L.md")
+    assert "| Spider exact set match, % |" in text
+    fold = text.split("<details>")[1]
+    assert re.search(r"\| x \| 99\.80 % \| 0\.7 \| \S+ \| \S+ \| `python -m harness run` \|", fold)
+
+
+def test_a_stale_board_is_told(runs: list[Path], tmp_path: Path) -> None:
+    target = tmp_path / "LEADERBOARD.md"
+    assert stale(runs, target)
+    write_leaderboard(runs, target)
+    assert not stale(runs, target)
+    assert stale(runs[:2], target)
+
+
 @pytest.mark.parametrize(
-    ("intervals", "expected"),
+    ("better", "expected"),
     [
         ([], []),
-        ([(0.5, 0.6)], ["1"]),
-        ([(0.8, 0.9), (0.75, 0.85), (0.7, 0.77)], ["1–2", "1–3", "2–3"]),
-        ([(0.8, 0.9), (0.1, 0.2), (0.05, 0.15)], ["1", "2–3", "2–3"]),
+        (["."], ["1"]),
+        (["..x", "...", "..."], ["1–2", "1–3", "2–3"]),
+        ([".xx", "...", "..."], ["1", "2–3", "2–3"]),
     ],
 )
-def test_ranks(intervals: list[tuple[float, float]], expected: list[str]) -> None:
-    assert ranks(intervals) == expected
+def test_ranks(better: list[str], expected: list[str]) -> None:
+    assert ranks([[one == "x" for one in row] for row in better]) == expected

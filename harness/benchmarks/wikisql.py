@@ -19,14 +19,13 @@ from harness.assets import cache_folder
 from harness.benchmarks import forms, sources
 from harness.benchmarks.files import Row, read_rows
 from harness.benchmarks.origins import Question
+from harness.benchmarks.sketch import Sketch
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import quote
 from harness.errors import BenchmarkError, DataError
 from harness.records import Example
 
 SPLITS = ("train", "dev", "test")
-AGGREGATES = ("", "MAX", "MIN", "COUNT", "SUM", "AVG")
-OPERATORS = ("=", ">", "<")
 _WANTED = ("question", "sql", "table.id", "table.header", "table.types")  # and not every table's rows
 _TYPES = {"text": "TEXT", "real": "REAL"}
 
@@ -61,7 +60,7 @@ class Entry(NamedTuple):
     where: str
     question: str
     table: Table
-    sketch: dict[str, Any]
+    sketch: Sketch
 
 
 def load(
@@ -98,7 +97,7 @@ def questions(spec: BenchmarkSpec) -> Iterator[Question]:
                 entry.table.id,
                 header,
                 entry.table.types,
-                [header[place] for place in _used(entry.sketch)],
+                [header[place] for place in entry.sketch.used],
             )
 
 
@@ -120,8 +119,8 @@ def entries(spec: BenchmarkSpec, folder: Path | None, split: str) -> Iterator[En
 def to_example(identity: str, entry: Entry, *, used_only: bool = False) -> Example:
     """An entry as an example; ``meta`` holds what the official scorer reads."""
     table, columns = entry.table, entry.table.columns()
-    gold = to_sql(entry.sketch, table) or ""
-    places = _used(entry.sketch) if used_only else range(len(columns))
+    gold = entry.sketch.to_sql(table.name, columns) or ""
+    places = entry.sketch.used if used_only else range(len(columns))
     parts = ", ".join(f"{quote(columns[place])} {_TYPES.get(table.types[place], 'TEXT')}" for place in places)
     return Example(
         id=identity,
@@ -131,7 +130,7 @@ def to_example(identity: str, entry: Entry, *, used_only: bool = False) -> Examp
         kind=forms.form(gold),
         meta={
             "table_id": table.id,
-            "sketch": entry.sketch,
+            "sketch": entry.sketch.form,
             "header": list(table.header),
             "types": list(table.types),
             "columns": list(columns),
@@ -139,49 +138,16 @@ def to_example(identity: str, entry: Entry, *, used_only: bool = False) -> Examp
     )
 
 
-def to_sql(sketch: Mapping[str, Any], table: Table) -> str | None:
-    """SQL text of a sketch over the table's real names, or None where it is none.
-
-    Values stay as the release has them, a number bare and a string in quotes, so that a sketch can be read
-    back from the text as it was.
-    """
-    columns = table.columns()
-    try:
-        selected = quote(columns[_place(sketch["sel"], columns)])
-        aggregate = AGGREGATES[_place(sketch["agg"], AGGREGATES)]
-        conditions = [
-            f"{quote(columns[_place(column, columns)])} {OPERATORS[_place(operator, OPERATORS)]} "
-            f"{_literal(value)}"
-            for column, operator, value in sketch["conds"]
-        ]
-    except (KeyError, IndexError, TypeError, ValueError):
-        return None
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {f'{aggregate}({selected})' if aggregate else selected} FROM {table.name}{where}"
-
-
-def sketch_to_sql(sketch: Mapping[str, Any], example: Example) -> str | None:
+def sketch_to_sql(form: Mapping[str, Any], example: Example) -> str | None:
     """SQL text of a predicted sketch for an example of this benchmark, or None where it is no sketch."""
-    meta = example.meta
-    if "header" not in meta:
+    if "columns" not in example.meta:
         return None
-    return to_sql(sketch, Table(str(meta["table_id"]), tuple(meta["header"]), tuple(meta["types"])))
-
-
-def _place(value: Any, among: Sequence[str]) -> int:
-    if not isinstance(value, int) or not 0 <= value < len(among):
-        raise IndexError(value)
-    return value
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, int | float):
-        return repr(value)
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def _used(sketch: Mapping[str, Any]) -> list[int]:
-    return list(dict.fromkeys([sketch["sel"], *(condition[0] for condition in sketch["conds"])]))
+    try:
+        sketch = Sketch.of(form)
+    except (KeyError, TypeError, ValueError):
+        return None
+    table = Table(str(example.meta["table_id"]), (), ())
+    return sketch.to_sql(table.name, example.meta["columns"])
 
 
 def _fetch(spec: BenchmarkSpec, split: str) -> tuple[Path, str]:
@@ -253,22 +219,16 @@ def _guessed(path: Path, rows: Sequence[Row]) -> dict[str, Table]:
     widths: dict[str, int] = {}
     for where, values in rows:
         identity, sketch = _checked(path, where, values)
-        widths[identity] = max(widths.get(identity, 0), *(place + 1 for place in _used(sketch)))
+        widths[identity] = max(widths.get(identity, 0), *(place + 1 for place in sketch.used))
     return {
         identity: Table(identity, tuple(f"col{place}" for place in range(width)), ("text",) * width)
         for identity, width in widths.items()
     }
 
 
-def _checked(path: Path, where: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _checked(path: Path, where: str, values: Mapping[str, Any]) -> tuple[str, Sketch]:
     try:
-        sketch = values["sql"]
-        conditions = [[int(column), int(operator), value] for column, operator, value in sketch["conds"]]
-        return str(values["table_id"]), {
-            "sel": int(sketch["sel"]),
-            "agg": int(sketch["agg"]),
-            "conds": conditions,
-        }
+        return str(values["table_id"]), Sketch.of(values["sql"])
     except (KeyError, TypeError, ValueError):
         raise DataError(
             f"{path}, {where}: not a question of the release",
@@ -283,7 +243,7 @@ def _from_release(path: Path, row: Row, tables: Mapping[str, Table]) -> Entry:
             f"{path}, {row.where}: table '{identity}' is not among the tables", "fetch the release again"
         )
     table = tables[identity]
-    if max(_used(sketch)) >= len(table.header):
+    if max(sketch.used) >= len(table.header):
         raise DataError(
             f"{path}, {row.where}: a column that table '{identity}' has not", "fetch the release again"
         )
@@ -294,19 +254,8 @@ def _from_parquet(path: Path, row: Row) -> Entry:
     try:
         values, sql = row.values, row.values["sql"]
         conditions = sql["conds"]
-        sketch = {
-            "sel": int(sql["sel"]),
-            "agg": int(sql["agg"]),
-            "conds": [
-                [int(column), int(operator), value]
-                for column, operator, value in zip(
-                    conditions["column_index"],
-                    conditions["operator_index"],
-                    conditions["condition"],
-                    strict=True,
-                )
-            ],
-        }
+        names = ("column_index", "operator_index", "condition")
+        sketch = Sketch.of({**sql, "conds": zip(*(conditions[name] for name in names), strict=True)})
         own = values["table"]
         table = Table(str(own["id"]), tuple(own["header"]), tuple(own["types"]))
         return Entry(row.where, str(values["question"]), table, sketch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .comparison import Comparison, compare
 from .gate import Gate, check, write_baseline
-from .leaderboard import write_leaderboard
+from .leaderboard import stale, write_leaderboard
 from .page import write_page
 from .report import write_report
 
@@ -13,6 +13,7 @@ __all__ = [
     "Gate",
     "check",
     "compare",
+    "stale",
     "write_baseline",
     "write_leaderboard",
     "write_page",

@@ -1,78 +1,191 @@
 """The gate: is a run worse than a committed baseline? Written for CI.
 
-A baseline is what ``write_baseline`` writes: a results file that also keeps a digit for each example and
-metric that is either right or wrong, so that the test is paired and sharp. A run's folder serves as well,
-and so does a bare results file, whose shares are then compared as independent ones.
+A baseline is a results file, say one that ``write_baseline`` has cut down to what the gate needs. Its marks
+hold each example that is right or wrong, so that the test is paired and sharp; without them the shares are
+compared as independent ones.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness import __version__
 from harness.errors import DataError, RunError, UsageError
-from harness.records import METRICS, Sample
-from harness.runs.results import REFERENCES, BenchmarkResult, Entry, PairResult, read_results
+from harness.runs.results import (
+    REFERENCES,
+    BenchmarkResult,
+    Entry,
+    PairResult,
+    Results,
+    read_results,
+    write_document,
+)
 
 from .comparison import choose
-from .statistics import mcnemar, paired_difference, unpaired_difference, unpaired_drop
-from .wording import label, p_value, percent, points, span, write
+from .marks import Marks, Paired, read_marks
+from .statistics import (
+    detectable,
+    detectable_unpaired,
+    holm,
+    mcnemar,
+    paired_difference,
+    unpaired_difference,
+    unpaired_drop,
+)
+from .wording import count, label, p_value, percent, points, span
 
-_Marks = Mapping[str, Mapping[str, str]]
-"""By metric and id "1" (right), "0" (wrong) or "x" (not counted)."""
+TOLERANCE = 0.01
+"""A drop of up to one point passes where nothing else is said."""
+ALPHA = 0.05
 
 _KEPT = ("harness", "time", "fingerprint", "results", "configs", "pairs", "config", "versions")
 
 
-class Finding(NamedTuple):
-    """One pair's metric against the baseline's, as shares; ``p`` is one-sided: it got worse.
+class Change(NamedTuple):
+    """A pair's metric against the baseline's, as shares over ``n`` examples.
 
-    ``unpaired`` says why the examples could not be held side by side; empty where they were.
+    ``fixed`` and ``broken`` are the examples that flipped (None where they could not be held side by side,
+    and ``unpaired`` says why). ``p`` is one-sided, of "it got worse".
     """
 
     benchmark: str
     pair: str
+    known: str
     metric: str
     baseline: float
     value: float
     low: float
     high: float
+    n: int
+    fixed: int | None
+    broken: int | None
     p: float
-    unpaired: str
+    unpaired: str = ""
+
+    @property
+    def drop(self) -> float:
+        """How much the metric fell."""
+        return self.baseline - self.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What the gate holds of a change.
+
+    ``p`` is the change's, raised for the number of tests of the check; ``smallest`` the smallest true drop
+    that so many examples show four times in five. A ``regression`` fails; ``inconclusive`` are too few
+    examples to show a drop of the tolerance.
+    """
+
+    change: Change
+    p: float
+    tolerance: float
+    smallest: float
     regression: bool
+    inconclusive: bool
+
+    @property
+    def word(self) -> str:
+        """REGRESSION, INCONCLUSIVE or ok."""
+        return "REGRESSION" if self.regression else "INCONCLUSIVE" if self.inconclusive else "ok"
+
+    @property
+    def reason(self) -> str:
+        """Why, in words."""
+        allowed = f"the tolerance of {points(self.tolerance).lstrip('+')} points"
+        if self.regression:
+            return f"a drop larger than {allowed}, and more than chance"
+        if self.inconclusive:
+            least = points(self.smallest).lstrip("+")
+            return f"too few questions to show a drop of {allowed}: so many show {least} points or more"
+        if self.change.drop > self.tolerance:
+            return f"a drop larger than {allowed} that may well be chance"
+        return f"no drop larger than {allowed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object; shares, not points."""
+        change = self.change
+        return {
+            **{name: value for name, value in change._asdict().items() if name not in ("fixed", "broken")},
+            "flips": None if change.fixed is None else {"fixed": change.fixed, "broken": change.broken},
+            "p": change.p,
+            "p_adjusted": self.p,
+            "tolerance": self.tolerance,
+            "smallest_drop_shown": self.smallest,
+            "regression": self.regression,
+            "inconclusive": self.inconclusive,
+            "verdict": self.word.lower(),
+            "reason": self.reason,
+        }
+
+    def line(self) -> str:
+        """For people."""
+        change = self.change
+        against = "" if change.pair == change.known else f" (the baseline's {change.known})"
+        flips = "" if change.fixed is None else f"{change.fixed} fixed, {change.broken} broken of "
+        test = f"Fisher, unpaired: {change.unpaired}" if change.unpaired else "McNemar"
+        return (
+            f"{self.word}: {change.benchmark} {change.pair}{against} {label(change.metric)} "
+            f"{percent(change.value)}, baseline {percent(change.baseline)}, {points(-change.drop)} points "
+            f"({span(change.low, change.high, signed=True)}), {flips}{count(change.n)} questions, "
+            f"one-sided p {p_value(self.p)} ({test}); {self.reason}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:
-    """The gate's answer: ``passed``, a finding each metric, and ``lines`` for people."""
+    """The gate's answer: a finding each pair and metric. With ``strict`` an inconclusive one fails too."""
 
-    passed: bool
     findings: tuple[Finding, ...]
-    lines: tuple[str, ...]
+    strict: bool = False
+
+    @property
+    def inconclusive(self) -> bool:
+        """Whether too few examples decide something and nothing failed."""
+        return not any(one.regression for one in self.findings) and any(
+            one.inconclusive for one in self.findings
+        )
+
+    @property
+    def passed(self) -> bool:
+        """Whether the exit code is 0."""
+        return not any(one.regression or (self.strict and one.inconclusive) for one in self.findings)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """For people: a line a finding, and what an inconclusive one comes to."""
+        told = tuple(one.line() for one in self.findings)
+        if not any(one.inconclusive for one in self.findings):
+            return told
+        counts = "fails, as --strict asks" if self.strict else "passes; with --strict it fails"
+        return (*told, f"What is INCONCLUSIVE {counts}. More questions would decide it.")
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
-        return {"passed": self.passed, "findings": [finding._asdict() for finding in self.findings]}
+        return {
+            "passed": self.passed,
+            "inconclusive": self.inconclusive,
+            "strict": self.strict,
+            "findings": [finding.to_json() for finding in self.findings],
+        }
 
 
 def check(
     run: Path,
     baseline: Path,
     *,
-    tolerance: float = 0.05,
-    alpha: float = 0.05,
+    tolerance: float = TOLERANCE,
+    alpha: float = ALPHA,
     metrics: Sequence[str] = ("execution_accuracy",),
     pair: str | None = None,
+    strict: bool = False,
 ) -> Gate:
-    """Hold a run against a baseline; a regression is one of two things.
-
-    * a drop that is real: one-sided exact p (McNemar's where the baseline knows the examples, else
-      Fisher's) below ``alpha``;
-    * a drop of more than ``tolerance`` (a share: 0.05 is five points), real or not: with few examples
-      chance cannot be ruled out, and a gate must not wave through what it cannot see.
+    """Hold a run against a baseline by the rule of ``judge``.
 
     Every benchmark and every pair of the baseline is checked, the base too, or only the one called ``pair``.
     Where both sides have a single adapter, it may bear another name.
@@ -80,49 +193,86 @@ def check(
     Raises:
         UsageError: a tolerance or alpha out of range, an unknown metric or pair.
         RunError: other data or other rules than the baseline's, or a benchmark that was not run.
-        DataError: a baseline that is malformed or holds nothing.
+        DataError: a baseline that is malformed, holds nothing or was written by a newer harness.
     """
     if not 0 <= tolerance <= 1 or not 0 < alpha < 1:
         raise UsageError(
-            f"tolerance {tolerance} or alpha {alpha} is out of range", "both are shares, such as 0.05"
+            f"tolerance {tolerance} or alpha {alpha} is out of range",
+            "both are shares: 0.01 is one point",
         )
     new, old = read_results(run), read_results(baseline)
-    findings: list[Finding] = []
-    lines: list[str] = []
+    _not_newer(old)
+    changes: list[Change] = []
     for before in old.benchmarks:
         after = new.benchmark(before.name)
         _same_conditions(before, after, baseline)
         for known, chosen in _matched(before, after, pair):
             sides = Entry(old, before, known), Entry(new, after, chosen)
-            marks = _marks(sides[0]), _marks(sides[1])
-            for metric in metrics:
-                found = _find(sides, marks, metric, tolerance, alpha)
-                findings.append(found)
-                lines.append(_line(found, known.pair, tolerance))
-    if not findings:
+            marks = read_marks(sides[0]), read_marks(sides[1])
+            changes += [_change(sides, marks, metric) for metric in metrics]
+    if not changes:
         raise DataError(
             f"{baseline} holds no pair to check", "write it again: check RUN --baseline FILE --update"
         )
-    return Gate(passed=not any(f.regression for f in findings), findings=tuple(findings), lines=tuple(lines))
+    return Gate(findings=tuple(judge(changes, tolerance, alpha)), strict=strict)
 
 
-def write_baseline(run: Path, target: Path) -> Path:
-    """Write what the gate needs of a run to one small JSON file that can be committed."""
-    results = read_results(run)
-    whole = json.loads(results.path.read_text(encoding="utf-8"))
-    marks: dict[str, Any] = {}
-    for side in results.benchmarks:
-        by_pair = {pair.pair: _marks(Entry(results, side, pair)) for pair in side.pairs}
-        ids = list(
-            dict.fromkeys(id_ for found in by_pair.values() for known in found.values() for id_ in known)
+def judge(changes: Sequence[Change], tolerance: float = TOLERANCE, alpha: float = ALPHA) -> list[Finding]:
+    """The gate's one rule, over all the changes of a check.
+
+    A change is a regression where the drop is larger than ``tolerance`` and more than chance: its one-sided
+    exact p (McNemar's where the examples are held side by side, else Fisher's), raised by Holm's
+    procedure for the number of changes, lies below ``alpha``. It is inconclusive where its 95 % interval does
+    not rule out a drop larger than ``tolerance`` and so many examples would not show one of that size.
+    """
+    findings = []
+    for change, p in zip(changes, holm([change.p for change in changes]), strict=True):
+        level = alpha / len(changes)
+        if change.fixed is None or change.broken is None:
+            smallest = detectable_unpaired(change.n, change.baseline, level)
+        else:
+            smallest = detectable(change.n, (change.fixed + change.broken) / change.n, level, sides=1)
+        regression = p < alpha and change.drop > tolerance
+        findings.append(
+            Finding(
+                change=change,
+                p=p,
+                tolerance=tolerance,
+                smallest=smallest,
+                regression=regression,
+                inconclusive=not regression and change.low < -tolerance and smallest > tolerance,
+            )
         )
-        marks[side.name] = {"ids": ids} | {
-            pair: {metric: "".join(known.get(id_, "x") for id_ in ids) for metric, known in found.items()}
-            for pair, found in by_pair.items()
-        }
+    return findings
+
+
+def write_baseline(run: Path, target: Path, *, pair: str | None = None) -> tuple[str, ...]:
+    """Write what the gate needs of a run, or of its ``pair`` alone, to a small file; returns the pairs.
+
+    Raises:
+        UsageError: the run has no such pair.
+    """
+    results = read_results(run)
+    names = {one.pair for side in results.benchmarks for one in side.pairs}
+    if pair is not None and pair not in names:
+        raise UsageError(f"{run} has no pair {pair!r}", f"there are: {', '.join(sorted(names))}")
+    whole = json.loads(results.path.read_text(encoding="utf-8"))
     kept = {key: whole[key] for key in _KEPT if key in whole}
-    head = json.dumps(kept, indent=1, ensure_ascii=False).removesuffix("\n}")
-    return write(target, f'{head},\n "marks": {json.dumps(marks, ensure_ascii=False)}\n}}\n')
+    chosen = names if pair is None else {pair}
+    kept["results"] = {name: _only(pairs, chosen) for name, pairs in whole["results"].items()}
+    kept["pairs"] = _only(whole.get("pairs", {}), chosen)
+    marks = whole.get("marks", {})
+    kept["marks"] = {name: _only(found, {"ids", *chosen}) for name, found in marks.items()}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_document(target, kept)
+    except OSError as error:
+        raise RunError(f"{target} cannot be written: {error.strerror}", "choose another path") from None
+    return tuple(sorted(chosen))
+
+
+def _only(found: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name in names}
 
 
 def _matched(
@@ -148,75 +298,49 @@ def _matched(
     ]
 
 
-def _marks(entry: Entry) -> _Marks:
-    """The marks of the pair's answers by what the file or its samples say; empty where nobody kept them."""
-    kept = entry.results.marks.get(entry.benchmark.name)
-    try:
-        if kept is not None:
-            return {
-                metric: dict(zip(kept["ids"], marks, strict=True))
-                for metric, marks in kept[entry.pair.pair].items()
-            }
-    except (KeyError, ValueError, AttributeError, TypeError):
-        raise DataError(
-            f"the marks in {entry.results.path} are malformed", "write it again with --update"
-        ) from None
-    if not any(entry.results.path.parent.glob("samples_*.jsonl")):
-        return {}
-    answers: dict[str, list[Sample]] = {}
-    for sample in entry.results.samples(entry.benchmark.name):
-        if sample.pair == entry.pair.pair:
-            answers.setdefault(sample.id, []).append(sample)
-    metrics = [*METRICS, *sorted({name for asked in answers.values() for name in asked[0].official})]
-    read = {metric: {id_: _mark(asked, metric) for id_, asked in answers.items()} for metric in metrics}
-    return {
-        metric: known
-        for metric, known in read.items()
-        if "?" not in known.values() and {*known.values()} != {"x"}
-    }
-
-
-def _mark(answers: Sequence[Sample], metric: str) -> str:
-    """The mark of one example; "?" where its value is neither 0 nor 1, say of samples that part."""
-    reading = METRICS.get(metric)
-    if reading and reading.sound and not answers[0].counted:
-        return "x"
-    read = [reading.of(one) if reading else one.official.get(metric, 0.0) for one in answers]
-    values = {float(value) for value in read if value is not None}
-    if not values:
-        return "x"
-    return str(int(values.pop())) if values in ({0}, {1}) else "?"
-
-
-def _find(
-    sides: tuple[Entry, Entry], marks: tuple[_Marks, _Marks], metric: str, tolerance: float, alpha: float
-) -> Finding:
+def _change(
+    sides: tuple[Entry, Entry], marks: tuple[dict[str, Marks], dict[str, Marks]], metric: str
+) -> Change:
     old, new = sides
     before, after = old.pair.metrics.get(metric), new.pair.metrics.get(metric)
     if before is None or after is None:
         known = ", ".join(name for name in old.pair.metrics if name in new.pair.metrics)
         raise UsageError(f"run and baseline do not both have the metric {metric!r}", f"they have: {known}")
+    names = old.benchmark.name, new.pair.pair, old.pair.pair, metric
     unpaired = _unpaired(*marks, metric)
-    was, now = before.value, after.value
-    both = [] if unpaired else _counted(marks[0][metric], marks[1][metric])
-    if not (before.n and after.n and (both or unpaired)):
+    table = Paired(0, 0, 0, 0, 0) if unpaired else marks[1][metric].against(marks[0][metric])
+    if not (before.n and after.n and (table.n or unpaired)):
         raise RunError(
             f"run and baseline share no counted example of {old.benchmark.name}",
             "the golds are flagged or the ids differ: write the baseline again with --update",
         )
-    if both:
-        was, now = (sum(side == "1" for side in column) / len(both) for column in zip(*both, strict=True))
-        fixed, broken = both.count(("0", "1")), both.count(("1", "0"))
-        _, _, _, _, low, high, _ = paired_difference(fixed, broken, len(both))
-        p = mcnemar(fixed, broken, "less")
-    else:
-        counts = (round(now * after.n), after.n), (round(was * before.n), before.n)
-        (low, high), p = unpaired_difference(*counts), unpaired_drop(*counts)
-    worse = now < was and (p < alpha or was - now > tolerance)
-    return Finding(old.benchmark.name, new.pair.pair, metric, was, now, low, high, p, unpaired, worse)
+    if unpaired:
+        counts = (round(after.value * after.n), after.n), (round(before.value * before.n), before.n)
+        limits, p = unpaired_difference(*counts), unpaired_drop(*counts)
+        return Change(*names, before.value, after.value, *limits, after.n, None, None, p, unpaired)
+    return change_of(table, *names)
 
 
-def _unpaired(old: _Marks, new: _Marks, metric: str) -> str:
+def change_of(table: Paired, benchmark: str, pair: str, known: str, metric: str) -> Change:
+    """The change that examples held side by side show."""
+    found = paired_difference(table.fixed, table.broken, table.n)
+    return Change(
+        benchmark,
+        pair,
+        known,
+        metric,
+        baseline=table.before / table.n,
+        value=table.after / table.n,
+        low=found.low,
+        high=found.high,
+        n=table.n,
+        fixed=table.fixed,
+        broken=table.broken,
+        p=mcnemar(table.fixed, table.broken, "less"),
+    )
+
+
+def _unpaired(old: dict[str, Marks], new: dict[str, Marks], metric: str) -> str:
     """Why the examples cannot be held side by side; empty where they can."""
     for name, marks in (("baseline", old), ("run", new)):
         if not marks:
@@ -226,23 +350,13 @@ def _unpaired(old: _Marks, new: _Marks, metric: str) -> str:
     return ""
 
 
-def _counted(before: Mapping[str, str], after: Mapping[str, str]) -> list[tuple[str, str]]:
-    both = ((before[id_], after[id_]) for id_ in before if id_ in after)
-    return [pair for pair in both if "x" not in pair]
-
-
-def _line(found: Finding, known: str, tolerance: float) -> str:
-    against = "" if found.pair == known else f" (the baseline's {known})"
-    name = f"{found.benchmark} {found.pair}{against} {label(found.metric)}"
-    change = f"{points(found.value - found.baseline)} points ({span(found.low, found.high, signed=True)})"
-    test = f"Fisher, unpaired: {found.unpaired}" if found.unpaired else "McNemar"
-    over = found.baseline - found.value > tolerance
-    return (
-        f"{'REGRESSION' if found.regression else 'ok'}: {name} {percent(found.value)}, "
-        f"baseline {percent(found.baseline)}, {change}, "
-        f"one-sided p {p_value(found.p)} ({test})"
-        + (f"; more than the tolerance of {percent(tolerance)}" if over else "")
-    )
+def _not_newer(old: Results) -> None:
+    theirs, ours = (tuple(map(int, re.findall(r"\d+", text)[:3])) for text in (old.harness, __version__))
+    if theirs > ours:
+        raise DataError(
+            f"{old.path} was written by harness {old.harness}, newer than this one ({__version__})",
+            "install that version, or write the baseline again with --update",
+        )
 
 
 def _same_conditions(old: BenchmarkResult, new: BenchmarkResult, baseline: Path) -> None:

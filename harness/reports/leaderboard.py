@@ -5,25 +5,38 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import HarnessError
+from harness.records import METRICS
 from harness.runs.results import REFERENCES, Entry, Results, read_results
 
-from .statistics import unpaired_difference
+from .marks import read_marks
+from .statistics import holm, mcnemar, paired_difference, unpaired_difference
 from .wording import cell, points, render, span, write
 
 
 class Row(NamedTuple):
-    """One row; texts that need more than a filter are ready-made."""
+    """One row; texts that need more than a filter are ready-made. ``name`` tells it from all others."""
 
     rank: str
+    name: str
     entry: Entry
     over_base: str
     prompt: str
     link: str
+
+
+class Board(NamedTuple):
+    """One table: its rows, how they were ranked, and the metrics beside the harness's own that some has."""
+
+    rows: list[Row]
+    ranked: str
+    metrics: list[str]
 
 
 def write_leaderboard(
@@ -53,6 +66,15 @@ def write_leaderboard(
     return text
 
 
+def stale(results: Sequence[Path], target: Path) -> bool:
+    """Whether ``target`` is not what ``write_leaderboard`` would write there."""
+    text = leaderboard([read_results(path) for path in results], target.parent)
+    try:
+        return target.read_text(encoding="utf-8") != text
+    except OSError:
+        return True
+
+
 def leaderboard(results: Sequence[Results], folder: Path) -> str:
     """The leaderboard as Markdown; links are relative to ``folder``."""
     tables: dict[str, dict[str, Entry]] = {}
@@ -65,36 +87,81 @@ def leaderboard(results: Sequence[Results], folder: Path) -> str:
                 table[_identity(entry)] = entry
     return render(
         "leaderboard.md.j2",
-        tables=[_rows(tables[key].values(), folder) for key in sorted(tables) if tables[key]],
+        boards=[_board(tables[key].values(), folder) for key in sorted(tables) if tables[key]],
     )
 
 
-def ranks(intervals: Sequence[tuple[float, float]]) -> list[str]:
-    """Ranks of rows by their intervals: a range where a row's interval overlaps others'.
+def ranks(better: Sequence[Sequence[bool]]) -> list[str]:
+    """Ranks of rows from which of them is shown to be better than which: a range where that is not settled.
 
-    A row stands behind all whose lower limit lies above its upper one, and before all whose upper
-    limit lies below its lower one; between the two nothing is settled.
+    A row stands behind all that are better, and before all that it is better than.
 
-    >>> ranks([(0.8, 0.9), (0.75, 0.85), (0.2, 0.3)])
+    >>> ranks([[False, False, True], [False, False, True], [False, False, False]])
     ['1–2', '1–2', '3']
     """
     texts = []
-    for low, high in intervals:
-        best = 1 + sum(other_low > high for other_low, _ in intervals)
-        worst = len(intervals) - sum(other_high < low for _, other_high in intervals)
+    for row in range(len(better)):
+        best = 1 + sum(other[row] for other in better)
+        worst = len(better) - sum(better[row])
         texts.append(str(best) if best == worst else f"{best}–{worst}")
     return texts
 
 
-def _rows(entries: Any, folder: Path) -> list[Row]:
+def _better(entries: Sequence[Entry]) -> tuple[list[list[bool]], str]:
+    """Which row is better than which, and by what that was told.
+
+    By McNemar's test between all rows that keep marks, at 5 % over the whole table (Holm); by intervals
+    that do not overlap where one of the two keeps none.
+    """
+    marks = [read_marks(entry).get("execution_accuracy") for entry in entries]
+    better = [[False] * len(entries) for _ in entries]
+    tested: list[tuple[int, int, float]] = []
+    for a, b in combinations(range(len(entries)), 2):
+        first, second = marks[a], marks[b]
+        if first is None or second is None:
+            one, other = entries[a].pair.accuracy, entries[b].pair.accuracy
+            better[a][b], better[b][a] = one.low > other.high, other.low > one.high
+            continue
+        table = first.against(second)
+        winner, loser = (a, b) if table.fixed > table.broken else (b, a)
+        tested.append((winner, loser, mcnemar(table.fixed, table.broken)))
+    for (winner, loser, _), p in zip(tested, holm([p for _, _, p in tested]), strict=True):
+        better[winner][loser] = p < 0.05
+    paired = f"the paired test (McNemar's, Holm over {len(tested)} comparisons, 5 %)"
+    bare = [entry.pair.pair for entry, known in zip(entries, marks, strict=True) if known is None]
+    if not bare:
+        return better, paired
+    alone = f"intervals, which keep more ranks open: {', '.join(bare)} without a mark a question"
+    return better, f"{paired}, and by {alone}" if tested else alone
+
+
+def _board(entries: Iterable[Entry], folder: Path) -> Board:
     ordered = sorted(
         entries, key=lambda entry: (-entry.pair.accuracy.value, entry.pair.pair, entry.results.time)
     )
-    places = ranks([(entry.pair.accuracy.low, entry.pair.accuracy.high) for entry in ordered])
-    return [
-        Row(place, entry, _over_base(entry), _prompt(entry.prompt), _link(entry.results.path, folder))
-        for place, entry in zip(places, ordered, strict=True)
+    better, ranked = _better(ordered)
+    looks = Counter((entry.pair.pair, entry.pair.facts.get("base")) for entry in ordered)
+    rows = [
+        Row(
+            place,
+            entry.pair.pair
+            if looks[entry.pair.pair, entry.pair.facts.get("base")] == 1
+            else f"{entry.pair.pair} ({_home(entry)})",
+            entry,
+            _over_base(entry),
+            _prompt(entry.prompt),
+            _link(entry.results.path, folder),
+        )
+        for place, entry in zip(ranks(better), ordered, strict=True)
     ]
+    known = dict.fromkeys(name for entry in ordered for name in entry.pair.metrics)
+    return Board(rows, ranked if len(rows) > 1 else "", [name for name in known if name not in METRICS])
+
+
+def _home(entry: Entry) -> str:
+    """What its file is called: the run's folder, or the file's own name where it was committed."""
+    path = entry.results.path
+    return path.parent.name if path.name.startswith("results_") else path.stem
 
 
 def _identity(entry: Entry) -> str:
@@ -106,13 +173,22 @@ def _identity(entry: Entry) -> str:
 
 
 def _over_base(entry: Entry) -> str:
-    base = next((pair.accuracy for pair in entry.benchmark.pairs if pair.pair == "base"), None)
-    own = entry.pair.accuracy
+    base = next((pair for pair in entry.benchmark.pairs if pair.pair == "base"), None)
     if base is None or entry.pair.pair in REFERENCES:
         return "–"
-    limits = unpaired_difference((round(own.value * own.n), own.n), (round(base.value * base.n), base.n))
+    own, other = entry.pair.accuracy, base.accuracy
+    marks = [read_marks(side).get("execution_accuracy") for side in (entry, entry._replace(pair=base))]
+    if marks[0] and marks[1]:
+        table = marks[0].against(marks[1])
+        found = paired_difference(table.fixed, table.broken, table.n)
+        difference, limits = found.value, (found.low, found.high)
+    else:
+        difference = own.value - other.value
+        limits = unpaired_difference(
+            (round(own.value * own.n), own.n), (round(other.value * other.n), other.n)
+        )
     interval = span(*limits, signed=True).replace(" ", "\u00a0")
-    return f"{points(own.value - base.value)} <sub>{interval}</sub>"
+    return f"{points(difference)} <sub>{interval}</sub>"
 
 
 def _prompt(prompt: Mapping[str, Any]) -> str:

@@ -78,9 +78,9 @@ def count(number: float) -> str:
     """A whole number in groups of three.
 
     >>> count(1234567)
-    '1 234 567'
+    '1,234,567'
     """
-    return f"{round(number):,}".replace(",", " ")
+    return f"{round(number):,}"
 
 
 def label(name: str) -> str:

@@ -15,7 +15,7 @@ from harness.runs.folder import RunFolder
 from harness.runs.progress import Progress
 from harness.runs.results import Suite, describe_benchmark, metric_json, write_results
 from harness.runs.samples import samples_path, write_database, write_samples
-from harness.scoring.metrics import breakdown, share, summarise
+from harness.scoring.metrics import breakdown, marks, share, summarise
 
 if TYPE_CHECKING:
     from harness.scoring.official import Options, Score
@@ -68,7 +68,7 @@ def conclude(
     with SuiteStore(cache_file(judging.cache)) as store:
         samples = _judge(benchmark, predictions, judging, store, progress)
         samples = [_expose(sample, exposed or {}) for sample in samples]
-        samples = _with_official(benchmark, samples, predictions, scorers, official, progress)
+        samples, flagged = _with_official(benchmark, samples, predictions, scorers, official, progress)
         samples = _with_witnesses(samples, judging, store, progress)
         policy = _policy(benchmark, samples, predictions, judging, store, progress)
     write_samples(samples_path(folder.path, benchmark.name, folder.time), samples)
@@ -87,7 +87,8 @@ def conclude(
                     "effective": len(benchmark.examples),
                 }
             },
-            "official_flagged": {benchmark.name: _flagged_golds(benchmark, scorers, official)},
+            "official_flagged": {benchmark.name: flagged},
+            "marks": {benchmark.name: marks(samples)},
             "notes": tuple(notes),
             **facts,
         },
@@ -150,12 +151,15 @@ def official_scorers(
     """
     if not (asked or benchmark.scorers):
         return (), ()
-    from harness.scoring.official import remarks
+    from harness.scoring.official import open_scorer
 
-    said = {name: remarks(name, benchmark, options=official) for name in asked or benchmark.scorers}
-    chosen = tuple(asked) or tuple(name for name, lines in said.items() if not lines)
+    said: dict[str, str] = {}
+    for name in asked or benchmark.scorers:
+        with open_scorer(name, benchmark, official) as scorer:
+            said[name] = scorer.remark()
+    chosen = tuple(asked) or tuple(name for name, remark in said.items() if not remark)
     left_out = [name for name in said if name not in chosen]
-    notes = [line for lines in said.values() for line in lines]
+    notes = [f"{name}: {remark}" for name, remark in said.items() if remark]
     if left_out:
         notes.append(f"Left out for that reason (--scorer NAME computes them anyway): {', '.join(left_out)}")
     return chosen, tuple(notes)
@@ -168,47 +172,42 @@ def _with_official(
     scorers: Sequence[str],
     official: Options | None,
     progress: Progress,
-) -> list[Sample]:
+) -> tuple[list[Sample], dict[str, dict[str, str]]]:
+    """The samples with their official scores, and by scorer the golds that it does not score 1."""
     if not scorers:
-        return samples
-    from harness.scoring.official import explain_official, levels
+        return samples, {}
+    from harness.scoring.official import open_scorer
 
-    given: dict[str, dict[str, Prediction]] = defaultdict(dict)
+    given: dict[str, dict[str, str | None]] = defaultdict(dict)
     for prediction in predictions:
         if prediction.sample == 0:
-            given[prediction.pair][prediction.id] = prediction
+            given[prediction.pair][prediction.id] = prediction.sql
     scores: dict[tuple[str, str], dict[str, Score]] = defaultdict(dict)
-    hardness = {scorer: levels(scorer, benchmark, options=official) for scorer in scorers}
+    levels: dict[str, dict[str, str]] = {}
+    flagged: dict[str, dict[str, str]] = {}
     with progress.stage("Official scores", len(scorers) * len(given)) as advance:
-        for scorer in scorers:
-            for pair, by_id in given.items():
-                found = explain_official(scorer, benchmark, by_id, options=official)
-                for id_, score in found.items():
-                    scores[pair, id_][scorer] = score
-                advance()
+        for name in scorers:
+            with open_scorer(name, benchmark, official) as scorer:
+                levels[name], flagged[name] = scorer.levels(), scorer.flagged()
+                for pair, texts in given.items():
+                    for example in benchmark.examples:
+                        score = scorer.explain(example, texts.get(example.id))
+                        if score is not None:
+                            scores[pair, example.id][name] = score
+                    advance()
     judged = []
     for sample in samples:
         own = scores[sample.pair, sample.id]
-        by_scorer = {scorer: by_id.get(sample.id, "") for scorer, by_id in hardness.items() if by_id}
+        by_scorer = {name: by_id.get(sample.id, "") for name, by_id in levels.items() if by_id}
         judged.append(
             replace(
                 sample,
                 meta={**sample.meta, "levels": by_scorer},
-                official={scorer: score.value for scorer, score in own.items()},
-                official_notes={scorer: score.note for scorer, score in own.items() if score.note},
+                official={name: score.value for name, score in own.items()},
+                official_notes={name: score.note for name, score in own.items() if score.note},
             )
         )
-    return judged
-
-
-def _flagged_golds(
-    benchmark: Benchmark, scorers: Sequence[str], official: Options | None
-) -> dict[str, dict[str, str]]:
-    if not scorers:
-        return {}
-    from harness.scoring.official import flagged_golds
-
-    return {scorer: flagged_golds(scorer, benchmark, options=official) for scorer in scorers}
+    return judged, flagged
 
 
 def _with_witnesses(

@@ -5,9 +5,11 @@ Names and outer shape follow what users of lm-evaluation-harness know.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sqlite3
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +30,7 @@ from typing_extensions import TypedDict
 from harness import __version__
 from harness.errors import DataError, RunError
 from harness.records import Benchmark, Judging, Metric, Sample
-from harness.runs.folder import RunFolder, read_record, write_json
+from harness.runs.folder import RunFolder, read_record, write_text
 from harness.runs.samples import read_samples, reason, samples_path
 
 REFERENCES = ("base", "rule")
@@ -56,6 +58,11 @@ class Cost:
     def total(self) -> float:
         """Seconds of all stages together."""
         return sum(self.seconds.values())
+
+    @property
+    def generating(self) -> float:
+        """Seconds without loading, which the first pair of a base alone has to do."""
+        return self.total - self.seconds.get("load", 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,8 +209,16 @@ def write_results(folder: RunFolder, body: Mapping[str, Any]) -> Path:
         **body,
     )
     checked = _FILE.validate_python({one.name: getattr(file, one.name) for one in fields(file)}, by_name=True)
-    write_json(path, _FILE.dump_python(checked, by_alias=True))
+    write_document(path, _FILE.dump_python(checked, by_alias=True))
     return path
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a results file's JSON whole or not at all, its marks on one line."""
+    head = {key: value for key, value in document.items() if key != "marks"}
+    text = json.dumps(head, indent=1, ensure_ascii=False, default=str).removesuffix("\n}")
+    marks = json.dumps(document.get("marks") or {}, ensure_ascii=False)
+    write_text(path, f'{text},\n "marks": {marks}\n}}\n')
 
 
 def read_results(path: Path) -> Results:
@@ -275,7 +290,21 @@ def versions() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return found | ({"commit": commit} if (commit := _commit()) else {})
+
+
+def _commit() -> str:
+    """The commit of the harness, "-dirty" where files differ from it; empty where it is no checkout."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return ""
+    told = subprocess.run(
+        ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=12"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return told.stdout.strip()
 
 
 @with_config(ConfigDict(extra="allow"))

@@ -2,7 +2,7 @@
 
 Binary values get Wilson's score interval (Wilson 1927), others (several samples an example, soft-F1) a
 Student interval over the examples' means. How each metric is read, and over which golds, stands in
-``records.METRICS``; official ones count all.
+``records.METRICS``; official ones count every example that their scorer can score.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from statistics import fmean, stdev
+from typing import Any
 
 from harness.records import METRICS, Metric, Sample
 
@@ -75,7 +76,9 @@ def _metrics(examples: Sequence[Sequence[Sample]]) -> dict[str, Metric]:
         if values or not counted:
             metrics[name] = share(values, excluded)
     for name in sorted({name for answers in examples for name in answers[0].official}):
-        metrics[name] = share([fmean(v.official.get(name, 0.0) for v in answers) for answers in examples])
+        scored = [answers for answers in examples if name in answers[0].official]
+        values = [fmean(v.official[name] for v in answers) for answers in scored]
+        metrics[name] = share(values, len(examples) - len(scored))
     drawn = max((len(answers) for answers in examples), default=1)
     if drawn > 1:
         metrics[f"pass@{drawn}"] = share(
@@ -83,6 +86,39 @@ def _metrics(examples: Sequence[Sequence[Sample]]) -> dict[str, Metric]:
         )
         metrics["majority_vote"] = share([float(_majority(answers)) for answers in sound], flagged)
     return metrics
+
+
+def marks(samples: Iterable[Sample]) -> dict[str, Any]:
+    """What each example came to, a digit each, so that runs can be held side by side without their samples.
+
+    ``ids`` in their order, and by pair and metric a text as long: "1" right, "0" wrong, "x" not counted.
+    A metric is left out where a value is neither 0 nor 1, say of samples that part.
+    """
+    by_pair: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
+    ids: dict[str, None] = {}
+    for sample in samples:
+        by_pair[sample.pair][sample.id].append(sample)
+        ids[sample.id] = None
+    kept: dict[str, Any] = {"ids": list(ids)}
+    for pair, examples in by_pair.items():
+        official = {name for answers in examples.values() for name in answers[0].official}
+        read = {
+            name: "".join(_mark(examples[id_], name) if id_ in examples else "x" for id_ in ids)
+            for name in (*METRICS, *sorted(official))
+        }
+        kept[pair] = {name: text for name, text in read.items() if "?" not in text and {*text} != {"x"}}
+    return kept
+
+
+def _mark(answers: Sequence[Sample], metric: str) -> str:
+    reading = METRICS.get(metric)
+    if reading and reading.sound and not answers[0].counted:
+        return "x"
+    read = [reading.of(one) if reading else one.official.get(metric) for one in answers]
+    values = {float(value) for value in read if value is not None}
+    if not values:
+        return "x"
+    return str(int(values.pop())) if values in ({0}, {1}) else "?"
 
 
 def _majority(answers: Sequence[Sample]) -> bool:

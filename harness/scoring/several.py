@@ -14,7 +14,7 @@ from harness.databases import Sandbox, Suite
 from harness.databases.store import SuiteStore, suites
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict, Witness
-from harness.scoring.real import real_database
+from harness.scoring.own_database import own_database
 from harness.scoring.verdict import ATTACKS, judge
 from harness.scoring.witness import find_witness
 
@@ -179,7 +179,7 @@ def _judge_task(task: Task) -> list[Verdict]:
         task.suite,
         task.sqls,
         box=_box(),
-        real=real_database(task.example, task.suite.rules),
+        real=own_database(task.example, task.suite.rules),
         attacks=task.attacks,
         signatures=task.signatures,
     )

@@ -9,21 +9,15 @@ R-VES is left out: it is made of timings, which do not repeat.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Sequence
 
-from harness.databases.results import Failure
-from harness.records import Benchmark, Example
-from harness.scoring.official.base import Judge, Options, Score
-from harness.scoring.official.runner import Database, Runner, databases_of
+from harness.databases.results import Failure, Row
+from harness.records import Example
+from harness.scoring.official.execution import Database, ExecutionScorer
+from harness.scoring.official.scorer import RIGHT, Score
 
-Row = tuple[Any, ...]
-
-
-def execution_accuracy(predicted: Sequence[Row], gold: Sequence[Row]) -> float:
-    """1.0 where both are the same set of rows."""
-    return float(set(predicted) == set(gold))
+SOURCE = "https://github.com/bird-bench/mini_dev (evaluation/evaluation_ex.py, evaluation_f1.py)"
 
 
 def soft_f1(predicted: Sequence[Row], gold: Sequence[Row]) -> float:
@@ -52,47 +46,59 @@ def soft_f1(predicted: Sequence[Row], gold: Sequence[Row]) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
-def levels(benchmark: Benchmark, options: Options) -> dict[str, str]:
-    """BIRD's own difficulty of each example, which is its kind."""
-    return {example.id: example.kind for example in benchmark.examples if example.kind}
+class BirdScorer(ExecutionScorer):
+    """Runs both queries and compares their rows; of several populated databases the worst counts."""
+
+    source = SOURCE
+
+    @abstractmethod
+    def compare(self, predicted: Sequence[Row], gold: Sequence[Row]) -> float:
+        """What two results score, 0 to 1."""
+
+    def levels(self) -> dict[str, str]:
+        """BIRD's own difficulty of each example, which is its kind."""
+        return {example.id: example.kind for example in self.benchmark.examples if example.kind}
+
+    def _explain(self, example: Example, sql: str) -> Score:
+        databases = self.databases(example)
+        if not databases:
+            return Score(0.0, "no database could be populated from the schema")
+        worst = RIGHT
+        for database in databases:
+            worst = min(worst, self._on(database, sql, example.gold))
+            if not worst.value:
+                break
+        return worst
+
+    def _on(self, database: Database, sql: str, gold: str) -> Score:
+        start = time.monotonic()
+        found = self.run(database, sql)
+        if isinstance(found, Failure):
+            return Score(0.0, f"does not run: {found.message}")
+        wanted = self.run(database, gold)
+        if isinstance(wanted, Failure):
+            return Score(0.0, f"the gold does not run: {wanted.message}")
+        if time.monotonic() - start > self.options.timeout:
+            return Score(0.0, f"it and the gold take more than {self.options.timeout:g} s together")
+        value = self.compare(found.rows, wanted.rows)
+        return Score(value, "" if value == 1 else "another answer")
 
 
-def scored(
-    compare: Callable[[Sequence[Row], Sequence[Row]], float],
-) -> Callable[[Benchmark, Options], Any]:
-    """The opening of a scorer that runs both queries and compares their rows."""
+class ExecutionAccuracy(BirdScorer):
+    """1 where both results are the same set of rows."""
 
-    @contextmanager
-    def open_scorer(benchmark: Benchmark, options: Options) -> Iterator[Judge]:
-        runner = Runner(options.timeout)
+    name = "bird_ex"
 
-        def judge(example: Example, sql: str) -> Score:
-            databases = databases_of(benchmark, example, options, siblings=False)
-            if not databases:
-                return Score(0.0, "no database could be populated from the schema")
-            worst = Score(1.0)
-            for database in databases:
-                worst = min(worst, score(database, sql, example.gold))
-                if not worst.value:
-                    break
-            return worst
+    def compare(self, predicted: Sequence[Row], gold: Sequence[Row]) -> float:
+        """1.0 where both are the same set of rows."""
+        return float(set(predicted) == set(gold))
 
-        def score(database: Database, sql: str, gold: str) -> Score:
-            start = time.monotonic()
-            found = runner.run(database, sql)
-            if isinstance(found, Failure):
-                return Score(0.0, f"does not run: {found.message}")
-            wanted = runner.run(database, gold)
-            if isinstance(wanted, Failure):
-                return Score(0.0, f"the gold does not run: {wanted.message}")
-            if time.monotonic() - start > options.timeout:
-                return Score(0.0, f"it and the gold take more than {options.timeout:g} s together")
-            value = compare(found.rows, wanted.rows)
-            return Score(value, "" if value == 1 else "another answer")
 
-        try:
-            yield judge
-        finally:
-            runner.close()
+class SoftF1(BirdScorer):
+    """The share of values that agree; see ``soft_f1``."""
 
-    return open_scorer
+    name = "bird_soft_f1"
+
+    def compare(self, predicted: Sequence[Row], gold: Sequence[Row]) -> float:
+        """F1 over the values of rows at the same place."""
+        return soft_f1(predicted, gold)

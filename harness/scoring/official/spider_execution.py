@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice, product
 
-from harness.databases.results import Failure, Result
-from harness.records import Benchmark, Example
-from harness.scoring.official.bags import same_bag
-from harness.scoring.official.base import RIGHT, Judge, Options, Score
-from harness.scoring.official.runner import Database, Runner, databases_of
-from harness.scoring.official.spider import official_text
+from harness.databases.results import Failure, Result, same_but_for_columns
+from harness.records import Example
+from harness.scoring.official.execution import Database, ExecutionScorer
+from harness.scoring.official.scorer import RIGHT, Options, Score
+from harness.scoring.official.spider_exact_set import official_text
+from harness.scoring.official.spider_schemas import SOURCE, Schemas
 
 PLUGGED = 1000  # ways to plug the gold's values into a prediction that are tried at most
 
@@ -29,50 +28,49 @@ _LITERAL = re.compile(rf"(?P<string>{_STRING})|(?<![\w.])[+-]?\d+(?:\.\d+)?(?![\
 _THIS_YEAR = re.compile(r"\byear\s*\(\s*curdate\s*\(\s*\)\s*\)", re.I)
 
 
-@contextmanager
-def execution(benchmark: Benchmark, options: Options) -> Iterator[Judge]:
+class SpiderExecution(ExecutionScorer):
     """The gold's answer on every database of the example."""
-    runner = Runner(options.timeout)
 
-    def judge(example: Example, sql: str) -> Score:
-        gold = prepared(example.gold, options)
-        text = prepared(official_text(sql, options), options)
-        databases = databases_of(benchmark, example, options, siblings=True)
+    name = "spider_execution"
+    source = SOURCE
+    whole_suite = True
+
+    def levels(self) -> dict[str, str]:
+        """The official hardness of every gold that can be read, by id."""
+        return Schemas(self.benchmark, self.options).levels(self.benchmark.examples)
+
+    def _explain(self, example: Example, sql: str) -> Score:
+        gold = prepared(example.gold, self.options)
+        text = prepared(official_text(sql, self.options), self.options)
+        databases = self.databases(example)
         if not databases:
             return Score(0.0, "no database could be populated from the schema")
         answers: dict[int, Result | Failure] = {}
         note = ""
-        for candidate in [text, *(plugged(text, gold) if options.plug_values else ())]:
-            found = _first_difference(candidate, gold, databases, answers)
+        for candidate in [text, *(plugged(text, gold) if self.options.plug_values else ())]:
+            found = self._first_difference(candidate, gold, databases, answers)
             if not found:
                 return RIGHT
             note = note or found
         return Score(0.0, note)
 
     def _first_difference(
-        candidate: str, gold: str, databases: tuple[Database, ...], answers: dict[int, Result | Failure]
+        self, candidate: str, gold: str, databases: tuple[Database, ...], answers: dict[int, Result | Failure]
     ) -> str:
         ordered = "order by" in gold.lower()
         for i, database in enumerate(databases):
-            where = (
-                f" on {database.name}" if not isinstance(database, bytes) else f" on populated database {i}"
-            )
+            where = f" on populated database {i}" if isinstance(database, bytes) else f" on {database.name}"
             if i not in answers:
-                answers[i] = runner.run(database, gold)
+                answers[i] = self.run(database, gold)
             wanted = answers[i]
             if isinstance(wanted, Failure):
                 return f"the gold does not run{where}: {wanted.message}"
-            found = runner.run(database, candidate)
+            found = self.run(database, candidate)
             if isinstance(found, Failure):
                 return f"does not run{where}: {found.message}"
-            if not same_bag(wanted.rows, found.rows, ordered=ordered):
+            if not same_but_for_columns(wanted.rows, found.rows, ordered=ordered):
                 return f"another answer{where}"
         return ""
-
-    try:
-        yield judge
-    finally:
-        runner.close()
 
 
 def prepared(sql: str, options: Options) -> str:

@@ -13,10 +13,11 @@ from pathlib import Path
 from zlib import crc32
 
 from harness.records import Example, Rules
+from harness.sql.dialect import quote
 
 
-def real_database(example: Example, rules: Rules) -> bytes | Path | None:
-    """The example's real database, to be opened read-only; None where there is none."""
+def own_database(example: Example, rules: Rules) -> bytes | Path | None:
+    """The example's own database, to be opened read-only; None where there is none."""
     path = example.database
     if path is None or not path.is_file():
         return None
@@ -33,19 +34,15 @@ def _renamed(path: Path, table: str, names: tuple[str, ...], fold: bool) -> byte
         closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as source,
         closing(sqlite3.connect(":memory:", isolation_level=None)) as target,
     ):
-        listing = source.execute(f"PRAGMA table_info({_quoted(table)})")
+        listing = source.execute(f"PRAGMA table_info({quote(table)})")
         declared = {name.lower(): kind for _, name, kind, *_ in listing}
         wanted = [f"col{n}" for n in range(len(names))]
         if not set(wanted) <= set(declared):
             return None
-        columns = [f"{_quoted(n)} {declared[c]}{collate}" for n, c in zip(names, wanted, strict=True)]
-        target.execute(f"CREATE TABLE {_quoted(table)} ({', '.join(columns)})")
-        rows = source.execute(f"SELECT {', '.join(wanted)} FROM {_quoted(table)}")
-        target.executemany(f"INSERT INTO {_quoted(table)} VALUES ({', '.join('?' * len(names))})", rows)
+        columns = [f"{quote(n)} {declared[c]}{collate}" for n, c in zip(names, wanted, strict=True)]
+        target.execute(f"CREATE TABLE {quote(table)} ({', '.join(columns)})")
+        rows = source.execute(f"SELECT {', '.join(wanted)} FROM {quote(table)}")
+        target.executemany(f"INSERT INTO {quote(table)} VALUES ({', '.join('?' * len(names))})", rows)
         # a cookie of its own, so that no statement made for another schema is used again
         target.execute(f"PRAGMA schema_version = {crc32(repr((table, names)).encode()) & 0x3FFFFFFF}")
         return target.serialize()
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

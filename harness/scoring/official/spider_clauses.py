@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
 
-from harness.scoring.official.spider_parse import Column, Condition, Conditions, Expression, Query, Schema
+from harness.scoring.official.spider_query import Column, Condition, Conditions, Expression, Query, Schema
 
 Hardness = Literal["easy", "medium", "hard", "extra"]
 
