@@ -9,14 +9,45 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from harness import __version__
-from harness.cli_options import BenchmarkName, Common, Data, Json, with_common_options
 from harness.errors import HarnessError, RunError, UsageError
+from harness.options import with_options
+from harness.runs.selection import RunOptions, ScoreOptions
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document as the last line on standard output.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="A file of your own (JSONL, JSON, CSV, Parquet), or the data of --benchmark in its own form."
+    ),
+]
+BenchmarkName = Annotated[str | None, typer.Option("--benchmark", help="A benchmark: see `benchmarks`.")]
+
+
+class _Grouped(TyperCommand):
+    """A command whose ``--help`` shows its options under their headings."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each heading, in the order of the first option of each."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if found := parameter.get_help_record(ctx):
+                heading = getattr(parameter, "rich_help_panel", None)
+                plain = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                groups.setdefault(heading or plain, []).append(found)
+        for heading, rows in groups.items():
+            with formatter.section(heading):
+                formatter.write_dl(rows)
+
 
 app = typer.Typer(
     name="harness",
@@ -38,123 +69,27 @@ def _main(
         typer.echo(context.get_help())
 
 
-@app.command()
-@with_common_options
-def run(
-    *,
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(help="Adapter folder or hub id; may be repeated. [default: the starter pair]"),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Base (folder or hub id; [default: the adapter's]), or a served model of --endpoint."
-        ),
-    ] = None,
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="benchmark, adapter or FILE; once for all adapters or once for each. [default: benchmark]"
-        ),
-    ] = None,
-    base: Annotated[
-        bool, typer.Option("--base/--no-base", help="Evaluate the base itself beside its adapters.")
-    ] = True,
-    quantization: Annotated[
-        Literal["nf4", "fp4", "int8", "none"], typer.Option(help="Weights of the base.")
-    ] = "nf4",
-    double_quantization: Annotated[
-        bool, typer.Option(help="Quantise the quantisation's constants too.")
-    ] = False,
-    compute_dtype: Annotated[
-        Literal["auto", "bfloat16", "float16", "float32"], typer.Option(help="Number format of the products.")
-    ] = "auto",
-    dequantize: Annotated[
-        Literal["auto", "yes", "no"],
-        typer.Option(help="Hold the 4-bit values in 16 bits, where memory allows."),
-    ] = "auto",
-    merge: Annotated[bool, typer.Option(help="Merge the adapter into its base, in 16 bits.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")] = "auto",
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Prompts a batch. [default: by memory]")
-    ] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="[default: the benchmark's]")] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Completions an example (pass@k, majority vote).")] = 1,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.0,
-    top_p: Annotated[float, typer.Option(min=0.0, max=1.0, help="Nucleus of sampling.")] = 1.0,
-    long_prompts: Annotated[
-        Literal["flag", "truncate"], typer.Option(help="Prompts beyond the context: counted wrong, or cut.")
-    ] = "flag",
-    endpoint: Annotated[
-        str | None, typer.Option(help="URL of an OpenAI-compatible server; see --model.")
-    ] = None,
-    common: Common,
-) -> None:
+@app.command(cls=_Grouped)
+@with_options
+def run(options: RunOptions, *, json: Json = False) -> None:
     """Generate with base and adapter, judge on populated databases, report."""
-    from harness.models import Settings
-    from harness.runs.run import RunOptions
     from harness.runs.run import run as run_pairs
 
-    screen = _screen(common.as_json)
-    options = RunOptions(
-        adapters=tuple(adapter or ()),
-        models=tuple(model or ()),
-        selection=common.selection,
-        prompts=tuple(prompt or ()),
-        include_base=base,
-        endpoint=endpoint,
-        output=common.output,
-        settings=Settings(
-            quantization=quantization,
-            double_quantization=double_quantization,
-            compute_dtype=compute_dtype,
-            dequantize=dequantize,
-            merge=merge,
-            device=device,
-            batch_size=batch_size,
-            samples=samples,
-            temperature=temperature,
-            top_p=top_p,
-            long_prompts=long_prompts,
-            seed=common.judging.seed,
-        ),
-        max_new_tokens=max_new_tokens,
-        judging=common.judging,
-        scorers=common.scorers,
-        official=common.official,
-        command=_command(),
-    )
-    result = run_pairs(options, screen)
+    screen = _screen(json)
+    result = run_pairs(replace(options, command=_command()), screen)
     if result is not None:
-        _present(screen, result, own_folder=common.output is None)
+        _present(screen, result, own_folder=options.output is None)
 
 
-@app.command()
-@with_common_options
-def score(
-    *,
-    predictions: Annotated[
-        list[Path] | None,
-        typer.Option(help="JSONL with id and sql (or completion), SQL lines, …; may be repeated."),
-    ] = None,
-    common: Common,
-) -> None:
+@app.command(cls=_Grouped)
+@with_options
+def score(options: ScoreOptions, *, json: Json = False) -> None:
     """Judge predictions of any origin; needs no torch and no model."""
-    from harness.runs.score import ScoreOptions
     from harness.runs.score import score as score_files
 
-    screen = _screen(common.as_json)
-    options = ScoreOptions(
-        predictions=tuple(predictions or ()),
-        selection=common.selection,
-        output=common.output,
-        judging=common.judging,
-        scorers=common.scorers,
-        official=common.official,
-        command=_command(),
-    )
-    _present(screen, score_files(options, screen), own_folder=common.output is None)
+    screen = _screen(json)
+    result = score_files(replace(options, command=_command()), screen)
+    _present(screen, result, own_folder=options.output is None)
 
 
 @app.command()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+
+from annotated_types import Ge, Interval
+
+from harness.options import Option, check_ranges
 
 Case = Literal["exact", "ignore"]
 Keys = Literal["sound", "declared", "loose"]
@@ -19,6 +24,12 @@ GOLD_MEANINGS: Mapping[GoldStatus, str] = {
 """What is wrong with the golds that a status flags; they are left out of the metrics over sound golds."""
 
 Form = Literal["chat", "plain"]
+Seed = Annotated[int, Option("Seed of databases and of sampling.", group="Judging")]
+
+LOOSEST_FIRST = "loosest first"
+"""Marks a rule whose values stand from the loosest to the strictest, each taking what the next takes."""
+SAME_DATABASES = "same databases"
+"""Marks a rule that decides nothing about how databases are filled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,25 +65,36 @@ class Rules:
     distinct: does DISTINCT count ("count") or is it stripped from both queries ("strip").
     readings: are several readings of a gold with a questionable literal accepted ("all"), or only the
         literal one ("literal").
-
-    A field's metadata says whether its values stand from the loosest to the strictest, each taking what
-    the next takes and more, and whether the rule leaves the databases as they are.
     """
 
-    case: Case = "ignore"
-    keys: Keys = field(default="sound", metadata={"loosest_first": True})
-    types: Types = "inferred"
-    nulls: Literal["forgive", "count"] = field(
-        default="forgive", metadata={"loosest_first": True, "same_databases": True}
-    )
-    ties: Literal["forgive", "count"] = field(
-        default="forgive", metadata={"loosest_first": True, "same_databases": True}
-    )
-    columns: Literal["any", "exact"] = field(
-        default="any", metadata={"loosest_first": True, "same_databases": True}
-    )
-    distinct: Literal["count", "strip"] = "count"
-    readings: Literal["all", "literal"] = "all"
+    group: ClassVar[str] = "Rules of a verdict (else the benchmark's)"
+
+    case: Annotated[Case, Option("Does text differ by case alone.")] = "ignore"
+    keys: Annotated[Keys, Option("Which keys hold in the databases made."), LOOSEST_FIRST] = "sound"
+    types: Annotated[Types, Option("Column types: from use, or as declared.")] = "inferred"
+    nulls: Annotated[
+        Literal["forgive", "count"], Option("A difference on NULLs alone."), LOOSEST_FIRST, SAME_DATABASES
+    ] = "forgive"
+    ties: Annotated[
+        Literal["forgive", "count"],
+        Option("A difference on ties of a superlative alone."),
+        LOOSEST_FIRST,
+        SAME_DATABASES,
+    ] = "forgive"
+    columns: Annotated[
+        Literal["any", "exact"],
+        Option("May a result's columns be permuted."),
+        LOOSEST_FIRST,
+        SAME_DATABASES,
+    ] = "any"
+    distinct: Annotated[Literal["count", "strip"], Option("Does DISTINCT count.")] = "count"
+    readings: Annotated[
+        Literal["all", "literal"], Option("Readings of a gold with a questionable literal.")
+    ] = "all"
+
+
+def _cores() -> int:
+    return min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,14 +107,21 @@ class Judging:
     score with each rule flipped.
     """
 
+    group: ClassVar[str] = "Judging"
+
     rules: Rules = Rules()
     dialect: str = "sqlite"
-    databases: int = 8
-    seed: int = 0
-    workers: int = 1
-    witnesses: int = 200
-    policy: bool = True
+    databases: Annotated[int, Option("Databases an example."), Interval(ge=1, le=64)] = 8
+    seed: Seed = 0
+    workers: Annotated[int, Option("Judging processes. [default: cores, 8 at most]", unset=_cores), Ge(0)] = 1
+    witnesses: Annotated[
+        int, Option("How many wrong predictions get their smallest database at once."), Ge(0)
+    ] = 200
+    policy: Annotated[bool, Option("Also give the score with each rule of a verdict flipped.")] = True
     cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

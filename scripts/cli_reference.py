@@ -40,7 +40,13 @@ def _command(name: str, command: Any) -> str:
     ]
     lines += ["", "| | meaning | default |", "|---|---|---|"]
     lines += [f"| `{_name(p)}` | {_cell(p.help)} | |" for p in arguments]
-    lines += [f"| `{_flags(p, hints[p.name])}` | {_cell(p.help)} | {_default(p)} |" for p in options]
+    heading = None
+    for option in options:
+        if option.rich_help_panel != heading:
+            heading = option.rich_help_panel
+            lines.append(f"| **{heading or 'Options'}** | | |")
+        flags = _flags(option, hints[option.name])
+        lines.append(f"| `{flags}` | {_cell(option.help)} | {_default(option)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -55,7 +61,7 @@ def _flags(option: Any, hint: Any) -> str:
     ]
     if choices:
         return flags + " " + "\\|".join(map(str, choices))
-    return flags if option.is_flag else f"{flags} {option.name.upper()}"
+    return flags if option.is_flag else f"{flags} {option.metavar or option.name.upper()}"
 
 
 def _default(option: Any) -> str:

@@ -75,6 +75,47 @@ def test_help_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
 
 
+def test_help_shows_options_under_headings(harness: Run) -> None:
+    for command, headings in (
+        ("run", ["Pairs:", "Weights:", "Generation:", "Questions:", "Judging:"]),
+        ("score", ["Predictions:", "Questions:", "Judging:"]),
+    ):
+        shown = harness(command, "--help")[1].splitlines()
+        assert [line for line in shown if line in headings] == headings
+        assert {"Official metrics:", "Results:", "Options:"} < set(shown)
+
+
+@pytest.mark.parametrize("option", ["--adapter", "--model", "--data", "--output", "--prompt"])
+def test_what_is_missing_is_told_without_torch(tmp_path: Path, option: str) -> None:
+    """Loading it takes seconds, and a slip is the commonest end of a command."""
+    (tmp_path / "file").write_text("")
+    wrong = tmp_path / ("file/run" if option == "--output" else "nowhere")
+    code = (
+        f"import sys; sys.argv = ['harness', 'run', '{option}', {str(wrong)!r}]\n"
+        "from harness.__main__ import _main; code = _main()\n"
+        "sys.exit('torch' in sys.modules or code != 2)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert str(wrong) in done.stderr
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [["--scorer", "wikisql_executoin"], ["--scorer-option", "timout=3"], ["--dialect", "klingon"]],
+)
+def test_a_slip_leaves_no_folder_behind(harness: Run, tmp_path: Path, slip: list[str]) -> None:
+    data, predictions = data_file(tmp_path), tmp_path / "p.jsonl"
+    predictions.write_text('{"id": "0", "sql": "SELECT 1"}\n')
+    whole = ["score", "--data", str(data), "--predictions", str(predictions), "--output", "mine"]
+    code, _, err = harness(*whole, *slip)
+    assert code == 2, err
+    assert not (tmp_path / "mine").exists()
+    assert harness("run", "--data", data, "--output", "mine", *slip)[0] == 2
+    assert not (tmp_path / "mine").exists()
+    assert harness(*whole)[0] == 0
+
+
 def test_the_doctor_says_what_an_issue_report_needs(harness: Run, tmp_path: Path) -> None:
     code, out, _ = harness("doctor")
     assert code == 0

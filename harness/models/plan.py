@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le
 
 from harness.errors import ModelError, UsageError
 from harness.models.prompts import load_prompt
 from harness.models.sources import Source, download_text, find_adapter, find_base, tensor_shapes
-from harness.records import Prompt
+from harness.options import Option, check_ranges
+from harness.records import Prompt, Seed
 
 Quantization = Literal["nf4", "fp4", "int8", "none"]
+_GENERATION = "Generation"
 _TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json")
 _PROMPT_LEARNING = frozenset({"PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"})
 
@@ -37,31 +41,37 @@ class Settings:
         random numbers, so that they do not depend on batches.
     """
 
-    quantization: Quantization = "nf4"
-    double_quantization: bool = False
-    compute_dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    dequantize: Literal["auto", "yes", "no"] = "auto"
-    device: str = "auto"
-    merge: bool = False
-    batch_size: int | None = None
-    max_new_tokens: int = 256
-    long_prompts: Literal["flag", "truncate"] = "flag"
-    seed: int = 0
-    samples: int = 1
-    temperature: float = 0.0
-    top_p: float = 1.0
+    group: ClassVar[str] = "Weights"
+
+    quantization: Annotated[Quantization, Option("Weights of the base.")] = "nf4"
+    double_quantization: Annotated[bool, Option("Quantise the quantisation's constants too.")] = False
+    compute_dtype: Annotated[
+        Literal["auto", "bfloat16", "float16", "float32"], Option("Number format of the products.")
+    ] = "auto"
+    dequantize: Annotated[
+        Literal["auto", "yes", "no"], Option("Hold the 4-bit values in 16 bits, where memory allows.")
+    ] = "auto"
+    device: Annotated[str, Option("auto, cpu, cuda, cuda:1, …")] = "auto"
+    merge: Annotated[bool, Option("Merge the adapter into its base, in 16 bits.")] = False
+    batch_size: Annotated[
+        int | None, Option("Prompts a batch. [default: by memory]", group=_GENERATION), Ge(1)
+    ] = None
+    max_new_tokens: Annotated[int, Ge(1)] = 256
+    long_prompts: Annotated[
+        Literal["flag", "truncate"],
+        Option("Prompts beyond the context: counted wrong, or cut.", group=_GENERATION),
+    ] = "flag"
+    seed: Seed = 0
+    samples: Annotated[
+        int, Option("Completions an example (pass@k, majority vote).", group=_GENERATION), Ge(1)
+    ] = 1
+    temperature: Annotated[float, Option("0 is greedy.", group=_GENERATION), Ge(0)] = 0.0
+    top_p: Annotated[float, Option("Nucleus of sampling.", group=_GENERATION), Gt(0), Le(1)] = 1.0
 
     def __post_init__(self) -> None:
+        check_ranges(self)
         if self.samples > 1 and self.temperature <= 0:
             raise UsageError("several samples of a greedy model are all the same", "add --temperature 0.8")
-        if (
-            self.max_new_tokens < 1
-            or self.samples < 1
-            or (self.batch_size is not None and self.batch_size < 1)
-        ):
-            raise UsageError("batch size, samples and new tokens start at 1", "leave the option out")
-        if self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise UsageError("temperature is 0 or more and top_p in (0, 1]", "leave the option out")
 
     def replace(self, **changes: Any) -> Settings:
         """The same settings but for the changes."""

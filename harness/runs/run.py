@@ -5,58 +5,27 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.assets import asset
 from harness.errors import HarnessError, UsageError
 from harness.log import library_log
-from harness.models import (
-    Generator,
-    PairPlan,
-    Settings,
-    connect,
-    extract_sql,
-    load,
-    plan_endpoint,
-    plan_pairs,
-)
-from harness.records import Benchmark, Completion, Example, Judging, Prediction, Prompt
+from harness.models import Generator, PairPlan, Settings, extract_sql, plan_endpoint, plan_pairs
+from harness.records import Benchmark, Completion, Example, Prediction, Prompt
 from harness.runs import journal
 from harness.runs.conclude import RunResult, conclude, official_scorers
 from harness.runs.crew import Crew
 from harness.runs.folder import RunFolder, digest
 from harness.runs.progress import Progress, Silent
 from harness.runs.results import read_results, results_path
-from harness.runs.selection import Selection
-
-if TYPE_CHECKING:
-    from harness.scoring.official import Options as ScorerOptions
+from harness.runs.selection import RunOptions
 
 STARTER = "starter"
 DEFAULT_BENCHMARK = "create-context-small"
 _CHUNK = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunOptions:
-    """What to run. With no adapter and no model, the starter pair; ``run``'s options, one to one."""
-
-    adapters: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    selection: Selection = Selection()
-    prompts: tuple[str, ...] = ()
-    include_base: bool = True
-    endpoint: str | None = None
-    output: Path | None = None
-    settings: Settings = Settings()
-    max_new_tokens: int | None = None
-    judging: Judging = Judging()
-    scorers: tuple[str, ...] = ()
-    official: ScorerOptions | None = None
-    command: str = ""
 
 
 def run(options: RunOptions, progress: Progress | None = None) -> RunResult | None:
@@ -193,7 +162,11 @@ def _open(
     options: RunOptions, plans: Sequence[PairPlan], settings: Settings, progress: Progress
 ) -> Generator:
     if options.endpoint:
+        from harness.models import connect
+
         return connect(options.endpoint, plans, settings)
+    from harness.models import load
+
     return load(plans, settings, progress.say)
 
 

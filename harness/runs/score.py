@@ -5,35 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.benchmarks.files import stem
 from harness.errors import UsageError
 from harness.log import LibraryLog, library_log
-from harness.records import Benchmark, Judging, Prediction
-from harness.runs.conclude import RunResult, conclude
+from harness.records import Benchmark, Prediction
+from harness.runs.conclude import RunResult, conclude, official_scorers
 from harness.runs.folder import RunFolder, digest
 from harness.runs.predictions import read_predictions
 from harness.runs.progress import Progress, Silent
-from harness.runs.selection import Selection
-
-if TYPE_CHECKING:
-    from harness.scoring.official import Options as ScorerOptions
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreOptions:
-    """What to score. One pair for each file of predictions."""
-
-    predictions: tuple[Path, ...]
-    selection: Selection
-    output: Path | None = None
-    judging: Judging = Judging()
-    scorers: tuple[str, ...] = ()
-    official: ScorerOptions | None = None
-    command: str = ""
+from harness.runs.selection import ScoreOptions
 
 
 def score(options: ScoreOptions, progress: Progress | None = None) -> RunResult:
@@ -49,6 +32,8 @@ def score(options: ScoreOptions, progress: Progress | None = None) -> RunResult:
 def _score(options: ScoreOptions, progress: Progress, log: LibraryLog) -> RunResult:
     benchmark = options.selection.load()
     names = pair_names(options.predictions)
+    official = options.official
+    official_scorers(benchmark, options.scorers, official)
     predictions: list[Prediction] = []
     notes: list[str] = []
     for path, name in zip(options.predictions, names, strict=True):
@@ -67,7 +52,7 @@ def _score(options: ScoreOptions, progress: Progress, log: LibraryLog) -> RunRes
         "rules": asdict(benchmark.rules),
         "judging": {"databases": options.judging.databases, "seed": options.judging.seed},
         "scorers": list(options.scorers),
-        "official": asdict(options.official) if options.official else None,
+        "official": asdict(official) if official else None,
     }
     folder = RunFolder.open(
         options.output or _default_output(benchmark, names, digest(facts)), facts, command=options.command
@@ -80,7 +65,7 @@ def _score(options: ScoreOptions, progress: Progress, log: LibraryLog) -> RunRes
             predictions,
             judging=options.judging,
             scorers=options.scorers,
-            official=options.official,
+            official=official,
             facts={
                 "pairs": {
                     name: {"predictions": str(path), "sha256": hashes[name]}

@@ -17,7 +17,17 @@ from hashlib import blake2b
 from typing import Any, get_args, get_type_hints
 
 from harness.databases.store import SuiteStore
-from harness.records import Example, Judging, Metric, Outcome, Prediction, Rules, Verdict
+from harness.records import (
+    LOOSEST_FIRST,
+    SAME_DATABASES,
+    Example,
+    Judging,
+    Metric,
+    Outcome,
+    Prediction,
+    Rules,
+    Verdict,
+)
 from harness.scoring.metrics import share
 from harness.scoring.several import judge_all
 
@@ -29,10 +39,9 @@ AS_JUDGED = "as judged"
 
 _TABLES = re.compile(r"\bcreate\s+table\b", re.I)
 _KEYS = re.compile(r"\b(?:primary|unique|references)\b", re.I)
-_RULES = {rule.name: rule.metadata for rule in fields(Rules)}
-_VALUES: Mapping[str, tuple[str, ...]] = {
-    name: get_args(hint) for name, hint in get_type_hints(Rules).items()
-}
+_HINTS = get_type_hints(Rules, include_extras=True)
+_MARKS = {rule.name: get_args(_HINTS[rule.name])[1:] for rule in fields(Rules)}
+_VALUES = {rule.name: get_args(get_args(_HINTS[rule.name])[0]) for rule in fields(Rules)}
 
 
 def flips(rules: Rules) -> dict[str, Rules]:
@@ -84,7 +93,7 @@ def policy_table(
                 [p for e in some for p in of[e.id]],
                 replace(judging, rules=changed),
                 store=store,
-                built=rules if _RULES[rule].get("same_databases") else changed,
+                built=rules if SAME_DATABASES in _MARKS[rule] else changed,
                 attacks=0,
             )
             again |= {
@@ -108,7 +117,7 @@ def _concerns(rule: str, example: Example, predictions: Sequence[Prediction]) ->
 
 def _stricter(rule: str, rules: Rules, changed: Rules) -> bool | None:
     """Whether the changed rule is the stricter one; None where neither is."""
-    if not _RULES[rule].get("loosest_first"):
+    if LOOSEST_FIRST not in _MARKS[rule]:
         return None
     old, new = (_VALUES[rule].index(getattr(one, rule)) for one in (rules, changed))
     return new > old
