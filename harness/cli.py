@@ -241,6 +241,10 @@ def train(
     model: Annotated[str | None, typer.Option(help="Another base than the recipe's.")] = None,
     data: Annotated[Path | None, typer.Option(help="A local file in place of the recipe's data.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another value than the recipe's; may be repeated."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
     json: Json = False,
 ) -> None:
@@ -249,7 +253,14 @@ def train(
 
     screen = _screen(json)
     folder = train_recipe(
-        recipe, output=output, model=model, data=data, limit=limit, device=device, notify=screen.say
+        recipe,
+        output=output,
+        model=model,
+        data=data,
+        limit=limit,
+        settings=settings or (),
+        device=device,
+        notify=screen.say,
     )
     screen.show(f"Trained: {folder}. Evaluate it with: python -m harness run --adapter {folder}")
     screen.finish({"adapter": str(folder)})

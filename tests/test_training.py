@@ -12,10 +12,10 @@ from harness.errors import ModelError, RecipeError
 from harness.training import load_recipe, train
 
 BAD_RECIPES = [
-    ("kind: sft\noutput: x\nmodel: m\n", "data: Field required"),
+    ("kind: sft\noutput: x\nmodel: m\n", "key 'data': Field required"),
     ("kind: sft\noutput: x\nmodel: m\ndata: {}\n", "give one of hub"),
     ("kind: sft\noutput: x\nmodel: m\ndata: {hub: h}\nlora: {r: 0}\n", "lora.r"),
-    ("kind: sft\noutput: x\nmodel: m\ndata: {hub: h}\nlearning_rate: 1\n", "learning_rate: Extra inputs"),
+    ("kind: sft\noutput: x\nmodel: m\ndata: {hub: h}\nlearning_rate: 1\n", "key 'learning_rate' is unknown"),
     ("kind: sft\noutput: x\nmodel: m\ndata: {hub: h}\nprompt: {user: hi}\n", "user has no {question}"),
     ("kind: sft\noutput: x\nmodel: m\ndata: {hub: h}\nquantization: int3\n", "quantization"),
     (
@@ -23,7 +23,7 @@ BAD_RECIPES = [
         "give one of hub, file and benchmark",
     ),
     ("kind: rlhf\n", "kind"),
-    ("- a list\n", "the file"),
+    ("- a list\n", "valid dictionary"),
     ("a: [\n", "cannot be read"),
 ]
 
@@ -47,6 +47,9 @@ def test_a_missing_recipe_names_those_at_hand(tmp_path: Path) -> None:
 def test_the_seed_recipe_value_for_value(root: Path) -> None:
     recipe = load_recipe(root / "adapters" / "recipes" / "sql-assistant.yaml")
     assert (recipe.model, recipe.quantization) == ("Qwen/Qwen2.5-1.5B-Instruct", "nf4")
+    assert (recipe.compute_dtype, recipe.training.precision) == ("float16", "fp16")
+    assert (recipe.training.loss, recipe.training.pad) == ("all", "eos")
+    assert (recipe.training.schedule, recipe.training.warmup, recipe.training.validation) == ("linear", 0, 0)
     assert (recipe.data.hub, recipe.data.shuffle_seed, recipe.data.limit) == (
         "b-mc2/sql-create-context",
         42,
@@ -81,22 +84,71 @@ def test_an_adapter_that_is_there_is_not_overwritten(root: Path, tmp_path: Path)
         train(root / "adapters" / "recipes" / "sql-assistant.yaml", output=tmp_path)
 
 
-@pytest.mark.slow
-def test_the_recipe_of_the_seed_project_on_a_tiny_base(root: Path, tmp_path: Path) -> None:
+def test_settings_stand_in_for_a_recipe_s(root: Path) -> None:
+    path = root / "adapters" / "recipes" / "sql-assistant-fixed.yaml"
+    recipe = load_recipe(path, ["training.epochs=3", "lora.target_modules=[q_proj]", "data.limit=null"])
+    assert (recipe.training.epochs, recipe.lora.target_modules, recipe.data.limit) == (3, ("q_proj",), None)
+    with pytest.raises(RecipeError, match=r"'training.epoch' is unknown; did you mean 'epochs'"):
+        load_recipe(path, ["training.epoch=3"])
+    with pytest.raises(RecipeError, match="no key=value"):
+        load_recipe(path, ["training.epochs"])
+    with pytest.raises(RecipeError, match=r"key 'training\.epochs'"):
+        load_recipe(path, ["training.epochs=many"])
+
+
+def test_the_fixed_recipe_has_the_budget_of_the_seed_s(root: Path) -> None:
+    folder = root / "adapters" / "recipes"
+    seed, fixed = (load_recipe(folder / f"sql-assistant{name}.yaml") for name in ("", "-fixed"))
+    assert (fixed.data, fixed.model, fixed.prompt) == (seed.data, seed.model, seed.prompt)
+    for name in ("epochs", "batch_size", "gradient_accumulation", "learning_rate", "optimizer", "max_length"):
+        assert getattr(fixed.training, name) == getattr(seed.training, name)
+    assert load_recipe(folder / "sql-assistant-full.yaml").data.name == "create-context:train"
+
+
+def tuned_by(root: Path, name: str, output: Path, *settings: str) -> tuple[Path, list[str]]:
     said: list[str] = []
-    tuned = train(
-        root / "adapters" / "recipes" / "sql-assistant.yaml",
+    folder = train(
+        root / "adapters" / "recipes" / f"{name}.yaml",
         model=str(root / "adapters" / "starter-base"),
         data=root / "benchmarks" / "starter" / "train.jsonl",
-        limit=16,
-        output=tmp_path / "tuned",
+        limit=24,
+        settings=settings,
+        output=output,
         device="cpu",
         notify=said.append,
     )
+    return folder, said
+
+
+@pytest.mark.slow
+def test_the_recipe_of_the_seed_project_on_a_tiny_base(root: Path, tmp_path: Path) -> None:
+    tuned, said = tuned_by(root, "sql-assistant", tmp_path / "tuned")
     assert (tuned / "adapter_model.safetensors").is_file()
-    assert json.loads((tuned / "training.json").read_text("utf-8"))["recipe"]["data"]["limit"] == 16
+    assert json.loads((tuned / "training.json").read_text("utf-8"))["recipe"]["data"]["limit"] == 24
     assert not list(tuned.glob("checkpoint-*"))
     assert any("paged_adamw_32bit needs a GPU" in line for line in said)
+    assert any("fp16 needs a GPU" in line for line in said)
+
+
+@pytest.mark.slow
+def test_the_fixed_recipe_on_a_tiny_base(root: Path, tmp_path: Path) -> None:
+    settings = ("training.validation=8", "training.save_steps=1")
+    tuned, _ = tuned_by(root, "sql-assistant-fixed", tmp_path / "tuned", *settings)
+    config = json.loads((tuned / "adapter_config.json").read_text("utf-8"))
+    assert {"q_proj", "gate_proj", "down_proj"} < set(config["target_modules"])
+    assert not list(tuned.glob("checkpoint-*"))
+    with pytest.raises(RecipeError, match="24 of 24 rows leave none"):
+        tuned_by(root, "sql-assistant-fixed", tmp_path / "none", "training.validation=24")
+
+
+def test_padding_with_the_end_of_a_turn_takes_it_out_of_the_loss() -> None:
+    import torch
+
+    from harness.training.sft import _deaf_to
+
+    ids = torch.tensor([[5, 6, 2, 2], [5, 6, 7, 2]])
+    batch = _deaf_to(lambda rows: {"input_ids": ids, "labels": ids.clone()}, 2)([])
+    assert batch["labels"].tolist() == [[5, 6, -100, -100], [5, 6, 7, -100]]
 
 
 @pytest.mark.slow

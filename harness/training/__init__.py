@@ -6,7 +6,7 @@ needed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.log import hush_libraries, library_log
@@ -23,13 +23,15 @@ def train(
     model: str | None = None,
     data: Path | None = None,
     limit: int | None = None,
+    settings: Sequence[str] = (),
     device: str = "auto",
     notify: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Follow a recipe's file; returns the folder of the finished adapter.
 
     ``output``, ``model`` (the base), ``data`` (a local file in the form of sql-create-context) and ``limit``
-    (rows) stand in for what the recipe says. A training that was killed goes on from its checkpoint.
+    (rows) stand in for what the recipe says, ``settings`` ("training.epochs=3") for any of its keys. A
+    training that was killed goes on from its checkpoint.
 
     Raises:
         RecipeError: the recipe cannot be read, or a checkpoint of another recipe is in the way.
@@ -37,7 +39,7 @@ def train(
     """
     from .sft import tune
 
-    plan = load_recipe(recipe).changed(model=model, data=data, limit=limit)
+    plan = load_recipe(recipe, settings).changed(model=model, data=data, limit=limit)
     with library_log():
         hush_libraries()
         return tune(plan, output or plan.output, near=recipe.parent, device=device, notify=notify)

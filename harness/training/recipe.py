@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.assets import asset
 from harness.errors import RecipeError
+from harness.options import validated
 
 
 class _Strict(BaseModel):
@@ -22,7 +24,7 @@ class Lora(_Strict):
     r: int = Field(default=16, ge=1)
     alpha: int = Field(default=16, ge=1)
     dropout: float = Field(default=0.05, ge=0, lt=1)
-    target_modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    target_modules: Literal["all-linear"] | tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
 
 
 class Data(_Strict):
@@ -64,20 +66,38 @@ class Words(_Strict):
 
 
 class Optimisation(_Strict):
-    """What the trainer is told; ``max_length`` is in tokens, ``loss`` on the answer or on all of the text."""
+    """What the trainer is told.
+
+    ``max_length`` is in tokens, ``loss`` on the answer or on all of the text. ``precision`` is the mixed
+    precision of the training ("auto": bf16 where there is one, else fp16; none on a processor). ``pad``
+    "eos" pads with the end-of-turn token and leaves it out of the loss wherever it stands, as collators do
+    that know a pad token by its number; "own" pads by place. ``warmup`` is a share of the steps.
+    ``length_groups`` puts rows of like length together, never two rows into one. ``validation`` is a number
+    of rows held out: the checkpoint with the least loss on them is kept.
+    """
 
     epochs: float = Field(default=1, gt=0)
     batch_size: int = Field(default=4, ge=1)
     gradient_accumulation: int = Field(default=2, ge=1)
     learning_rate: float = Field(default=2e-4, gt=0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: float = Field(default=0, ge=0, lt=1)
     optimizer: str = "paged_adamw_32bit"
+    precision: Literal["auto", "none", "fp16", "bf16"] = "auto"
     max_length: int = Field(default=512, ge=16)
     loss: Literal["answer", "all"] = "answer"
+    pad: Literal["own", "eos"] = "own"
+    length_groups: bool = False
+    validation: int = Field(default=0, ge=0)
     save_steps: int = Field(default=50, ge=1)
 
 
 class Recipe(_Strict):
-    """Supervised fine-tuning of an adapter on a base that is held in 4-bit ("none": as it is)."""
+    """Supervised fine-tuning of an adapter on a base that is held in 4-bit ("none": as it is).
+
+    ``compute_dtype`` is that of 4-bit products and of the base's other weights ("auto": bfloat16 where there
+    is one, else float16; always float32 on a processor).
+    """
 
     kind: Literal["sft"]
     output: Path
@@ -85,6 +105,7 @@ class Recipe(_Strict):
     model: str
     revision: str | None = None
     quantization: Literal["nf4", "fp4", "none"] = "nf4"
+    compute_dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     data: Data
     prompt: Words = Words()
     lora: Lora = Lora()
@@ -101,8 +122,12 @@ class Recipe(_Strict):
         return self.model_copy(update={"model": model or self.model, "revision": revision, "data": rows})
 
 
-def load_recipe(path: Path) -> Recipe:
-    """Read and check a recipe. Raises RecipeError, which names the key that is wrong."""
+def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe; ``settings`` are ``key=value`` pairs that stand in for the file's.
+
+    A key of an inner record has a dot (``training.epochs=3``), a value is YAML. Raises RecipeError, which
+    names the key that is wrong.
+    """
     if not path.is_file():
         known = ", ".join(str(found) for found in sorted(asset("adapters", "recipes").glob("*.yaml")))
         raise RecipeError(f"recipe {path} does not exist", f"those at hand: {known}")
@@ -110,12 +135,24 @@ def load_recipe(path: Path) -> Recipe:
         values: Any = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"recipe {path} cannot be read: {error}", "write YAML in UTF-8") from error
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        said = first["msg"].removeprefix("Value error, ")
-        raise RecipeError(
-            f"recipe {path}: {place}: {said}", "the keys are those of adapters/recipes/*.yaml"
-        ) from error
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not isinstance(values, dict):
+            raise RecipeError(f"--set {setting}: no key=value", "for example --set training.epochs=3")
+        *outer, last = key.split(".")
+        record = values
+        for part in outer:
+            inner = record.setdefault(part, {})
+            record = inner if isinstance(inner, dict) else {}
+        try:
+            record[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {setting}: the value is no YAML", "quote it") from error
+    made: Recipe = validated(
+        Recipe,
+        values,
+        where=f"recipe {path}",
+        error=RecipeError,
+        remedy="the keys are those of adapters/recipes/*.yaml",
+    )
+    return made

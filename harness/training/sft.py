@@ -19,7 +19,7 @@ from harness.models.prompts import messages
 from harness.models.sources import download_text, find_base
 from harness.records import Example, Prompt
 
-from .recipe import Recipe
+from .recipe import Optimisation, Recipe
 
 Notify = Callable[[str], None]
 
@@ -124,9 +124,10 @@ def _load(recipe: Recipe, base: str, where: str) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
-    cuda = where.startswith("cuda")
-    half = torch.bfloat16 if cuda and torch.cuda.is_bf16_supported() else torch.float16
-    dtype = half if cuda else torch.float32
+    dtype = torch.float32
+    if where.startswith("cuda"):
+        best = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        dtype = getattr(torch, best if recipe.compute_dtype == "auto" else recipe.compute_dtype)
     quantized = None
     if recipe.quantization != "none":
         quantized = BitsAndBytesConfig(
@@ -148,9 +149,22 @@ def _load(recipe: Recipe, base: str, where: str) -> tuple[Any, Any]:
         ) from error
     if tokenizer.chat_template is None:
         raise ModelError(f"the tokenizer of {recipe.model} has no chat template", "take an instruct base")
-    if tokenizer.pad_token is None:
+    if tokenizer.pad_token is None or recipe.training.pad == "eos":
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer, model
+
+
+def _precision(plan: Optimisation, where: str, notify: Notify) -> str:
+    """The mixed precision to train in: "fp16", "bf16" or "none"."""
+    import torch
+
+    if not where.startswith("cuda"):
+        if plan.precision in {"fp16", "bf16"}:
+            notify(f"{plan.precision} needs a GPU; float32 takes its place")
+        return "none"
+    if plan.precision != "auto":
+        return plan.precision
+    return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
 
 
 def _trainer(
@@ -171,6 +185,16 @@ def _trainer(
             if logs and "loss" in logs:
                 notify(f"step {state.global_step}/{state.max_steps}, loss {float(logs['loss']):.4f}")
 
+    precision = _precision(plan, where, notify)
+    held_out = None
+    if plan.validation:
+        if plan.validation >= len(rows):
+            raise RecipeError(
+                f"training.validation: {plan.validation} of {len(rows)} rows leave none to train on",
+                "hold out fewer of them",
+            )
+        held_out = rows.select(range(len(rows) - plan.validation, len(rows)))
+        rows = rows.select(range(len(rows) - plan.validation))
     config = SFTConfig(
         output_dir=str(output),
         seed=recipe.seed,
@@ -178,35 +202,57 @@ def _trainer(
         per_device_train_batch_size=plan.batch_size,
         gradient_accumulation_steps=plan.gradient_accumulation,
         learning_rate=plan.learning_rate,
+        lr_scheduler_type=plan.schedule,
+        warmup_steps=plan.warmup,
         optim=optimizer,
         max_length=plan.max_length,
         completion_only_loss=plan.loss == "answer",
         save_strategy="steps",
         save_steps=plan.save_steps,
         save_total_limit=2,
+        eval_strategy="steps" if held_out is not None else "no",
+        eval_steps=plan.save_steps,
+        load_best_model_at_end=held_out is not None,
+        train_sampling_strategy="group_by_length" if plan.length_groups else "random",
         logging_steps=10,
         disable_tqdm=True,
         report_to="none",
         use_cpu=not where.startswith("cuda"),
         gradient_checkpointing=where.startswith("cuda"),
-        bf16=False,
+        fp16=precision == "fp16",
+        bf16=precision == "bf16",
         dataloader_pin_memory=False,
     )
+    targets = lora.target_modules
     trainer = SFTTrainer(
         model=model,
         args=config,
         train_dataset=rows,
+        eval_dataset=held_out,
         processing_class=tokenizer,
         peft_config=LoraConfig(
             r=lora.r,
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
-            target_modules=list(lora.target_modules),
+            target_modules=targets if isinstance(targets, str) else list(targets),
             task_type="CAUSAL_LM",
         ),
         callbacks=[Progress()],
     )
+    if plan.pad == "eos":
+        trainer.data_collator = _deaf_to(trainer.data_collator, tokenizer.pad_token_id)
     for known in list(trainer.callback_handler.callbacks):
         if type(known).__name__ == "PrinterCallback":
             trainer.remove_callback(known)
     return trainer
+
+
+def _deaf_to(collate: Callable[[Any], Any], pad: int) -> Callable[[Any], Any]:
+    """The collator, with no loss on the pad token wherever it stands: the end of a turn is never learnt."""
+
+    def collated(rows: Any) -> Any:
+        batch = collate(rows)
+        batch["labels"] = batch["labels"].masked_fill(batch["input_ids"] == pad, -100)
+        return batch
+
+    return collated
