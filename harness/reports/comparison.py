@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import RunError, UsageError
-from harness.records import Sample
+from harness.records import Sample, level
 from harness.runs.results import BenchmarkResult, Entry, PairResult, Results, read_results
 
 from .statistics import PairedDifference, paired_difference
@@ -148,7 +148,9 @@ def compare_samples(
         accuracy_a=sum(a.execution_match for a, _ in counted) / max(len(counted), 1),
         accuracy_b=sum(b.execution_match for _, b in counted) / max(len(counted), 1),
         difference=_paired(counted),
-        kinds={kind: _paired(pairs) for kind, pairs in sorted(kinds.items())},
+        kinds={
+            kind: _paired(pairs) for kind, pairs in sorted(kinds.items(), key=lambda item: level(item[0]))
+        },
         fixed=tuple(_change(a, b) for a, b in counted if b.execution_match and not a.execution_match),
         broken=tuple(_change(a, b) for a, b in counted if a.execution_match and not b.execution_match),
         remarks=tuple(notes),
