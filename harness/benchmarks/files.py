@@ -2,7 +2,7 @@
 
 A row has ``question``, ``context`` and ``answer`` (or ``gold``), and may have ``id`` (text or integer, else
 the row's number from 0; no two alike), ``db_id``, ``evidence``, ``kind`` and ``database`` (a SQLite file,
-relative to the data); other short values travel in ``Example.meta``.
+relative to the data and below its folder); other short values travel in ``Example.meta``.
 """
 
 from __future__ import annotations
@@ -179,8 +179,13 @@ def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[DataRow]:
         raise DataError(f"{path}: not Parquet ({reason})", "check the file") from None
 
 
-def to_examples(path: Path, rows: Iterable[DataRow], context_field: str = "context") -> Iterator[Example]:
-    """Rows of a file as examples; DataError names the row and the field that it lacks."""
+def to_examples(
+    path: Path, rows: Iterable[DataRow], context_field: str = "context", databases: Path | None = None
+) -> Iterator[Example]:
+    """Rows of a file as examples; DataError names the row and the field that it lacks.
+
+    A row's database lies below ``databases`` (the file's folder unless told); DataError where it does not.
+    """
     seen: dict[str, str] = {}
     for number, (where, values) in enumerate(rows):
         gold = "answer" if "answer" in values else "gold"
@@ -200,7 +205,7 @@ def to_examples(path: Path, rows: Iterable[DataRow], context_field: str = "conte
             context=context,
             gold=answer,
             db_id=_optional(values.get("db_id")),
-            database=(path.parent / str(database)).resolve() if database else None,
+            database=_database(path, where, str(database), databases) if database else None,
             evidence=_optional(values.get("evidence")),
             kind=_optional(values.get("kind")) or form(answer),
             meta={key: value for key, value in values.items() if key not in taken and _is_short(value)},
@@ -215,6 +220,17 @@ def _text(path: Path, where: str, values: Mapping[str, Any], field: str, name: s
     if not isinstance(value, str) or not value.strip():
         raise DataError(f"{path}, {where}: '{name}' is not text", "mend that row")
     return value
+
+
+def _database(path: Path, where: str, name: str, root: Path | None) -> Path:
+    """A row's database, links followed; whoever wrote the row opens no other file of this machine."""
+    found = (path.parent / name).resolve()
+    if not found.is_relative_to((root or path.parent).resolve()):
+        raise DataError(
+            f"{path}, {where}: database {name!r} lies outside of {root or path.parent.resolve()}",
+            "put it below the data's folder, or allow another one with --databases-root DIR",
+        )
+    return found
 
 
 def _optional(value: Any) -> str | None:

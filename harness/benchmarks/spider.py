@@ -122,6 +122,8 @@ def _example(
         if not isinstance(values.get(field), str):
             raise DataError(f"{path}, {row.where}: no '{field}'", "fetch the download again")
     db_id = str(values["db_id"])
+    if Path(db_id).name != db_id:
+        raise DataError(f"{path}, {row.where}: '{db_id}' names no database", "fetch the download again")
     if db_id not in schemas.schemas:
         raise DataError(
             f"{path}, {row.where}: database '{db_id}' is not in tables.json", "fetch the download again"

@@ -90,11 +90,12 @@ class ExecutionScorer(Scorer):
     def _named(self, example: Example) -> Path | None:
         """Where an option or the example itself says that its database is."""
         if self.options.databases is not None:
-            return self.options.databases / (example.db_id or "") / f"{example.db_id or ''}.sqlite"
+            name = Path(example.db_id or "").name  # whoever wrote the row leaves no folder with it
+            return self.options.databases / name / f"{name}.sqlite"
         return example.database
 
     def _found(self, example: Example) -> tuple[Path, ...]:
-        own, name = self._named(example), example.db_id or ""
+        own, name = self._named(example), Path(example.db_id or "").name
         if own is None and self.benchmark.folder is not None:
             own = self.benchmark.folder / "database" / name / f"{name}.sqlite"
         if own is None:
