@@ -58,6 +58,9 @@ app = typer.Typer(
 )
 
 
+_WITH_INTERVALS = 3  # so many pairs fit into 80 columns with their intervals
+
+
 @app.callback(invoke_without_command=True)
 def _main(
     context: typer.Context,
@@ -94,22 +97,30 @@ def score(options: ScoreOptions, *, json: Json = False) -> None:
 
 @app.command()
 def compare(
-    run_a: Annotated[Path, typer.Argument(help="A run's folder.")],
-    run_b: Annotated[
-        Path | None, typer.Argument(help="Another run's folder. [default: two pairs of the first]")
-    ] = None,
+    runs: Annotated[
+        list[Path], typer.Argument(help="Runs' folders, all compared with all; of a single one, its pairs.")
+    ],
     pair_a: Annotated[str | None, typer.Option(help="The pair of the first run.")] = None,
     pair_b: Annotated[str | None, typer.Option(help="The pair of the second run.")] = None,
     benchmark: BenchmarkName = None,
+    flips: Annotated[bool, typer.Option("--flips", help="List every flip: fixed or broken.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="Write every flip to this file, a line each.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
     json: Json = False,
 ) -> None:
-    """Compare two pairs example by example, with a paired interval and test."""
-    from harness.reports import compare as compare_runs
+    """Compare pairs example by example, with paired intervals and tests."""
+    from harness.reports import compare_all
 
     screen = _screen(json)
-    comparison = compare_runs(run_a, run_b, benchmark=benchmark, pair_a=pair_a, pair_b=pair_b)
-    screen.show(comparison.to_markdown())
-    screen.finish(comparison.to_json())
+    comparisons = compare_all(runs, benchmark=benchmark, pair_a=pair_a, pair_b=pair_b)
+    screen.table(*comparisons.table(), names=comparisons.names)
+    for line in comparisons.lines(flips=flips):
+        screen.show(line)
+    if csv:
+        comparisons.write_csv(csv)
+    if markdown:
+        comparisons.write_markdown(markdown)
+    screen.finish(comparisons.to_json())
 
 
 @app.command()
@@ -321,12 +332,16 @@ def _present(screen: Any, result: Any, *, own_folder: bool) -> None:
         rows = [
             [
                 name.replace("_", " "),
-                *(percent(metrics[name]) if name in metrics else "—" for metrics in pairs.values()),
+                *(
+                    percent(metrics[name], interval=len(pairs) <= _WITH_INTERVALS) if name in metrics else "—"
+                    for metrics in pairs.values()
+                ),
             ]
             for name in names
         ]
         n = max((metrics["execution_accuracy"].n for metrics in pairs.values()), default=0)
-        screen.table(f"{benchmark}, {n} examples, % (95 % interval)", ("metric", *pairs), rows)
+        told = "% (95 % interval)" if len(pairs) <= _WITH_INTERVALS else "%"
+        screen.table(f"{benchmark}, {n:,} examples, {told}", ("metric", *pairs), rows, names=tuple(pairs))
     for label, path in (("Report", report), ("Page", page), ("Leaderboard", board), ("Run", result.folder)):
         if path is None:
             continue

@@ -424,5 +424,18 @@ METRICS: Mapping[str, Reading] = {
 }
 """Every metric of the harness's own, in the order in which they are told; official ones stand beside them."""
 
+LEVELS = ("easy", "medium", "hard", "extra", "simple", "moderate", "challenging")
+"""The levels of difficulty that benchmarks know, each benchmark's from the easiest on."""
+
+
+def level(name: str) -> tuple[int, str]:
+    """A key to sort levels and other kinds by: the benchmark's own order, then the alphabet.
+
+    >>> sorted(["extra", "join", "easy", "medium"], key=level)
+    ['easy', 'medium', 'extra', 'join']
+    """
+    return LEVELS.index(name) if name in LEVELS else len(LEVELS), name
+
+
 HEADLINE = tuple(name for name, reading in METRICS.items() if reading.headline)
 """The metrics that people see first."""

@@ -78,15 +78,31 @@ class Screen:
         self.say(f"{name}: {count}/{total} in {time.monotonic() - start:.1f} s{', ' + told if told else ''}")
 
     def table(
-        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, figures: bool = True
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        figures: bool = True,
+        names: Sequence[str] = (),
     ) -> None:
-        """A table; the first column is never wrapped, the others are figures or text."""
-        drawn = Table(title=title, title_justify="left", title_style="bold")
-        for index, column in enumerate(columns):
-            first = index == 0
-            drawn.add_column(column, justify="right" if figures and not first else "left", no_wrap=first)
-        for row in rows:
-            drawn.add_row(*row)
+        """A table; the first column is never wrapped, the others are figures or text.
+
+        Where it is wider than the screen, ``names`` in it become letters, told in a line below.
+        """
+        drawn = _table(title, columns, rows, figures)
+        unbounded = self._out.options.update(max_width=10_000)
+        if names and self._out.measure(drawn, options=unbounded).maximum > self._out.width:
+            letters = {name: _letter(place) for place, name in enumerate(names)}
+
+            def short(text: str) -> str:
+                return " ".join(letters.get(word, word) for word in _split(text, letters))
+
+            body = [[short(row[0]), *row[1:]] for row in rows]
+            drawn = _table(title, [short(column) for column in columns], body, figures)
+            self._out.print(drawn)
+            self.show("  ".join(f"{letter} = {name}" for name, letter in letters.items()))
+            return
         self._out.print(drawn)
 
     def show(self, text: str) -> None:
@@ -100,10 +116,34 @@ class Screen:
             sys.stdout.flush()
 
 
-def percent(metric: Metric) -> str:
-    """A share with its interval.
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], figures: bool) -> Table:
+    drawn = Table(title=title, title_justify="left", title_style="bold")
+    for index, column in enumerate(columns):
+        first = index == 0
+        drawn.add_column(column, justify="right" if figures and not first else "left", no_wrap=first)
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn
+
+
+def _letter(place: int) -> str:
+    """A, B, … Z, A2, B2, …"""
+    return chr(ord("A") + place % 26) + (str(place // 26 + 1) if place >= 26 else "")
+
+
+def _split(text: str, names: Mapping[str, str]) -> list[str]:
+    """A text at `` − ``, the sign between two names; else whole."""
+    first, sign, second = text.partition(" − ")
+    return [first, "−", second] if sign and {first, second} <= names.keys() else [text]
+
+
+def percent(metric: Metric, interval: bool = True) -> str:
+    """A share, with its interval.
 
     >>> percent(Metric(0.8125, 0.79, 0.83, 1030))
     '81.2 (79.0–83.0)'
     """
-    return f"{100 * metric.value:.1f} ({100 * metric.low:.1f}–{100 * metric.high:.1f})" if metric.n else "—"
+    if not metric.n:
+        return "—"
+    limits = f" ({100 * metric.low:.1f}–{100 * metric.high:.1f})" if interval else ""
+    return f"{100 * metric.value:.1f}{limits}"

@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.benchmarks import apply_rule, audit, create_context, get_spec, load_benchmark, sources
+from harness.benchmarks import apply_rule, audit, create_context, downloads, get_spec, load_benchmark
 from harness.records import Judging, Prediction
 
 PUBLISHED = 78577
@@ -25,24 +25,26 @@ PUBLISHED = 78577
 
 def measure_loading(data: Path | None) -> dict[str, float]:
     """Seconds and MiB for a set of the published size; the first thing that this process does."""
-    path = sources.local(get_spec("create-context"), data)
+    path = downloads.local(get_spec("create-context"), data)
     with tempfile.TemporaryDirectory() as folder:
         target = path
         if path is not None:
             target = Path(folder) / "set.jsonl"
-            lines = [dict(row.values) for row in sources.rows(path)]
+            lines = [dict(row.values) for row in downloads.rows(path)]
             for number in range(len(lines), PUBLISHED):
                 lines.append(lines[number - len(lines)] | {"id": f"again-{number}"})
             target.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
             del lines
-            beside = path if path.is_dir() else path.parent
-            (target.parent / "origins.csv.gz").symlink_to(beside.resolve() / "origins.csv.gz")
-            (target.parent / "spider").symlink_to(beside.resolve().parent / "spider")
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         dealt = create_context.deal(get_spec("create-context"), target)
-        seconds = time.perf_counter() - started
+        seconds, cpu = time.perf_counter() - started, time.process_time() - busy
     mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"rows": len(dealt.records), "seconds": round(seconds, 2), "peak_mib": round(mib)}
+    return {
+        "rows": len(dealt.records),
+        "seconds": round(seconds, 2),
+        "cpu_seconds": round(cpu, 2),
+        "peak_mib": round(mib),
+    }
 
 
 def measure_rule(name: str, data: Path | None, limit: int | None) -> dict[str, float]:
@@ -78,7 +80,8 @@ def main() -> None:
     options = parser.parse_args()
     loading = measure_loading(options.data)
     print(
-        f"{loading['rows']:,} rows read and split in {loading['seconds']} s, peak {loading['peak_mib']} MiB"
+        f"{loading['rows']:,} rows read and split in {loading['seconds']} s"
+        f" ({loading['cpu_seconds']} s of one core), peak {loading['peak_mib']} MiB"
     )
     found = audit("create-context", data=options.data)
     print(found.to_markdown())

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ from harness.benchmarks import (
     declared,
     describe,
     expose,
-    forms,
     get_spec,
     listing_row,
     load_benchmark,
     origins,
     splits,
+    surface,
     wikisql,
 )
 from harness.benchmarks.spec import BenchmarkSpec
@@ -40,8 +40,8 @@ CASES = Path(__file__).parent / "cases"
 @pytest.mark.parametrize("case", (CASES / "benchmark_forms.jsonl").read_text().splitlines())
 def test_forms_and_skeletons(case: str) -> None:
     wanted = json.loads(case)
-    assert forms.form(wanted["sql"]) == wanted["form"]
-    assert forms.skeleton(wanted["sql"]) == wanted["skeleton"]
+    assert surface.form(wanted["sql"]) == wanted["form"]
+    assert surface.skeleton(wanted["sql"]) == wanted["skeleton"]
 
 
 def test_tables_of_a_context() -> None:
@@ -49,15 +49,15 @@ def test_tables_of_a_context() -> None:
         'CREATE TABLE "my t" ("1st leg" VARCHAR, order INTEGER, n DECIMAL(10, 2) DEFAULT (1 + 2), '
         "PRIMARY KEY (order), FOREIGN KEY (n) REFERENCES u (n)); CREATE TABLE u (n INT);CREATE TABLE u (n I)"
     )
-    first, second = forms.tables(context)
+    first, second = surface.tables(context)
     assert first.name == '"my t"'
     assert first.columns == (('"1st leg"', "VARCHAR"), ("order", "INTEGER"), ("n", "DECIMAL"))
-    assert second == forms.Table("u", (("n", "INT"),))
+    assert second == surface.ContextTable("u", (("n", "INT"),))
 
 
 def test_literals_are_masked_longest_first() -> None:
     gold = 'SELECT a FROM t WHERE b = "New York" AND c = "york" AND d > 20.5'
-    assert forms.masked("Is New York or York above 20.5 in 1999?", gold) == "is _ or _ above _ in _"
+    assert surface.masked("Is New York or York above 20.5 in 1999?", gold) == "is _ or _ above _ in _"
 
 
 def test_seed_rows_are_those_of_the_recipe() -> None:
@@ -86,7 +86,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Path:
     rows = []
     for split in wikisql.SPLITS:
         for number, entry in enumerate(wikisql.entries(get_spec("wikisql"), release, split)):
-            names = [origins.column_name(header) for header in entry.table.header]
+            names = [wikisql.column_name(header) for header in entry.table.header]
             (column, _, value) = entry.sketch.conds[0]
             selected, compared = names[entry.sketch.sel], names[column]
             table = f"table_name_{number % 100}"
@@ -100,19 +100,39 @@ def published(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Path:
             )
     path = tmp_path_factory.mktemp("published") / "sql_create_context_v4.json"
     path.write_text(json.dumps(rows))
-    index = path.with_name("origins.csv.gz")
-    origins.build(wikisql.questions(_wikisql_at(release)), index)
     return path
 
 
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness.benchmarks.sources.download", lambda url, sha256, target: False)
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Path:
+    """An index of that release in place of the one that travels with the harness."""
+    facts = []
+    for split in wikisql.SPLITS:
+        for entry in wikisql.entries(get_spec("wikisql"), release, split):
+            names = [wikisql.column_name(header) for header in entry.table.header]
+            key = origins.row_key(entry.question, [names[place] for place in entry.sketch.used])
+            facts.append(origins.Facts(entry.table.id, origins.header_hash(entry.table.header), [key]))
+    path = tmp_path_factory.mktemp("index") / "origins.txt.gz"
+    origins.write(path, facts)
+    return path
 
 
-def _wikisql_at(release: Path) -> BenchmarkSpec:
+@pytest.fixture(scope="module", autouse=True)
+def _apart(index: Path) -> Iterator[None]:
+    """This file's tests have an index of their own, and no network."""
+    made = origins.read(index)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(origins, "shipped", lambda: made)
+        patch.setattr("harness.benchmarks.downloads.download", lambda url, sha256, target: False)
+        yield
+
+
+@pytest.fixture
+def released(monkeypatch: pytest.MonkeyPatch, release: Path) -> None:
+    """The WikiSQL release is here."""
     spec = get_spec("wikisql")
-    return spec.model_copy(update={"source": spec.source.model_copy(update={"folder": release})})
+    here = spec.model_copy(update={"source": spec.source.model_copy(update={"folder": release})})
+    monkeypatch.setattr("harness.benchmarks.full_headers.get_spec", lambda name: here)
 
 
 @pytest.fixture(scope="module")
@@ -133,14 +153,21 @@ def test_every_origin_is_found_by_the_index(dealt: create_context.Dealt) -> None
         assert [origin.origin for origin in record.origins] == [f"2-{int(value[1]) + 1}-1"]
 
 
-def test_a_spider_rows_origin_is_the_database_that_has_its_columns(tmp_path: Path) -> None:
-    other = {**benchmark_data.SCHEMA, "db_id": "school", "table_names_original": ["Student", "Desk"]}
-    (tmp_path / "tables.json").write_text(json.dumps([benchmark_data.SCHEMA, other]))
-    (tmp_path / "origins.csv").write_text("key,table_id,header\n")
-    index = create_context.find_origins(tmp_path / "set.json")
+def test_a_spider_rows_origin_is_the_database_that_has_its_query_or_else_its_columns() -> None:
+    schemas = {
+        "pets": {"student": ["stuid", "order"], "has pet": ["stuid", "petid"]},
+        "school": {"student": ["stuid", "order"], "desk": ["stuid", "petid"]},
+    }
+    facts = []
+    for name, tables in schemas.items():
+        keys = [key for table, columns in tables.items() for key in origins.schema_keys(table, columns)]
+        keys += [origins.column_key(column) for columns in tables.values() for column in columns]
+        keys.append(origins.query_key(f"SELECT  count(*) FROM student AS T1 WHERE T1.city = '{name}'"))
+        facts.append(origins.Facts(f"spider:{name}", "0" * 12, [*keys, origins.query_key("SELECT 1")]))
+    index = origins.Origins(facts)
 
-    def find(context: str) -> list[str]:
-        return [origin.origin for origin in index.find("why?", forms.tables(context))]
+    def find(context: str, gold: str = "SELECT 2") -> list[str]:
+        return [origin.origin for origin in index.find("why?", surface.tables(context), gold)]
 
     assert find('CREATE TABLE "has pet" (petid INT)') == ["spider:pets"]
     assert find("CREATE TABLE student (Id VARCHAR)") == ["spider:pets", "spider:school"]
@@ -149,6 +176,11 @@ def test_a_spider_rows_origin_is_the_database_that_has_its_columns(tmp_path: Pat
     assert find("CREATE TABLE student (name INT)") == []
     assert find("CREATE TABLE cars (Id INT)") == []
     assert find("nothing") == []
+    gold = "SELECT COUNT(*) FROM student T1 WHERE T1.city = 'school' ASC"
+    assert find("CREATE TABLE student (Id VARCHAR)", gold) == ["spider:school"]
+    assert find("nothing", gold) == ["spider:school"]
+    assert find('CREATE TABLE "has pet" (petid INT)', "SELECT 1") == ["spider:pets"]
+    assert find("nothing", "select 1 ;") == ["spider:pets", "spider:school"]
 
 
 def test_groups_join_tables_of_one_header(dealt: create_context.Dealt) -> None:
@@ -232,7 +264,11 @@ def test_a_sample_keeps_the_shares_of_forms_and_does_not_depend_on_order() -> No
     golds = ["SELECT a FROM t"] * 60 + ["SELECT a FROM t WHERE b = 1"] * 30 + ["SELECT COUNT(a) FROM t"] * 10
     records = [_record(number, f"q{number}", "", None, gold) for number, gold in enumerate(golds)]
     rows = splits.stratified(range(100), records, 20)
-    assert Counter(forms.form(golds[row]) for row in rows) == {"projection": 12, "filter": 6, "aggregate": 2}
+    assert Counter(surface.form(golds[row]) for row in rows) == {
+        "projection": 12,
+        "filter": 6,
+        "aggregate": 2,
+    }
     backwards = splits.stratified(range(100), records[::-1], 20)
     assert sorted(records[::-1][row].id for row in backwards) == sorted(records[row].id for row in rows)
 
@@ -247,9 +283,9 @@ def test_small_is_a_sample_of_the_whole(published: Path, monkeypatch: pytest.Mon
     assert len(small.examples) == 7
     assert {example.id for example in small.examples} < {example.id for example in whole.examples}
     assert small.about["sample"].startswith("7 of ")
-    assert small.about["note"].startswith("Spider's tables.json is not here")
 
 
+@pytest.mark.usefixtures("released")
 def test_the_full_variant_gives_the_whole_header_and_takes_nothing_from_the_gold(published: Path) -> None:
     plain = load_benchmark("create-context", data=published)
     full = load_benchmark("create-context-full", data=published)
@@ -258,12 +294,12 @@ def test_the_full_variant_gives_the_whole_header_and_takes_nothing_from_the_gold
     assert full.data_hash != again.data_hash
     firsts = 0
     for one, other in zip(plain.examples, full.examples, strict=True):
-        (table,) = forms.tables(other.context)
+        (table,) = surface.tables(other.context)
         assert table.name == "data"
         assert len(table.columns) == 5
-        assert forms.columns(forms.tables(one.context)) < forms.columns([table])
+        assert surface.columns(surface.tables(one.context)) < surface.columns([table])
         assert other.gold == re.sub(r"table_name_\d+", "data", one.gold)
-        types = {forms.bare(name): kind for name, kind in table.columns}
+        types = {surface.bare(name): kind for name, kind in table.columns}
         assert types["year"] == "INTEGER"
         assert types["1st"] == "VARCHAR"
         firsts += table.columns[0][0] == one.gold.split()[1]
@@ -271,30 +307,19 @@ def test_the_full_variant_gives_the_whole_header_and_takes_nothing_from_the_gold
     assert "SELECT" in apply_rule(full.examples[0])
 
 
-def test_without_the_release_full_headers_come_from_the_rows(tmp_path: Path, published: Path) -> None:
-    path = tmp_path / "set.json"
-    path.write_bytes(published.read_bytes())
-    lines = _unzip(published.with_name("origins.csv.gz")).splitlines()
-    (tmp_path / "origins.csv").write_text("\n".join(",".join(line.split(",", 3)[:3]) for line in lines))
-    full = load_benchmark("create-context-full", data=path)
-    plain = load_benchmark("create-context", data=path)
-    assert [example.id for example in plain.examples] == [
-        example.id for example in load_benchmark("create-context", data=published).examples
-    ]
-    kinds = {
-        kind
-        for example in full.examples
-        for table in forms.tables(example.context)
-        for _, kind in table.columns
-    }
-    assert kinds == {"VARCHAR"}
-    assert {len(forms.tables(example.context)[0].columns) for example in full.examples} == {3}
-
-
-def _unzip(path: Path) -> str:
-    import gzip
-
-    return gzip.decompress(path.read_bytes()).decode()
+def test_without_the_release_full_headers_come_from_the_rows(
+    published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.benchmarks.downloads.fetch", _no_hub)
+    full = load_benchmark("create-context-full", data=published)
+    plain = load_benchmark("create-context", data=published)
+    assert [example.id for example in plain.examples] == [example.id for example in full.examples]
+    tables = [surface.tables(example.context)[0] for example in full.examples]
+    assert {kind for table in tables for _, kind in table.columns} == {"VARCHAR"}
+    assert {len(table.columns) for table in tables} == {3}
+    assert "headers are those that the rows name, not the WikiSQL release's" in full.about["note"]
+    assert "Spider's tables.json is not here" in full.about["note"]
+    assert "note" not in plain.about
 
 
 def test_exposure_says_what_a_training_file_has_seen(tmp_path: Path, published: Path) -> None:
@@ -385,21 +410,22 @@ def test_a_saved_data_set_and_a_folder_of_files(tmp_path: Path, published: Path)
     from datasets import Dataset, DatasetDict
 
     rows = json.loads(published.read_text())
-    index = published.with_name("origins.csv.gz").read_bytes()
     wanted = load_benchmark("create-context", data=published).data_hash
     Dataset.from_list(rows).save_to_disk(str(tmp_path / "saved"))
     DatasetDict({"train": Dataset.from_list(rows)}).save_to_disk(str(tmp_path / "dict"))
     benchmark_data.write_lines(tmp_path / "folder" / "a.jsonl", rows[:1000])
     benchmark_data.write_lines(tmp_path / "folder" / "b.jsonl", rows[1000:])
     for name in ("saved", "dict", "folder"):
-        (tmp_path / name / "origins.csv.gz").write_bytes(index)
         assert load_benchmark("create-context", data=tmp_path / name).data_hash == wanted
 
 
 HUB = """
 import sys
+from pathlib import Path
 from huggingface_hub import constants
-from harness.benchmarks import get_spec, listing_row, load_benchmark
+from harness.benchmarks import get_spec, listing_row, load_benchmark, origins
+made = origins.read(Path(sys.argv[2]))
+origins.shipped = lambda: made
 print(listing_row(get_spec("create-context")).here)
 spec = get_spec("create-context")
 pinned = spec.model_copy(update={"source": spec.source.model_copy(update={"sha256": sys.argv[1]})})
@@ -408,11 +434,12 @@ load.get_spec = lambda name: pinned
 benchmark = load_benchmark("create-context")
 print(benchmark.data_hash)
 print(benchmark.about["revision"])
+print(benchmark.about["test rows"])
 """
 
 
-def test_the_hub_path_on_a_local_copy_and_the_index_built_on_first_use(
-    tmp_path: Path, published: Path, release: Path
+def test_the_hub_path_on_a_local_copy_needs_nothing_else_and_pins_its_test_rows(
+    tmp_path: Path, published: Path, index: Path
 ) -> None:
     commit = "0123456789abcdef0123456789abcdef01234567"
     store = tmp_path / "hub" / "datasets--b-mc2--sql-create-context"
@@ -421,26 +448,49 @@ def test_the_hub_path_on_a_local_copy_and_the_index_built_on_first_use(
     (store / "snapshots" / commit).mkdir(parents=True)
     file = store / "snapshots" / commit / "sql_create_context_v4.json"
     file.write_bytes(published.read_bytes())
-    (tmp_path / "sql-harness" / "benchmarks").mkdir(parents=True)
-    (tmp_path / "sql-harness" / "benchmarks" / "wikisql").symlink_to(release)
     environment = {
         "HF_HUB_CACHE": str(tmp_path / "hub"),
         "HF_HUB_OFFLINE": "1",
         "XDG_CACHE_HOME": str(tmp_path),
     }
 
-    def start(pin: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-c", HUB, pin]
+    def start(pin: str, index: Path) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", HUB, pin, str(index)]
         root = Path(__file__).parents[1]
         return subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=False)
 
-    done = start(sha256(file.read_bytes()).hexdigest())
+    content = sha256(file.read_bytes()).hexdigest()
+    done = start(content, index)
     assert done.stderr == ""
-    wanted = load_benchmark("create-context", data=published).data_hash
-    assert done.stdout.split("\n")[:3] == ["here", wanted, f"commit {commit}"]
-    assert (tmp_path / "sql-harness" / "origins.csv.gz").exists()
-    changed = start("0" * 64)
+    own = load_benchmark("create-context", data=published)
+    here, hashed, revision, rows, _ = done.stdout.split("\n")
+    assert (here, hashed, revision) == ("here", own.data_hash, f"commit {commit}")
+    ids = [example.id for example in own.examples]
+    assert rows == f"{len(ids)}, SHA-256 of their ids {sha256(chr(10).join(ids).encode()).hexdigest()[:16]}"
+    (kept,) = (tmp_path / "sql-harness" / "pins").iterdir()
+    assert json.loads(kept.read_text())["test"] == ids
+    assert start(content, index).stdout == done.stdout
+    other = tmp_path / "other.txt.gz"
+    origins.write(other, [origins.Facts("2-1-1", "0" * 12, ["0" * 12])])
+    assert f"{len(ids)} test rows differ from those of the first load" in start(content, other).stderr
+    changed = start("0" * 64, index)
     assert "sql_create_context_v4.json has changed on the hub" in changed.stderr
+
+
+def test_rows_are_pinned_for_the_published_file_alone(
+    tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    content = sha256(published.read_bytes()).hexdigest()
+    load_benchmark("create-context", data=published)
+    assert not (tmp_path / "sql-harness").exists()
+    assert create_context.pin(content, ["1", "2"]) == create_context.pin(content, ["1", "2"])
+    for ids in (["1"], ["1", "3"], ["2", "1"]):
+        with pytest.raises(BenchmarkError, match="test rows differ"):
+            create_context.pin(content, ids)
+    (kept,) = (tmp_path / "sql-harness" / "pins").iterdir()
+    kept.write_text("half a fi")
+    assert create_context.pin(content, ["1", "3"]).startswith("2, SHA-256 of their ids ")
 
 
 ROW = '{"id": 1, "question": "q", "context": "c", "answer": "a"}'
@@ -456,71 +506,29 @@ ROW = '{"id": 1, "question": "q", "context": "c", "answer": "a"}'
 )
 def test_malformed_sets(tmp_path: Path, content: str, said: str) -> None:
     (tmp_path / "set.json").write_text(content)
-    (tmp_path / "origins.csv").write_text("key,table_id,header\n")
     with pytest.raises(DataError) as error:
         load_benchmark("create-context", data=tmp_path / "set.json")
     assert said in str(error.value)
 
 
 def test_a_malformed_index_names_its_line(tmp_path: Path) -> None:
-    (tmp_path / "set.json").write_text('[{"question": "q", "context": "c", "answer": "a"}]')
-    for content, said in (
-        ("a,b\n", "line 1: no header"),
-        ("key,table_id,header\nx,y\n", "line 2: not three or four"),
-    ):
-        (tmp_path / "origins.csv").write_text(content)
-        with pytest.raises(DataError, match=said):
-            load_benchmark("create-context", data=tmp_path / "set.json")
+    path = tmp_path / "origins.txt"
+    for line in ("1-1-1", "1-1-1 0123456789ab 0123", "1-1-1 0123456789ag", "1-1-1  0123456789ab"):
+        path.write_text(f"# about\n2-1-1 0123456789ab\n{line}\n")
+        with pytest.raises(DataError, match="line 3: not ORIGIN HEADER KEY"):
+            origins.read(path)
 
 
-def test_without_any_index_the_remedy_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_set_is_not_here_the_remedy_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("harness.benchmarks.sources.fetch", _no_hub)
-    (tmp_path / "set.json").write_text('[{"question": "q", "context": "c", "answer": "a"}]')
-    with pytest.raises(
-        BenchmarkError, match=r"cannot be split without the WikiSQL release .*origins\.csv\.gz beside"
-    ):
-        load_benchmark("create-context", data=tmp_path / "set.json")
     assert listing_row(get_spec("create-context")).here == "fetched from the hub on first use"
     with pytest.raises(BenchmarkError, match="no such file or folder"):
         load_benchmark("create-context", data=tmp_path / "gone")
 
 
 def _no_hub(spec: BenchmarkSpec, file: str, sha256: str | None = None) -> tuple[Path, str]:
-    from harness.benchmarks.sources import absent
+    from harness.benchmarks.downloads import absent
 
     raise absent(spec, "offline")
-
-
-# The real rows, where they are
-
-
-@pytest.mark.slow
-def test_the_shared_rows_are_really_held_out(shared_data: Path) -> None:
-    dealt = create_context.deal(get_spec("create-context"), shared_data / "create-context")
-    assert len(dealt.records) == 61628
-    counts = dealt.split.counts
-    assert counts["unknown origin"] == 0
-    assert 0.77 < counts["eligible"] / 61628 < 0.80
-    assert counts["largest group"] / 61628 < 0.0072
-    for field in (0, 1):
-        held = _tables(dealt, "test", field)
-        assert held.isdisjoint(_tables(dealt, "train", field) | _tables(dealt, "validation", field))
-    assert all(dealt.split.sides[row] == "train" for row in splits.seed_rows(61628))
-    assert len(dealt.split.rows("test")) > 6000
-
-
-@pytest.mark.slow
-def test_the_index_agrees_with_the_rows_own_tables(shared_data: Path) -> None:
-    benchmark = load_benchmark(
-        "create-context", data=shared_data / "create-context" / "wikisql-dev.jsonl.gz", split="train"
-    )
-    assert len(benchmark.examples) > 5000
-    from harness.benchmarks.files import read_rows
-
-    own = {
-        row.values["id"]: row.values["table_id"]
-        for row in read_rows(shared_data / "create-context" / "wikisql-dev.jsonl.gz")
-    }
-    wrong = [e.id for e in benchmark.examples if e.meta["origin"] != own[e.id]]
-    assert len(wrong) < 0.005 * len(benchmark.examples)

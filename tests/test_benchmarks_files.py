@@ -95,6 +95,30 @@ def test_gold_is_another_name_for_answer_and_fields_have_their_places(tmp_path: 
     assert example.meta == {"topic": "pets"}
 
 
+def test_a_rows_database_lies_below_the_datas_folder_or_the_one_that_is_told(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "secret.sqlite").write_bytes(b"")
+    (data / "link.sqlite").symlink_to(tmp_path / "secret.sqlite")
+    path = data / "d.jsonl"
+    row = {"question": "q", "context": "CREATE TABLE b (y INT)", "answer": "SELECT 1"}
+    for name in (
+        "../secret.sqlite",
+        str(tmp_path / "secret.sqlite"),
+        "link.sqlite",
+        "sub/../../secret.sqlite",
+    ):
+        path.write_text(json.dumps({**row, "database": name}))
+        with pytest.raises(DataError, match=r"line 1: database .* outside of .*; .* --databases-root DIR"):
+            load_file(path)
+        example = load_file(path, databases_root=tmp_path).examples[0]
+        assert example.database == (tmp_path / "secret.sqlite").resolve()
+    path.write_text(json.dumps({**row, "database": "sub/own.sqlite"}))
+    assert load_file(path).examples[0].database == data.resolve() / "sub" / "own.sqlite"
+    with pytest.raises(DataError, match="outside of"):
+        load_file(path, databases_root=data / "other")
+
+
 def test_ids_and_limit_choose_in_the_datas_order(tmp_path: Path) -> None:
     path = _write(tmp_path / "d.jsonl")
     assert [e.id for e in load_file(path, limit=1).examples] == ["a"]

@@ -85,6 +85,7 @@ def test_bird_mini_dev(tmp_path: Path) -> None:
         ({"question": None}, "item 2: no 'question'"),
         ({"query": 5}, "item 2: no 'query'"),
         ({"db_id": "cars"}, "item 2: database 'cars' is not in tables.json"),
+        ({"db_id": "../pets"}, "item 2: '../pets' names no database"),
     ],
 )
 def test_malformed_rows_are_named(tmp_path: Path, change: dict[str, object], said: str) -> None:

@@ -108,7 +108,7 @@ def test_the_hubs_parquet_gives_the_same_examples(
         return tmp_path / "0000.parquet", "commit"
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("harness.benchmarks.sources.fetch", fetch)
+    monkeypatch.setattr("harness.benchmarks.downloads.fetch", fetch)
     fetched = load_benchmark("wikisql", split="dev")
     there = fetched.examples
     here = load_benchmark("wikisql", split="dev", data=release).examples

@@ -208,6 +208,18 @@ def test_adapters_chat_template_file_wins(folder, tmp_path):
     assert (base.prompt.chat_template, pair.prompt.chat_template) == (None, "own")
 
 
+def test_a_template_that_is_the_bases_own_is_no_other_prompt(folder, tmp_path):
+    """Training saves the base's template beside the adapter, byte for byte: the words are the same."""
+    base = tmp_path / "base"
+    shutil.copytree(folder / "base", base)
+    (base / "chat_template.jinja").write_text("the base's")
+    own = copy(folder, tmp_path, base_model_name_or_path=str(base))
+    for text, known in (("the base's", None), ("another", "another")):
+        (own / "chat_template.jinja").write_text(text)
+        first, pair = plan_pairs(adapters=[str(own)])
+        assert (first.prompt.chat_template, pair.prompt.chat_template) == (None, known)
+
+
 def test_settings_that_do_not_go_together():
     with pytest.raises(UsageError, match="temperature"):
         Settings(samples=3)

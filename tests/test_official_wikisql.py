@@ -16,7 +16,7 @@ from harness.errors import BenchmarkError
 from harness.records import Benchmark, Example
 from harness.scoring.official import Options, Score, open_scorer
 from harness.scoring.official.sketch_reader import read_sketch
-from harness.scoring.official.wikisql import Engine
+from harness.scoring.official.wikisql import ReleaseEngine
 
 CASES = Path(__file__).parent / "cases"
 FIXTURE = json.loads((CASES / "official_wikisql.json").read_text())
@@ -68,7 +68,7 @@ def flagged(name: str, data: Benchmark) -> dict[str, str]:
 
 @pytest.mark.parametrize("case", FIXTURE["cases"], ids=[case["reason"] for case in FIXTURE["cases"]])
 def test_engine(release: Path, case: dict[str, Any]) -> None:
-    engine = Engine(release / "dev.db")
+    engine = ReleaseEngine(release / "dev.db")
     try:
         if case["answer"] is None:
             with pytest.raises(ValueError):
@@ -174,7 +174,7 @@ def test_order_of_the_answer_counts(release: Path) -> None:
 
 
 def test_databases_are_opened_read_only(release: Path) -> None:
-    engine = Engine(release / "dev.db")
+    engine = ReleaseEngine(release / "dev.db")
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
         engine._connection.execute("DELETE FROM table_1_7_2")
     engine.close()
@@ -190,7 +190,7 @@ def test_bad_input(release: Path, tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="example 0 has no table_id"):
         scored("wikisql_execution", bare, "SELECT Player FROM t")
     with pytest.raises(BenchmarkError, match="is not there"):
-        Engine(tmp_path / "absent.db")
+        ReleaseEngine(tmp_path / "absent.db")
     other = Benchmark(name="w", split="dev", examples=(example(sketch=gold, table_id="9-9"),), folder=release)
     assert scored("wikisql_execution", other, "SELECT Player FROM t")[1].startswith("the gold does not run")
 

@@ -86,7 +86,8 @@ def test_missing_duplicate_and_extra_are_reported(tmp_path: Path, three: Benchma
     [
         ("SELECT 1\n", ["SELECT 1", None, None], ("y", "z"), ()),
         ("SELECT 1\n\nSELECT 3\n", ["SELECT 1", None, "SELECT 3"], ("y",), ()),
-        ("a\nb\nc\nd\ne\n", ["a", "b", "c"], (), ("line 4", "line 5")),
+        ("\n".join([*SQLS, *SQLS[:2], ""]), SQLS, (), ("line 4", "line 5")),
+        ("SELECT 1\nno idea\nSELECT 3\nSELECT 4", ["SELECT 1", "no idea", "SELECT 3"], (), ("line 4",)),
         ("\n\nc\n", [None, None, "c"], ("x", "y"), ()),
         ("a\nb\n\n", ["a", "b", None], ("z",), ()),
     ],
@@ -97,6 +98,58 @@ def test_lines_keep_their_places(
     read = read_predictions(_write(tmp_path, text, "p.txt"), three)
     assert [prediction.sql for prediction in read.predictions] == sqls
     assert (read.missing, read.extra) == (missing, extra)
+
+
+STATEMENTS = [
+    (
+        "SELECT a\nFROM t\nWHERE b = 1;\nSELECT 2;\n\nselect\n  3;\n",
+        ["SELECT a\nFROM t\nWHERE b = 1", "SELECT 2", "select\n3"],
+    ),
+    (
+        "-- 1\nSELECT a\nFROM t\nUNION ALL\nSELECT b FROM u\n;\n;\nSELECT x FROM t WHERE y = 'a;\nb';",
+        ["SELECT a\nFROM t\nUNION ALL\nSELECT b FROM u", None, "SELECT x FROM t WHERE y = 'a;\nb'"],
+    ),
+    (
+        "WITH n AS (\nSELECT 1\n)\nSELECT * FROM n;\nSELECT a FROM (\nSELECT 2);\nSELECT 3",
+        ["WITH n AS (\nSELECT 1\n)\nSELECT * FROM n", "SELECT a FROM (\nSELECT 2)", "SELECT 3"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "sqls"), STATEMENTS)
+def test_statements_over_several_lines(
+    tmp_path: Path, three: Benchmark, text: str, sqls: list[str | None]
+) -> None:
+    read = read_predictions(_write(tmp_path, text, "p.sql"), three)
+    assert (read.form, read.joined) == ("statements", "order")
+    assert [prediction.sql for prediction in read.predictions] == sqls
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "SELECT a\nFROM t\nWHERE b\nLIMIT 1\nSELECT 2",
+            "line 2: 'FROM t' begins no statement, as 3",
+        ),
+        ("I\ndo\nnot\nknow", "line 1: 'I' begins no statement, as 4 lines do not"),
+    ],
+)
+def test_lines_that_are_no_statements_are_refused_where_they_do_not_fit(
+    tmp_path: Path, three: Benchmark, text: str, said: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        read_predictions(_write(tmp_path, text, "p.sql"), three)
+    assert said in str(error.value)
+    assert "end each statement with a ;" in error.value.remedy
+
+
+def test_as_many_lines_as_questions_are_lines(tmp_path: Path, three: Benchmark) -> None:
+    read = read_predictions(_write(tmp_path, "SELECT 1\nno idea;\nSELECT 3;\n", "p.sql"), three)
+    assert (read.form, [prediction.sql for prediction in read.predictions]) == (
+        "plain",
+        ["SELECT 1", "no idea;", "SELECT 3;"],
+    )
 
 
 def test_sql_wins_over_completion_and_a_null_is_missing(tmp_path: Path, three: Benchmark) -> None:
@@ -147,6 +200,8 @@ def test_wikisql_sketches_become_sql(tmp_path: Path) -> None:
         ('{"id": "x", "sql": "a"}\n{"id": "y"', "line 2: not JSON"),
         ('{"id": "x", "sql": "a"}\n{"id": "y", "answer": "b"}', "line 2: neither 'sql' nor 'completion'"),
         ('{"id": "x", "sql": "a"}\n{"sql": "b"}', "line 2: no 'id' though other lines have one"),
+        ("null\nnull\nnull\n", "all of its 3 are empty"),
+        ('{"id": "x", "sql": null}\n{"id": "y", "completion": " "}', "all of its 2 are empty"),
         ('{"id": "x", "sql": "a"}\n5', "line 2: int instead of an object"),
         ('{"id": "1", "sql": "a"}\n{"id": "2", "sql": "b"}', "none of its 2 ids is one of benchmark 'three'"),
         ('[{"id": "x", "sql": "a"}, 5]', "item 2: int instead of an object"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from reports_run import RULES, outcomes, write_run
 
 from harness.errors import RunError, UsageError
 from harness.records import Outcome, Rules, Sample
-from harness.reports import compare
+from harness.reports import Comparisons, compare, compare_all
 
 RIGHT, WRONG = Outcome.EQUIVALENT, Outcome.WRONG
 
@@ -30,7 +31,7 @@ def test_counts_by_hand(tmp_path: Path) -> None:
     document = json.loads(json.dumps(found.to_json()))
     assert document["difference"]["fixed"] == 1
     assert document["broken"][0]["outcome_after"] == "wrong"
-    text = found.to_markdown()
+    text = Comparisons(found=(found,)).to_markdown()
     assert "## Broken (1)" in text
     assert "| `1` |" in text
 
@@ -41,7 +42,7 @@ def test_an_answer_that_is_missing_is_called_so(tmp_path: Path) -> None:
         return replace(made, prediction=empty)
 
     a = write_run(tmp_path / "a", {"p": [Outcome.MISSING] * 2 + [Outcome.SYNTAX_ERROR]}, change=silent)
-    text = compare(a, write_run(tmp_path / "b", {"p": [RIGHT] * 3})).to_markdown()
+    text = compare_all([a, write_run(tmp_path / "b", {"p": [RIGHT] * 3})]).to_markdown()
     assert text.count("| missing: (no prediction) | equivalent: `SELECT") == 2
     assert text.count("| syntax error: (empty) | equivalent: `SELECT") == 1
 
@@ -131,3 +132,59 @@ def test_what_else_differs_is_said(tmp_path: Path) -> None:
     assert "system: 'You are a SQL expert.' and 'You are terse.'" in remarks[0]
     assert remarks[1] == "the rules of the verdict differ (case: 'ignore' and 'exact')"
     assert remarks[2] == "the settings differ (quantization: 'nf4' and 'none')"
+
+
+def test_three_runs_meet_each_other(tmp_path: Path) -> None:
+    """Six broken of forty alone pass for a difference; among three tests they do not."""
+    ended = {"a": [RIGHT] * 40, "b": [WRONG] * 6 + [RIGHT] * 34, "c": [RIGHT] * 40}
+    runs = [write_run(tmp_path / name, {"p": outcome}) for name, outcome in ended.items()]
+    found = compare_all(runs)
+    assert [(one.name_a, one.name_b) for one in found.found] == [
+        ("p (a)", "p (b)"),
+        ("p (a)", "p (c)"),
+        ("p (b)", "p (c)"),
+    ]
+    assert found.found[0].difference.p == pytest.approx(1 / 32)
+    assert found.found[0].adjusted_p == pytest.approx(3 / 32)
+    assert "not distinguishable" in found.found[0].sentence()
+    assert "over all comparisons" in found.found[0].sentence()
+    assert "is worse than" in compare_all(runs[:2]).found[0].sentence()
+    assert len(found.to_json()["comparisons"]) == 3
+    assert compare_all(runs[:2]).to_json()["difference"]["broken"] == 6
+    with pytest.raises(UsageError, match="are of two runs"):
+        compare_all(runs, pair_a="p")
+
+
+def test_pairs_of_one_run_meet_each_other(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", {name: outcomes(8, 0.5, 1) for name in ("base", "x", "y")})
+    assert len(compare_all([run]).found) == 3
+    assert len(compare_all([run], pair_b="y").found) == 1
+
+
+def test_every_flip_can_be_listed_and_written(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a", {"p": [RIGHT] * 30 + [WRONG] * 2})
+    found = compare_all([a, write_run(tmp_path / "b", {"p": [WRONG] * 30 + [RIGHT] * 2})])
+    told = [line.split()[0] for line in found.lines(flips=True) if line.startswith(("broken ", "fixed "))]
+    assert told == ["broken"] * 30 + ["fixed"] * 2
+    found.write_csv(tmp_path / "flips.csv")
+    rows = list(csv.DictReader((tmp_path / "flips.csv").read_text("utf-8").splitlines()))
+    assert [row["change"] for row in rows] == told
+    assert rows[0]["id"] == "0"
+    assert rows[0]["pair_after"] == "p (b)"
+    assert len(found.table()[2]) == 1
+
+
+def test_questions_of_one_schema_are_not_independent(tmp_path: Path) -> None:
+    """All that broke lies in one schema of ten: with other schemas it might have been none, or all."""
+
+    def grouped(made: Sample) -> Sample:
+        return replace(made, db_id=str(int(made.id) // 20))
+
+    a = write_run(tmp_path / "a", {"p": [RIGHT] * 200}, change=grouped)
+    b = write_run(tmp_path / "b", {"p": [WRONG] * 20 + [RIGHT] * 180}, change=grouped)
+    found = compare(a, b)
+    assert found.by_schema is not None
+    assert found.by_schema.clusters == 10
+    assert found.by_schema.low < found.difference.low < found.difference.high < found.by_schema.high == 0
+    alone = write_run(tmp_path / "c", {"p": [RIGHT] * 9}, change=lambda made: replace(made, db_id=made.id))
+    assert compare(alone, alone, pair_a="p", pair_b="p").by_schema is None

@@ -190,6 +190,62 @@ def test_charts_are_there_and_the_same_each_time(run: Path) -> None:
         ).replace(b"http://creativecommons.org", b"")
 
 
+def test_charts_follow_the_readers_colours(run: Path) -> None:
+    """No ground, no fixed dark text; every colour that is left can be seen on white and on black."""
+    for chart in (run / "charts").glob("*.svg"):
+        text = chart.read_text("utf-8")
+        assert "prefers-color-scheme: dark" in text
+        assert "fill: currentColor" in text
+        assert not re.search(r"#(ffffff|000000|24292f;)", text.split("</style>")[1])
+        width = re.search(r'width="([\d.]+)pt"', text)
+        assert width
+        assert float(width[1]) <= 350, "390 pixels of a phone show it at nearly its own size"
+
+
+def test_the_largest_cause_is_drawn_whosever_it_is(tmp_path: Path) -> None:
+    def refused(made: Sample) -> Sample:
+        return replace(made, cause="denied") if made.outcome is Outcome.DENIED else made
+
+    answers = {"base": [Outcome.DENIED] * 12, "p": [Outcome.WRONG] * 2 + [Outcome.EXACT] * 10}
+    folder = write_run(tmp_path / "run", answers, change=refused)
+    write_report(folder)
+    assert ">denied<" in (folder / "charts" / "causes_starter.svg").read_text("utf-8")
+
+
+def test_levels_keep_the_benchmarks_order(tmp_path: Path) -> None:
+    def levelled(made: Sample) -> Sample:
+        return replace(made, kind=("medium", "extra", "easy", "hard")[int(made.id) % 4])
+
+    folder = write_run(tmp_path / "run", {"p": outcomes(40, 0.5, 1)}, change=levelled)
+    text = write_report(folder).read_text("utf-8").split("## Execution accuracy by kind")[1]
+    assert [row[0].strip() for row in next(tables(text))[2:]] == ["easy", "medium", "hard", "extra"]
+
+
+def test_no_question_is_no_rule(tmp_path: Path) -> None:
+    folder = write_run(
+        tmp_path / "run", {"p": [Outcome.WRONG] * 3}, change=lambda made: replace(made, question=" ")
+    )
+    text = write_report(folder).read_text("utf-8")
+    assert "\n****" not in text
+    assert text.count("**(no question)**") == 3
+
+
+def test_the_prompt_keeps_its_lines(tmp_path: Path) -> None:
+    asked = {"p": {"prompt": {"system": "Be brief.\n\n  Only SQL.", "user": "{question}", "form": "chat"}}}
+    text = write_report(write_run(tmp_path / "run", {"p": [Outcome.EXACT] * 3}, pairs=asked)).read_text(
+        "utf-8"
+    )
+    assert "\n[system]\nBe brief.\n\n  Only SQL.\n\n[user]\n{question}\n```" in text
+
+
+def test_three_pairs_meet_each_other(tmp_path: Path) -> None:
+    answers = {name: outcomes(40, share, 1) for name, share in (("a", 0.2), ("b", 0.6), ("c", 0.9))}
+    text = write_report(write_run(tmp_path / "run", answers)).read_text("utf-8")
+    section = text.split("### Every pair against every other")[1].split("\n## ")[0]
+    assert [row[0].strip() for row in next(tables(section))[2:]] == ["b − a", "c − a", "c − b"]
+    assert "raised for the 3 comparisons (Holm)" in section
+
+
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
     def hostile(made: Sample) -> Sample:
         sql = "SELECT '```' FROM t | <script>alert(1)</script>\n## not a title"

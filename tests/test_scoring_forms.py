@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from harness.scoring.cause import causes
 from harness.scoring.proof import proof, same_condition
 from harness.sql.canonical import Canonicaliser
+from harness.sql.schema import Column, Schema, Table
 from harness.sql.terms import Junction, Leaf, Not
 
 CASES = Path(__file__).parent / "cases"
@@ -23,9 +24,11 @@ TABLES = {
     "concert": {"concert_id": "integer", "venue": "text", "year": "integer"},
     "performs": {"concert_id": "integer", "singer_id": "integer"},
 }
-BASIC, STRONG = Canonicaliser(TABLES), Canonicaliser(TABLES, strong=True)
+SCHEMA = Schema(tuple(Table(name, tuple(map(Column, columns))) for name, columns in TABLES.items()))
+BASIC, STRONG = (Canonicaliser(SCHEMA, kinds=TABLES, strong=strong) for strong in (False, True))
 KEYED = Canonicaliser(
-    TABLES,
+    SCHEMA,
+    kinds=TABLES,
     strong=True,
     primary=[("singer", ("id",)), ("song", ("song_id",))],
     links=[(("song", "singer_id"), ("singer", "id"))],
@@ -67,8 +70,8 @@ def test_cause(case: dict[str, Any]) -> None:
 
 def test_text_case_follows_the_rule() -> None:
     sqls = ["SELECT name FROM singer WHERE name = 'A'", "SELECT name FROM singer WHERE name = 'a'"]
-    assert len({Canonicaliser(TABLES, case="ignore").text(sql) for sql in sqls}) == 1
-    assert len({Canonicaliser(TABLES, case="exact").text(sql) for sql in sqls}) == 2
+    assert len({Canonicaliser(SCHEMA, case="ignore").text(sql) for sql in sqls}) == 1
+    assert len({Canonicaliser(SCHEMA, case="exact").text(sql) for sql in sqls}) == 2
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.benchmarks import create_context, forms, sources, spider, wikisql
+from harness.benchmarks import create_context, downloads, spider, surface, wikisql
 from harness.benchmarks.load import load_benchmark
 from harness.benchmarks.spec import BenchmarkSpec, get_spec
 from harness.errors import BenchmarkError
@@ -24,7 +24,7 @@ class Size(NamedTuple):
     forms: Mapping[str, int]
 
 
-class Row(NamedTuple):
+class ListingRow(NamedTuple):
     """A benchmark's row in the listing."""
 
     name: str
@@ -65,13 +65,13 @@ class Description:
         return "\n".join(lines) + "\n"
 
 
-def listing_row(spec: BenchmarkSpec) -> Row:
+def listing_row(spec: BenchmarkSpec) -> ListingRow:
     """Name, title and whether it is here."""
-    if sources.is_here(spec):
+    if downloads.is_here(spec):
         here = "here"
     else:
         here = "fetched from the hub on first use" if spec.source.hub else "to be downloaded"
-    return Row(spec.name, spec.title, here)
+    return ListingRow(spec.name, spec.title, here)
 
 
 def describe(name: str, *, data: Path | None = None) -> Description:
@@ -96,8 +96,8 @@ def describe(name: str, *, data: Path | None = None) -> Description:
     }
     sizes: dict[str, Size] = {}
     missing = ""
-    if data is None and not sources.is_here(spec):
-        missing = sources.absent(spec).remedy
+    if data is None and not downloads.is_here(spec):
+        missing = downloads.absent(spec).remedy
         missing = f"{missing} (or let it be fetched from the hub on first use)" if source.hub else missing
     else:
         for split in _splits(spec):
@@ -131,8 +131,8 @@ def _splits(spec: BenchmarkSpec) -> tuple[str, ...]:
 
 
 def _size(benchmark: Benchmark) -> Size:
-    tables = [forms.tables(example.context) for example in benchmark.examples]
+    tables = [surface.tables(example.context) for example in benchmark.examples]
     total = len(tables)
     columns = sum(len(table.columns) for own in tables for table in own)
-    by_form = Counter(example.kind or forms.form(example.gold) for example in benchmark.examples)
+    by_form = Counter(example.kind or surface.form(example.gold) for example in benchmark.examples)
     return Size(total, sum(map(len, tables)) / total, columns / total, dict(sorted(by_form.items())))

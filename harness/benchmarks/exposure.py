@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.benchmarks import create_context, forms, sources, splits
+from harness.benchmarks import create_context, downloads, origins, splits, surface
 from harness.benchmarks.load import load_benchmark
 from harness.benchmarks.origins import Origin, Origins
 from harness.benchmarks.spec import find_specs, get_spec
@@ -46,13 +46,13 @@ def marks(record: Record) -> Iterable[tuple[str, object]]:
         yield "table", origin.origin
         yield "header", origin.header
     if not record.origins:
-        header = forms.columns(record.tables)
-        yield "table", (tuple(sorted(forms.bare(table.name) for table in record.tables)), header)
+        header = surface.columns(record.tables)
+        yield "table", (tuple(sorted(surface.bare(table.name) for table in record.tables)), header)
         yield "header", header
     if len(record.used) >= _ENOUGH_COLUMNS:
         yield "columns", record.used
-    yield "question", forms.masked(record.question, record.gold)
-    yield "skeleton", forms.skeleton(record.gold)
+    yield "question", surface.masked(record.question, record.gold)
+    yield "skeleton", surface.skeleton(record.gold)
 
 
 def seen(records: Iterable[Record]) -> Seen:
@@ -67,8 +67,8 @@ def to_records(examples: Iterable[Example]) -> list[Record]:
 
 
 def _to_record(example: Example) -> Record:
-    tables, meta = forms.tables(example.context), example.meta
-    used = frozenset(meta["used"]) if "used" in meta else forms.columns(tables)
+    tables, meta = surface.tables(example.context), example.meta
+    used = frozenset(meta["used"]) if "used" in meta else surface.columns(tables)
     origins = (Origin(str(meta["origin"]), str(meta["header"])),) if "origin" in meta else ()
     return Record(example.id, example.question, example.context, example.gold, tables, used, origins)
 
@@ -99,8 +99,8 @@ def _records(training: str, benchmark: Benchmark) -> list[Record]:
     path = Path(training)
     if path.exists():
         known = any("origin" in example.meta for example in benchmark.examples)
-        index = create_context.find_origins(data) if known else Origins({}, {})
-        return create_context.read_records(path, sources.rows(path), index)
+        index = origins.shipped() if known else Origins()
+        return create_context.read_records(path, downloads.rows(path), index)
     whole = get_spec("create-context")
     if training == whole.source.hub:
         return create_context.deal(whole, data).records

@@ -2,7 +2,7 @@
 
 A row has ``question``, ``context`` and ``answer`` (or ``gold``), and may have ``id`` (text or integer, else
 the row's number from 0; no two alike), ``db_id``, ``evidence``, ``kind`` and ``database`` (a SQLite file,
-relative to the data); other short values travel in ``Example.meta``.
+relative to the data and below its folder); other short values travel in ``Example.meta``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.benchmarks.forms import form
+from harness.benchmarks.surface import form
 from harness.errors import DataError
 from harness.records import Example
 
@@ -29,7 +29,7 @@ _SHORT = 200
 _LONE = re.compile("[\ud800-\udfff]")
 
 
-class Row(NamedTuple):
+class DataRow(NamedTuple):
     """One row of a file, and where it stands there: "line 3" or "item 3", counted from 1."""
 
     where: str
@@ -94,7 +94,7 @@ def identity(path: Path, where: str, value: Any) -> str | None:
     return str(value)
 
 
-def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[DataRow]:
     """The rows of a JSONL, JSON, CSV or Parquet file; DataError names the file and the line.
 
     ``columns`` are all that is read of a Parquet file ("table.id" for a field of a struct).
@@ -110,7 +110,7 @@ def read_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]
     raise DataError(f"{path}: '{form}' is no format of data", f"use one of {' '.join(FORMATS)} (.gz too)")
 
 
-def _lines(path: Path, text: str) -> Iterator[Row]:
+def _lines(path: Path, text: str) -> Iterator[DataRow]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -120,16 +120,16 @@ def _lines(path: Path, text: str) -> Iterator[Row]:
             raise DataError(
                 f"{path}, line {number}: not JSON ({error})", "mend or remove that line"
             ) from None
-        yield Row(f"line {number}", _mapping(path, f"line {number}", values))
+        yield DataRow(f"line {number}", _mapping(path, f"line {number}", values))
 
 
-def _array(path: Path, text: str) -> Iterator[Row]:
+def _array(path: Path, text: str) -> Iterator[DataRow]:
     try:
         items = parse_json(text)
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error})", "mend the file") from None
     for number, values in enumerate(items, start=1):
-        yield Row(f"item {number}", _mapping(path, f"item {number}", values))
+        yield DataRow(f"item {number}", _mapping(path, f"item {number}", values))
 
 
 def _mapping(path: Path, where: str, values: Any) -> Mapping[str, Any]:
@@ -138,7 +138,7 @@ def _mapping(path: Path, where: str, values: Any) -> Mapping[str, Any]:
     return values
 
 
-def _csv(path: Path) -> Iterator[Row]:
+def _csv(path: Path) -> Iterator[DataRow]:
     csv.field_size_limit(1 << 24)
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     line = 0
@@ -154,13 +154,13 @@ def _csv(path: Path) -> Iterator[Row]:
                 )
             if values:
                 named = zip(header, values, strict=True)
-                yield Row(f"line {line + 1}", {key: value for key, value in named if value != ""})
+                yield DataRow(f"line {line + 1}", {key: value for key, value in named if value != ""})
             line = reader.line_num
     except csv.Error as error:
         raise DataError(f"{path}, line {line + 1}: not CSV ({error})", "mend that line") from None
 
 
-def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
+def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[DataRow]:
     from pyarrow import ArrowException, parquet
 
     try:
@@ -169,7 +169,9 @@ def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
         for batch in file.iter_batches(4096, columns=columns):
             for values in batch.to_pylist():
                 number += 1
-                yield Row(f"row {number}", {key: value for key, value in values.items() if value is not None})
+                yield DataRow(
+                    f"row {number}", {key: value for key, value in values.items() if value is not None}
+                )
     except FileNotFoundError:
         raise DataError(f"{path}: no such file", "check the path") from None
     except (ArrowException, OSError, UnicodeDecodeError) as error:
@@ -177,8 +179,13 @@ def _parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
         raise DataError(f"{path}: not Parquet ({reason})", "check the file") from None
 
 
-def to_examples(path: Path, rows: Iterable[Row], context_field: str = "context") -> Iterator[Example]:
-    """Rows of a file as examples; DataError names the row and the field that it lacks."""
+def to_examples(
+    path: Path, rows: Iterable[DataRow], context_field: str = "context", databases: Path | None = None
+) -> Iterator[Example]:
+    """Rows of a file as examples; DataError names the row and the field that it lacks.
+
+    A row's database lies below ``databases`` (the file's folder unless told); DataError where it does not.
+    """
     seen: dict[str, str] = {}
     for number, (where, values) in enumerate(rows):
         gold = "answer" if "answer" in values else "gold"
@@ -198,7 +205,7 @@ def to_examples(path: Path, rows: Iterable[Row], context_field: str = "context")
             context=context,
             gold=answer,
             db_id=_optional(values.get("db_id")),
-            database=(path.parent / str(database)).resolve() if database else None,
+            database=_database(path, where, str(database), databases) if database else None,
             evidence=_optional(values.get("evidence")),
             kind=_optional(values.get("kind")) or form(answer),
             meta={key: value for key, value in values.items() if key not in taken and _is_short(value)},
@@ -213,6 +220,17 @@ def _text(path: Path, where: str, values: Mapping[str, Any], field: str, name: s
     if not isinstance(value, str) or not value.strip():
         raise DataError(f"{path}, {where}: '{name}' is not text", "mend that row")
     return value
+
+
+def _database(path: Path, where: str, name: str, root: Path | None) -> Path:
+    """A row's database, links followed; whoever wrote the row opens no other file of this machine."""
+    found = (path.parent / name).resolve()
+    if not found.is_relative_to((root or path.parent).resolve()):
+        raise DataError(
+            f"{path}, {where}: database {name!r} lies outside of {root or path.parent.resolve()}",
+            "put it below the data's folder, or allow another one with --databases-root DIR",
+        )
+    return found
 
 
 def _optional(value: Any) -> str | None:

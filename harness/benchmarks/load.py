@@ -31,18 +31,21 @@ def load_benchmark(
     limit: int | None = None,
     ids: Sequence[str] | None = None,
     context_field: str | None = None,
+    databases_root: Path | None = None,
     seed: int = 0,
 ) -> Benchmark:
     """The examples of a benchmark's split (its default one unless ``split`` says otherwise).
 
     ``data`` is a local file or folder in the benchmark's own form and takes the place of the download.
     ``ids`` and then ``limit`` choose among the examples. ``seed`` is that of a variant that shuffles.
+    ``databases_root`` is where the databases that rows name may lie, else the data's own folder.
     BenchmarkError where the benchmark is unknown or not here (with what to fetch and where to put it),
     DataError where a row is malformed.
     """
     spec = get_spec(name)
     chosen = split or spec.split
-    loaded = _read(spec, chosen, data, context_field, seed)
+    own = _Own(context_field, databases_root)
+    loaded = _read(spec, chosen, data, own, seed)
     examples = files.select(loaded.examples, limit=limit, ids=ids)
     if not examples:
         raise BenchmarkError(
@@ -75,11 +78,13 @@ def load_file(
     *,
     split: str | None = None,
     context_field: str | None = None,
+    databases_root: Path | None = None,
     limit: int | None = None,
     ids: Sequence[str] | None = None,
 ) -> Benchmark:
     """Data of one's own as a benchmark named by the file's stem, with default prompt and rules.
 
+    ``databases_root`` is where the databases that rows name may lie, else the file's own folder.
     UsageError for a ``split``, which a file has not; DataError where a row is malformed.
     """
     if split:
@@ -87,7 +92,8 @@ def load_file(
             f"--split {split} does not go with --data {path} alone: a file has no splits",
             "leave --split out, or give each split a file of its own",
         )
-    rows = list(files.to_examples(path, files.read_rows(path), context_field or "context"))
+    found = files.to_examples(path, files.read_rows(path), context_field or "context", databases_root)
+    rows = list(found)
     examples = files.select(rows, limit=limit, ids=ids)
     if not examples:
         raise DataError(f"{path}: no rows", "give it at least one question")
@@ -101,19 +107,28 @@ def load_file(
     )
 
 
-def _read(spec: BenchmarkSpec, split: str, data: Path | None, context_field: str | None, seed: int) -> Loaded:
+class _Own(NamedTuple):
+    """What goes with data of one's own alone, by the options' names."""
+
+    context_field: str | None
+    databases_root: Path | None
+
+
+def _read(spec: BenchmarkSpec, split: str, data: Path | None, own: _Own, seed: int) -> Loaded:
     kind = spec.source.kind
     if kind == "files":
-        return _from_files(spec, split, data, context_field)
-    if context_field:
-        raise UsageError(
-            f"--context-field does not go with benchmark '{spec.name}'", "it is for data of one's own"
-        )
+        return _from_files(spec, split, data, own)
+    for name, value in own._asdict().items():
+        if value:
+            raise UsageError(
+                f"--{name.replace('_', '-')} does not go with benchmark '{spec.name}'",
+                "it is for data of one's own",
+            )
     module = import_module(f"harness.benchmarks.{_READERS[kind]}")
     return Loaded(*module.load(spec, split, data, seed))
 
 
-def _from_files(spec: BenchmarkSpec, split: str, data: Path | None, context_field: str | None) -> Loaded:
+def _from_files(spec: BenchmarkSpec, split: str, data: Path | None, own: _Own) -> Loaded:
     if split not in spec.source.files:
         raise BenchmarkError(
             f"benchmark '{spec.name}' has no split '{split}'",
@@ -126,7 +141,6 @@ def _from_files(spec: BenchmarkSpec, split: str, data: Path | None, context_fiel
             raise BenchmarkError(
                 f"{spec.path}: key 'source.files.{split}': {path} is not there", spec.source.fetch
             )
-    field = context_field or spec.source.context_field
-    return Loaded(
-        list(files.to_examples(path, files.read_rows(path), field)), {"file": path.name}, path.parent
-    )
+    field = own.context_field or spec.source.context_field
+    examples = files.to_examples(path, files.read_rows(path), field, own.databases_root)
+    return Loaded(list(examples), {"file": path.name}, path.parent)

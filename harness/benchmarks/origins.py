@@ -1,38 +1,39 @@
 """Where a row of sql-create-context came from: its WikiSQL table, or its Spider database.
 
-The set names neither (WikiSQL tables share the names ``table_name_0`` … ``table_name_99``), so an index
-leads from a row's question and used columns to its table. It is built from the WikiSQL release on first
-use and kept in the cache, or read from a file ``origins.csv.gz`` beside the data:
+The set names neither (WikiSQL tables share the names ``table_name_0`` … ``table_name_99``), so an index of
+facts travels with the harness, ``benchmarks/create-context/origins.txt.gz``. Its lines, but for those that
+begin with #, are
 
-    key,table_id,header[,columns]
+    ORIGIN HEADER KEY …
 
-    key      first 16 hex digits of SHA-256 over "question's words|used columns, sorted, joined by ','",
-             or over "question's words|*" (used where the first form finds nothing)
-    header   first 16 hex digits of SHA-256 over the table's columns (lower-case alphanumerics), sorted,
-             joined by ','
-    columns  JSON list of [name, type], where known
+    ORIGIN  a WikiSQL table ("1-1000181-1") or a Spider database ("spider:pets_1")
+    HEADER  the hash of its full header: see ``header_hash``
+    KEY     hashes of what is asked of it: for a table ``row_key`` of each question, for a database
+            ``query_key`` of each gold, and ``schema_keys`` and ``column_key`` of its tables and columns
+
+A hash is the first 12 hex digits of SHA-256. ``scripts/split_index.py`` makes the file.
 """
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
-import json
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.benchmarks import forms
+from harness.assets import asset
+from harness.benchmarks import surface
 from harness.benchmarks.files import read_text
-from harness.benchmarks.spider_schema import SpiderTables
 from harness.errors import DataError
 
-Columns = tuple[tuple[str, str], ...]
+DIGITS = 12
 _WIKISQL_NAME = re.compile(r"table_(\d+)_(\d+)")
+_HASHES = re.compile(rf"[0-9a-f]{{{DIGITS}}}(?: [0-9a-f]{{{DIGITS}}})*")
+_UNSAID = frozenset(("as", "asc", "inner", "outer"))
+"""Words of SQL that the set's author wrote or left out without a change of meaning."""
 
 
 class Origin(NamedTuple):
@@ -42,123 +43,130 @@ class Origin(NamedTuple):
     header: str
 
 
-class Question(NamedTuple):
-    """What the index is built from: a WikiSQL question, its table and the columns that its query uses."""
+class Facts(NamedTuple):
+    """A line of the index."""
 
-    question: str
-    table_id: str
-    header: Sequence[str]
-    types: Sequence[str]
-    used: Sequence[str]
+    origin: str
+    header: str
+    keys: Sequence[str]
 
 
 class Origins:
-    """Finds the origins of rows. ``columns`` holds full headers where they are known."""
+    """Finds the origins of rows.
 
-    def __init__(self, keys: Mapping[str, tuple[str, ...]], headers: Mapping[str, str]) -> None:
-        self._keys = keys
-        self._headers = headers
-        self.columns: dict[str, Columns] = {}
-        self.spider: SpiderTables | None = None
+    ``digest`` is the hash of the index, "" of an empty one.
+    """
 
-    def find(self, question: str, tables: Sequence[forms.Table]) -> tuple[Origin, ...]:
+    def __init__(self, facts: Iterable[Facts] = (), digest: str = "") -> None:
+        self.digest = digest
+        self._origins: dict[str, Origin] = {}
+        self._by_key: dict[int, tuple[Origin, ...]] = {}
+        for name, header, keys in facts:
+            own = (self._origins.setdefault(name, Origin(name, header)),)
+            for key in keys:
+                number = int(key, 16)
+                before = self._by_key.get(number)
+                self._by_key[number] = own if before is None else (*before, *own)
+
+    def find(self, question: str, tables: Sequence[surface.ContextTable], gold: str) -> tuple[Origin, ...]:
         """Every origin that the row may have: none where it is unknown, several where it is ambiguous."""
-        text = forms.words(question)
-        used = sorted({name for table in tables for name, _ in table.columns})
-        names = self._keys.get(key(text, used), ())
-        if len(tables) == 1:
-            if stated := _WIKISQL_NAME.fullmatch(tables[0].name):
-                name = f"1-{stated[1]}-{stated[2]}"
-                names = (name,) if name in self._headers else names
-            elif tables[0].name.startswith("table_") and not names:
-                names = self._keys.get(key(text, ["*"]), ())
-        if names:
-            return tuple(Origin(name, self._headers[name]) for name in names)
-        if self.spider is None:
+        stated = _WIKISQL_NAME.fullmatch(tables[0].name) if len(tables) == 1 else None
+        if stated and (origin := self._origins.get(f"1-{stated[1]}-{stated[2]}")):
+            return (origin,)
+        used = {name for table in tables for name, _ in table.columns}
+        if found := self._of(row_key(question, used)):
+            return found
+        asked, shaped = self._of(query_key(gold)), self._with(tables)
+        return tuple(origin for origin in asked if origin in shaped) or asked or shaped
+
+    def _of(self, key: str) -> tuple[Origin, ...]:
+        return self._by_key.get(int(key, 16), ())
+
+    def _with(self, tables: Sequence[surface.ContextTable]) -> tuple[Origin, ...]:
+        """Databases that have these tables with these columns; a context's lone ``Id`` counts as none."""
+        if not tables:
             return ()
-        return tuple(Origin(f"spider:{name}", self.spider.header(name)) for name in self.spider.match(tables))
+        named = [
+            (
+                surface.unquote(table.name).lower(),
+                {surface.unquote(name).lower() for name, _ in table.columns} - {"id"},
+            )
+            for table in tables
+        ]
+        wanted = [key for name, columns in named for key in schema_keys(name, columns)]
+        found = self._all(wanted)
+        if not found:  # a column that the set's author could not place stands in every table of its query
+            wanted = [key for name, columns in named for key in (table_key(name), *map(column_key, columns))]
+            found = self._all(wanted)
+        return tuple(sorted(found))
+
+    def _all(self, keys: Iterable[str]) -> set[Origin]:
+        return set.intersection(*(set(self._of(key)) for key in keys))
 
 
-def key(text: str, used: Iterable[str]) -> str:
-    """The index's key of a question (its words) and used columns (as the context writes them)."""
-    return sha256(f"{text}|{','.join(used)}".encode()).hexdigest()[:16]
+def row_key(question: str, used: Iterable[str]) -> str:
+    """The key of a WikiSQL question (its words) and its used columns, as a context writes them."""
+    return _hash(f"{surface.words(question)}|{','.join(sorted(used))}")
+
+
+def query_key(gold: str) -> str:
+    """The key of a Spider gold: its words in any order, but for those that say nothing."""
+    return _hash("=" + " ".join(sorted(word for word in surface.words(gold).split() if word not in _UNSAID)))
+
+
+def schema_keys(table: str, columns: Iterable[str]) -> Iterator[str]:
+    """The keys of a table of a Spider database with its columns, names in lower case."""
+    yield table_key(table)
+    yield from (_hash(f".{table}.{column}") for column in columns)
+
+
+def table_key(table: str) -> str:
+    """The key of a Spider table's name, in lower case."""
+    return _hash(f".{table}")
+
+
+def column_key(column: str) -> str:
+    """The key of a column in any table of a Spider database, in lower case."""
+    return _hash(f"..{column}")
 
 
 def header_hash(columns: Iterable[str]) -> str:
-    """The hash of a full header."""
-    return sha256(",".join(sorted({forms.bare(column) for column in columns})).encode()).hexdigest()[:16]
+    """The hash of a full header: its columns as headers are compared, sorted, each once."""
+    return _hash(",".join(sorted({surface.bare(column) for column in columns})))
+
+
+def _hash(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:DIGITS]
+
+
+@cache
+def shipped() -> Origins:
+    """The index that travels with the harness."""
+    return read(asset("benchmarks", "create-context", "origins.txt.gz"))
 
 
 def read(path: Path) -> Origins:
     """The index in a file; DataError names the line that has not its form."""
-    keys: dict[str, tuple[str, ...]] = {}
-    headers: dict[str, str] = {}
-    columns: dict[str, Columns] = {}
-    reader = csv.reader(io.StringIO(read_text(path), newline=""))
-    if (next(reader, None) or [])[:3] != ["key", "table_id", "header"]:
-        raise DataError(
-            f"{path}, line 1: no header 'key,table_id,header'", "see docs/benchmarks.md for its form"
-        )
-    for row in reader:
-        if len(row) not in {3, 4}:
-            raise DataError(f"{path}, line {reader.line_num}: not three or four fields", "mend that line")
-        name = row[1]
-        if name not in keys.get(row[0], ()):
-            keys[row[0]] = (*keys.get(row[0], ()), name)
-        headers[name] = row[2]
-        if len(row) == 4 and row[3]:
-            columns[name] = tuple((str(column), str(kind)) for column, kind in json.loads(row[3]))
-    found = Origins(keys, headers)
-    found.columns = columns
-    return found
+    text = read_text(path)
+    return Origins(_lines(path, text), sha256(text.encode()).hexdigest())
 
 
-def build(questions: Iterable[Question], path: Path) -> None:
-    """Write the index of these questions; the file appears whole or not at all."""
+def _lines(path: Path, text: str) -> Iterator[Facts]:
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line and not line.startswith("#"):
+            match line.split(" "):
+                case [origin, header, *keys] if _HASHES.fullmatch(" ".join((header, *keys))):
+                    yield Facts(origin, header, keys)
+                case _:
+                    raise DataError(
+                        f"{path}, line {number}: not ORIGIN HEADER KEY …", "install the harness again"
+                    )
+
+
+def write(path: Path, facts: Iterable[Facts], about: Sequence[str] = ()) -> None:
+    """Write an index, the same bytes for the same facts; ``about`` are lines for people."""
+    lines = [f"# {line}" for line in about]
+    lines += [" ".join((origin, header, *sorted(set(keys)))) for origin, header, keys in facts]
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        with (
-            gzip.GzipFile(part, "wb", mtime=0) as packed,
-            io.TextIOWrapper(packed, "utf-8", newline="") as text,
-        ):
-            csv.writer(text, lineterminator="\n").writerows(_lines(questions))
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _lines(questions: Iterable[Question]) -> Iterator[tuple[str, ...]]:
-    yield ("key", "table_id", "header", "columns")
-    described: set[str] = set()
-    for question in questions:
-        asked, header, columns = forms.words(question.question), header_hash(question.header), ""
-        if question.table_id not in described:
-            described.add(question.table_id)
-            named = zip(map(column_name, question.header), question.types, strict=True)
-            columns = json.dumps(list(named), ensure_ascii=False)
-        spellings = {tuple(used_names(question.used, spell)) for spell in (column_name, _loose_name)}
-        for used in (*sorted(spellings), ("*",)):
-            yield (key(asked, used), question.table_id, header, columns)
-            columns = ""
-
-
-def used_names(used: Iterable[str], spell: Callable[[str], str]) -> list[str]:
-    """Used columns as a context of sql-create-context names them: those that begin with a digit are
-    lost (they were read as numbers), and a context without columns has ``id``."""
-    names = sorted({spell(name) for name in used} - {""})
-    return [name for name in names if not name[0].isdigit()] or ["id"]
-
-
-def column_name(header: str) -> str:
-    """A header as a column's name.
-
-    >>> column_name("School/Club Team (2)")
-    'school_club_team_2'
-    """
-    return re.sub(r"[^a-z0-9]+", "_", header.lower()).strip("_")
-
-
-def _loose_name(header: str) -> str:
-    text = header.lower().replace(".", "").replace("#", "_number").replace("%", "_percentage")
-    return re.sub(r"[^a-z0-9]", "_", text)
+    with gzip.GzipFile(path, "wb", mtime=0) as packed:
+        packed.write("".join(f"{line}\n" for line in lines).encode())

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from harness.benchmarks import forms
+from harness.benchmarks import surface
 from harness.records import Example
 
 _AGGREGATES = (
@@ -35,7 +35,7 @@ _END = r"(?=,? (?:and|with|when|where|that|who|has|have|for|in|is|was|as)\b|, |[
 
 def apply_rule(example: Example) -> str:
     """SQL for a question over its context, right or wrong."""
-    table = next(iter(forms.tables(example.context)), None)
+    table = next(iter(surface.tables(example.context)), None)
     if table is None or not table.columns:
         return "SELECT 1"
     (selected, kind), *others = table.columns
@@ -47,7 +47,7 @@ def apply_rule(example: Example) -> str:
         selected = f"COUNT({selected})"
     conditions = []
     for name, _ in others:
-        words = r"\W+".join(map(re.escape, forms.unquote(name).split("_")))
+        words = r"\W+".join(map(re.escape, surface.unquote(name).split("_")))
         told = re.search(
             rf"\b{words}s? (?=of|is|was|are|[a-z]+ than){_LINK}(?P<value>.+?){_END}", rest, re.IGNORECASE
         )

@@ -11,8 +11,8 @@ from harness.benchmarks.spider_schema import quote
 AGGREGATES = ("", "MAX", "MIN", "COUNT", "SUM", "AVG")
 OPERATORS = ("=", ">", "<")
 
-Value = str | int | float
-Condition = tuple[int, int, Value]
+SketchValue = str | int | float
+SketchCondition = tuple[int, int, SketchValue]
 
 
 class Sketch(NamedTuple):
@@ -20,7 +20,7 @@ class Sketch(NamedTuple):
 
     sel: int
     agg: int
-    conds: tuple[Condition, ...] = ()
+    conds: tuple[SketchCondition, ...] = ()
 
     @classmethod
     def of(cls, form: Mapping[str, Any]) -> Sketch:
@@ -65,7 +65,7 @@ class Sketch(NamedTuple):
         return f"SELECT {f'{aggregate}({selected})' if aggregate else selected} FROM {table}{where}"
 
 
-def _literal(value: Value) -> str:
+def _literal(value: SketchValue) -> str:
     if isinstance(value, int | float):
         return repr(value)
     return "'" + str(value).replace("'", "''") + "'"

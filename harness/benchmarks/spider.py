@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.benchmarks import forms, sources
-from harness.benchmarks.files import Row, identity, read_rows, read_text
+from harness.benchmarks import downloads, surface
+from harness.benchmarks.files import DataRow, identity, read_rows, read_text
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import SpiderTables, read_tables
 from harness.errors import BenchmarkError, DataError
@@ -72,9 +72,9 @@ def load(
         raise BenchmarkError(
             f"benchmark '{spec.name}' has no split '{split}'", f"choose one of {', '.join(layouts(spec))}"
         )
-    layout, folder = layouts(spec)[split], sources.local(spec, data)
+    layout, folder = layouts(spec)[split], downloads.local(spec, data)
     if folder is None:
-        raise sources.absent(spec)
+        raise downloads.absent(spec)
     if folder.is_file():
         raise BenchmarkError(
             f"{folder}: a file, where the download's folder is wanted", "point --data to the folder"
@@ -90,7 +90,7 @@ def load(
         rows = _golds(golds, layout.gold)
         about["note"] = f"{layout.questions[0][0]} is not there: golds from {golds.name}, without questions"
     else:
-        raise sources.absent(spec, f"{folder} holds no {layout.questions[0][0]}")
+        raise downloads.absent(spec, f"{folder} holds no {layout.questions[0][0]}")
     examples = [
         _example(spec, number, path, row, layout.gold, schemas, databases)
         for number, (path, row) in enumerate(rows)
@@ -112,7 +112,7 @@ def _example(
     spec: BenchmarkSpec,
     number: int,
     path: Path,
-    row: Row,
+    row: DataRow,
     gold: str,
     schemas: SpiderTables,
     databases: Path | None,
@@ -122,6 +122,8 @@ def _example(
         if not isinstance(values.get(field), str):
             raise DataError(f"{path}, {row.where}: no '{field}'", "fetch the download again")
     db_id = str(values["db_id"])
+    if Path(db_id).name != db_id:
+        raise DataError(f"{path}, {row.where}: '{db_id}' names no database", "fetch the download again")
     if db_id not in schemas.schemas:
         raise DataError(
             f"{path}, {row.where}: database '{db_id}' is not in tables.json", "fetch the download again"
@@ -137,14 +139,14 @@ def _example(
         db_id=db_id,
         database=database if database and database.exists() else None,
         evidence=str(evidence) if evidence else None,
-        kind=str(values["difficulty"]) if values.get("difficulty") else forms.form(str(values[gold])),
+        kind=str(values["difficulty"]) if values.get("difficulty") else surface.form(str(values[gold])),
     )
 
 
-def _questions(files: list[Path], gold: str) -> Iterator[tuple[Path, Row]]:
+def _questions(files: list[Path], gold: str) -> Iterator[tuple[Path, DataRow]]:
     for path in files:
         for row in read_rows(path):
-            yield path, Row(row.where, _renamed(row.values, gold))
+            yield path, DataRow(row.where, _renamed(row.values, gold))
 
 
 def _renamed(values: Mapping[str, Any], gold: str) -> Mapping[str, Any]:
@@ -152,13 +154,13 @@ def _renamed(values: Mapping[str, Any], gold: str) -> Mapping[str, Any]:
     return values if gold in values or "query" not in values else {**values, gold: values["query"]}
 
 
-def _golds(path: Path, gold: str) -> Iterator[tuple[Path, Row]]:
+def _golds(path: Path, gold: str) -> Iterator[tuple[Path, DataRow]]:
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if line.strip():
             sql, tab, db_id = line.rpartition("\t")
             if not tab:
                 raise DataError(f"{path}, line {number}: not SQL<tab>db_id", "mend that line")
-            yield path, Row(f"line {number}", {"question": "", gold: sql, "db_id": db_id.strip()})
+            yield path, DataRow(f"line {number}", {"question": "", gold: sql, "db_id": db_id.strip()})
 
 
 def _find(folder: Path, name: str) -> Path | None:
@@ -173,5 +175,5 @@ def _all(folder: Path, names: tuple[str, ...]) -> list[Path] | None:
 def _needed(spec: BenchmarkSpec, folder: Path, names: tuple[str, ...]) -> Path:
     found = next((path for name in names if (path := _find(folder, name))), None)
     if found is None:
-        raise sources.absent(spec, f"{folder} holds no {names[0]}")
+        raise downloads.absent(spec, f"{folder} holds no {names[0]}")
     return found

@@ -1,4 +1,4 @@
-"""Spider's ``tables.json``: schemas by database, as CREATE statements and for finding a query's database."""
+"""Spider's ``tables.json``: schemas by database, as CREATE statements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.benchmarks import forms
 from harness.benchmarks.files import read_text
 from harness.errors import DataError
 
@@ -19,7 +18,7 @@ _TYPES = {"text": "TEXT", "number": "NUMERIC", "time": "DATETIME", "boolean": "B
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SpiderColumn:
     """A column of a table: its name and Spider's type (text, number, time, boolean, others)."""
 
     name: str
@@ -31,7 +30,7 @@ class SpiderSchema:
     """One database: tables with their columns, primary keys, and foreign keys as (table, column) pairs."""
 
     db_id: str
-    tables: Mapping[str, tuple[Column, ...]]
+    tables: Mapping[str, tuple[SpiderColumn, ...]]
     primary: Mapping[str, tuple[str, ...]]
     foreign: tuple[tuple[tuple[str, str], tuple[str, str]], ...]
 
@@ -54,55 +53,17 @@ class SpiderSchema:
 
 
 class SpiderTables:
-    """The schemas of a ``tables.json`` by database, and which of them a query's tables may belong to."""
+    """The schemas of a ``tables.json`` by database."""
 
     def __init__(self, schemas: Sequence[SpiderSchema]) -> None:
         self.schemas = {schema.db_id: schema for schema in schemas}
-        self._names = {
-            schema.db_id: {
-                table.lower(): {column.name.lower() for column in columns}
-                for table, columns in schema.tables.items()
-            }
-            for schema in schemas
-        }
         self._contexts: dict[str, str] = {}
-        self._with_table: dict[str, set[str]] = {}
-        for db_id, tables in self._names.items():
-            for table in tables:
-                self._with_table.setdefault(table, set()).add(db_id)
 
     def context(self, db_id: str) -> str:
         """The CREATE statements of a database, made once."""
         if db_id not in self._contexts:
             self._contexts[db_id] = self.schemas[db_id].create()
         return self._contexts[db_id]
-
-    def match(self, tables: Sequence[forms.Table]) -> tuple[str, ...]:
-        """Databases that have these tables with these columns; a context's lone ``Id`` counts as none."""
-        if not tables:
-            return ()
-        named = [
-            (
-                forms.unquote(table.name).lower(),
-                {forms.unquote(name).lower() for name, _ in table.columns} - {"id"},
-            )
-            for table in tables
-        ]
-        candidates = set.intersection(*(self._with_table.get(name, set()) for name, _ in named))
-        exact = [db for db in candidates if all(columns <= self._names[db][name] for name, columns in named)]
-        if not exact:  # a column that the set's author could not place stands in every table of its query
-            wanted = set().union(*(columns for _, columns in named))
-            exact = [db for db in candidates if wanted <= set().union(*self._names[db].values())]
-        return tuple(sorted(exact))
-
-    def header(self, db_id: str) -> str:
-        """The hash of all columns of a database, by table."""
-        from harness.benchmarks.origins import header_hash
-
-        schema = self.schemas[db_id]
-        return header_hash(
-            f"{table} {column.name}" for table, columns in schema.tables.items() for column in columns
-        )
 
 
 @cache
@@ -139,13 +100,13 @@ def read_tables(path: Path) -> SpiderTables:
 
 def _schema(entry: Mapping[str, Any]) -> SpiderSchema:
     names = [str(name) for name in entry["table_names_original"]]
-    columns: dict[str, list[Column]] = {name: [] for name in names}
+    columns: dict[str, list[SpiderColumn]] = {name: [] for name in names}
     placed: list[tuple[str, str]] = []
     for (table, column), kind in zip(entry["column_names_original"], entry["column_types"], strict=True):
         place = (names[table] if table >= 0 else "", str(column))
         placed.append(place)
         if table >= 0:
-            columns[place[0]].append(Column(place[1], str(kind)))
+            columns[place[0]].append(SpiderColumn(place[1], str(kind)))
     primary: dict[str, list[str]] = {}
     for keys in entry["primary_keys"]:
         for place in keys if isinstance(keys, list) else [keys]:

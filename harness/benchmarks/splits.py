@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
-from harness.benchmarks import forms
+from harness.benchmarks import surface
 from harness.benchmarks.origins import Origin
 
 Side = Literal["train", "validation", "test", "dropped"]
@@ -37,7 +37,7 @@ class Record(NamedTuple):
     question: str
     context: str
     gold: str
-    tables: tuple[forms.Table, ...]
+    tables: tuple[surface.ContextTable, ...]
     used: frozenset[str]
     origins: tuple[Origin, ...]
     full_context: str | None = None
@@ -129,7 +129,7 @@ def _drop(records: Sequence[Record], sides: list[Side], counts: Counter[str]) ->
     seen: set[object] = set()
     for side in ("train", "validation", "test"):
         own = [row for row, there in enumerate(sides) if there == side]
-        marks = [(forms.words(records[row].question), template(records[row])) for row in own]
+        marks = [(surface.words(records[row].question), template(records[row])) for row in own]
         if side != "train":
             for row, both in zip(own, marks, strict=True):
                 if not seen.isdisjoint(both):
@@ -140,7 +140,7 @@ def _drop(records: Sequence[Record], sides: list[Side], counts: Counter[str]) ->
 
 def template(record: Record) -> tuple[str, frozenset[str]]:
     """The question with its literals masked, together with the used columns."""
-    return forms.masked(record.question, record.gold), record.used
+    return surface.masked(record.question, record.gold), record.used
 
 
 def stratified(rows: Sequence[int], records: Sequence[Record], count: int) -> list[int]:
@@ -152,7 +152,7 @@ def stratified(rows: Sequence[int], records: Sequence[Record], count: int) -> li
         return list(rows)
     strata: dict[str, list[int]] = {}
     for row in rows:
-        strata.setdefault(forms.form(records[row].gold), []).append(row)
+        strata.setdefault(surface.form(records[row].gold), []).append(row)
     exact = {name: count * len(own) / len(rows) for name, own in strata.items()}
     shares = {name: int(share) for name, share in exact.items()}
     by_remainder = sorted(exact, key=lambda name: (shares[name] - exact[name], name))

@@ -9,6 +9,7 @@ Where the tables are not there, columns are ``col0`` … in contexts too, which 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -16,9 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.assets import cache_folder
-from harness.benchmarks import forms, sources
-from harness.benchmarks.files import Row, read_rows
-from harness.benchmarks.origins import Question
+from harness.benchmarks import downloads, surface
+from harness.benchmarks.files import DataRow, read_rows
 from harness.benchmarks.sketch import Sketch
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import quote
@@ -30,7 +30,7 @@ _WANTED = ("question", "sql", "table.id", "table.header", "table.types")  # and 
 _TYPES = {"text": "TEXT", "real": "REAL"}
 
 
-class Table(NamedTuple):
+class WikiTable(NamedTuple):
     """A table's id, its header and its types ("text" or "real")."""
 
     id: str
@@ -54,12 +54,12 @@ class Table(NamedTuple):
         return tuple(names)
 
 
-class Entry(NamedTuple):
+class WikiQuestion(NamedTuple):
     """A question of the release with its table and its sketch."""
 
     where: str
     question: str
-    table: Table
+    table: WikiTable
     sketch: Sketch
 
 
@@ -86,22 +86,28 @@ def load(
     return examples, about, folder
 
 
-def questions(spec: BenchmarkSpec) -> Iterator[Question]:
-    """Every question of the three splits, for the index of origins."""
+def tables(spec: BenchmarkSpec) -> Iterator[WikiTable]:
+    """Every table of the three splits, some more than once; BenchmarkError where they are not here."""
     folder = _folder(spec, None)
-    for split in SPLITS:
-        for entry in entries(spec, folder, split):
-            header = entry.table.header
-            yield Question(
-                entry.question,
-                entry.table.id,
-                header,
-                entry.table.types,
-                [header[place] for place in entry.sketch.used],
-            )
+    files = [path for split in SPLITS if folder and (path := _file(folder, f"{split}.tables.jsonl"))]
+    if folder and not files:
+        raise downloads.absent(spec, f"{folder} holds no tables.jsonl")
+    for path in files:
+        yield from _tables(path).values()
+    for split in () if folder else SPLITS:
+        yield from (entry.table for entry in entries(spec, None, split))
 
 
-def entries(spec: BenchmarkSpec, folder: Path | None, split: str) -> Iterator[Entry]:
+def column_name(header: str) -> str:
+    """A header as a column's name.
+
+    >>> column_name("School/Club Team (2)")
+    'school_club_team_2'
+    """
+    return re.sub(r"[^a-z0-9]+", "_", header.lower()).strip("_")
+
+
+def entries(spec: BenchmarkSpec, folder: Path | None, split: str) -> Iterator[WikiQuestion]:
     """The entries of a split, from the release's folder, or from the hub where there is none."""
     if folder is None:
         path, _ = _fetch(spec, split)
@@ -109,14 +115,14 @@ def entries(spec: BenchmarkSpec, folder: Path | None, split: str) -> Iterator[En
         return
     path_ = _file(folder, f"{split}.jsonl")
     if path_ is None:
-        raise sources.absent(spec, f"{folder} holds no {split}.jsonl")
-    tables = _file(folder, f"{split}.tables.jsonl")
+        raise downloads.absent(spec, f"{folder} holds no {split}.jsonl")
+    listed = _file(folder, f"{split}.tables.jsonl")
     rows = list(read_rows(path_))
-    known = _guessed(path_, rows) if tables is None else _tables(tables)
+    known = _guessed(path_, rows) if listed is None else _tables(listed)
     yield from (_from_release(path_, row, known) for row in rows)
 
 
-def to_example(identity: str, entry: Entry, *, used_only: bool = False) -> Example:
+def to_example(identity: str, entry: WikiQuestion, *, used_only: bool = False) -> Example:
     """An entry as an example; ``meta`` holds what the official scorer reads."""
     table, columns = entry.table, entry.table.columns()
     gold = entry.sketch.to_sql(table.name, columns) or ""
@@ -127,7 +133,7 @@ def to_example(identity: str, entry: Entry, *, used_only: bool = False) -> Examp
         question=entry.question,
         context=f"CREATE TABLE {table.name} ({parts})",
         gold=gold,
-        kind=forms.form(gold),
+        kind=surface.form(gold),
         meta={
             "table_id": table.id,
             "sketch": entry.sketch.form,
@@ -146,13 +152,13 @@ def sketch_to_sql(form: Mapping[str, Any], example: Example) -> str | None:
         sketch = Sketch.of(form)
     except (KeyError, TypeError, ValueError):
         return None
-    table = Table(str(example.meta["table_id"]), (), ())
+    table = WikiTable(str(example.meta["table_id"]), (), ())
     return sketch.to_sql(table.name, example.meta["columns"])
 
 
 def _fetch(spec: BenchmarkSpec, split: str) -> tuple[Path, str]:
     name = {"dev": "validation"}.get(split, split)
-    return sources.fetch(spec, (spec.source.file or "").format(split=name))
+    return downloads.fetch(spec, (spec.source.file or "").format(split=name))
 
 
 def _database(path: Path, split: str, commit: str) -> Path:
@@ -184,10 +190,10 @@ def _database(path: Path, split: str, commit: str) -> Path:
 
 
 def _folder(spec: BenchmarkSpec, data: Path | None) -> Path | None:
-    path = sources.local(spec, data)
+    path = downloads.local(spec, data)
     if path is None:
         if not spec.source.hub:
-            raise sources.absent(spec)
+            raise downloads.absent(spec)
         return None
     if path.is_file():
         raise BenchmarkError(
@@ -200,28 +206,28 @@ def _file(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.exists()), None)
 
 
-def _tables(path: Path) -> dict[str, Table]:
-    tables = {}
+def _tables(path: Path) -> dict[str, WikiTable]:
+    found = {}
     for where, values in read_rows(path):
         try:
-            table = Table(
+            table = WikiTable(
                 str(values["id"]), tuple(map(str, values["header"])), tuple(map(str, values["types"]))
             )
         except (KeyError, TypeError):
             raise DataError(
                 f"{path}, {where}: no 'id', 'header' and 'types'", "fetch the release again"
             ) from None
-        tables[table.id] = table
-    return tables
+        found[table.id] = table
+    return found
 
 
-def _guessed(path: Path, rows: Sequence[Row]) -> dict[str, Table]:
+def _guessed(path: Path, rows: Sequence[DataRow]) -> dict[str, WikiTable]:
     widths: dict[str, int] = {}
     for where, values in rows:
         identity, sketch = _checked(path, where, values)
         widths[identity] = max(widths.get(identity, 0), *(place + 1 for place in sketch.used))
     return {
-        identity: Table(identity, tuple(f"col{place}" for place in range(width)), ("text",) * width)
+        identity: WikiTable(identity, tuple(f"col{place}" for place in range(width)), ("text",) * width)
         for identity, width in widths.items()
     }
 
@@ -236,7 +242,7 @@ def _checked(path: Path, where: str, values: Mapping[str, Any]) -> tuple[str, Sk
         ) from None
 
 
-def _from_release(path: Path, row: Row, tables: Mapping[str, Table]) -> Entry:
+def _from_release(path: Path, row: DataRow, tables: Mapping[str, WikiTable]) -> WikiQuestion:
     identity, sketch = _checked(path, row.where, row.values)
     if identity not in tables:
         raise DataError(
@@ -247,17 +253,17 @@ def _from_release(path: Path, row: Row, tables: Mapping[str, Table]) -> Entry:
         raise DataError(
             f"{path}, {row.where}: a column that table '{identity}' has not", "fetch the release again"
         )
-    return Entry(row.where, str(row.values.get("question", "")), table, sketch)
+    return WikiQuestion(row.where, str(row.values.get("question", "")), table, sketch)
 
 
-def _from_parquet(path: Path, row: Row) -> Entry:
+def _from_parquet(path: Path, row: DataRow) -> WikiQuestion:
     try:
         values, sql = row.values, row.values["sql"]
         conditions = sql["conds"]
         names = ("column_index", "operator_index", "condition")
         sketch = Sketch.of({**sql, "conds": zip(*(conditions[name] for name in names), strict=True)})
         own = values["table"]
-        table = Table(str(own["id"]), tuple(own["header"]), tuple(own["types"]))
-        return Entry(row.where, str(values["question"]), table, sketch)
+        table = WikiTable(str(own["id"]), tuple(own["header"]), tuple(own["types"]))
+        return WikiQuestion(row.where, str(values["question"]), table, sketch)
     except (KeyError, TypeError, ValueError):
         raise DataError(f"{path}, {row.where}: not WikiSQL's Parquet form", "fetch it again") from None

@@ -6,7 +6,7 @@ permutation of the columns forgiven; text without regard to case where the rules
 The columns' places are found by refinement, as in tests of graph isomorphism, instead of by trying every
 permutation: columns are told apart by the values they hold, then by the rows in which they hold
 them, until nothing changes. What is alike after that (columns that play the same part) is tried one by
-one, at most a thousand times in all: no result needs more unless it was built to.
+one, until two million values were looked at: no result needs more unless it was built to.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from harness.records import Rules
 
 Row = tuple[Any, ...]
-_TRIALS = 1000
+_VALUES = 2_000_000
 
 
 class Result(NamedTuple):
@@ -110,14 +110,14 @@ class _Search:
 
     def __init__(self, left: Counter[Row], right: Counter[Row]) -> None:
         self._bags = (list(left.items()), list(right.items()))
-        self._trials = _TRIALS
+        self._values = _VALUES
 
     def same(self, left: list[int], right: list[int]) -> bool:
         """Whether the bags are one with the columns so coloured."""
-        self._trials -= 1
-        if self._trials < 0:
+        if self._values < 0:
             return False
         while True:
+            self._values -= 2 * len(left) * sum(map(len, self._bags))
             names: dict[Hashable, int] = {}
             rows = [
                 [names.setdefault((n, _bag(zip(colours, row, strict=True))), len(names)) for row, n in bag]

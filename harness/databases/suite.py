@@ -282,7 +282,8 @@ class Builder:
         if not survivors:
             return equivalent
         canon = Canonicaliser(
-            {table: dict(columns) for table, columns in self.suite.kinds},
+            self.schema,
+            kinds={table: dict(columns) for table, columns in self.suite.kinds},
             case=self.suite.rules.case,
             strong=True,
             primary=self.suite.primary,

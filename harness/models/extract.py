@@ -48,7 +48,8 @@ _START = re.compile(
 )
 _OTHER = re.compile(
     r"(?:^|(?<=\n))[ \t]*(?:insert\s+into|replace\s+into|update\s+\S+\s+set|delete\s+from|"
-    r"create\s+(?:table|view|index)|drop\s+\w+|alter\s+table|pragma\s|attach\s|vacuum\b|values\s*\(|explain\s)",
+    r"create\s+(?:table|view|index)|drop\s+(?:table|view|index|trigger)\b|alter\s+table|pragma\s+\w+\s*(?:[;(=]|\Z)|"
+    r"attach\s+(?:database\s+)?['\"]|vacuum\s*(?:;|\Z)|values\s*\(|explain\s+(?:query\s+plan\s+)?(?:select|with)\b)",
     re.I,
 )
 _GOES_ON = re.compile(

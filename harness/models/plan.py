@@ -5,6 +5,7 @@ A pair is a base with or without an adapter, the tokenizer and chat template tha
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -161,20 +162,27 @@ def plan_pairs(
             _check_adapter(found, base, settings)
             first = bases.setdefault(
                 (base.where, base.revision),
-                _row("base", base, None, _prompt(choice, benchmark_prompt, found, base_row=True), []),
+                _row("base", base, None, _prompt(choice, benchmark_prompt, found, found, base_row=True), []),
             )
             rows.append(
                 _row(
-                    _name(text), base, found, _prompt(choice, benchmark_prompt, found), notes, first.base_hash
+                    _name(text),
+                    base,
+                    found,
+                    _prompt(choice, benchmark_prompt, found, base),
+                    notes,
+                    first.base_hash,
                 )
             )
         else:
             notes.append(f"{text} is a whole model, no adapter")
-            rows.append(_row(_name(text), found, None, _prompt(choice, benchmark_prompt, found), notes))
+            rows.append(
+                _row(_name(text), found, None, _prompt(choice, benchmark_prompt, found, found), notes)
+            )
     if model is not None and not bases:
         base = find_base(model, near=None, revision=None, named_by="--model")
         bases[base.where, None] = _row(
-            "base", base, None, _prompt(choices[0], benchmark_prompt, base, base_row=True), []
+            "base", base, None, _prompt(choices[0], benchmark_prompt, base, base, base_row=True), []
         )
     chosen = [*(bases.values() if include_base or not rows else ()), *rows]
     return tuple(
@@ -232,12 +240,29 @@ def _unique(names: Sequence[str]) -> list[str]:
     return taken
 
 
-def _prompt(choice: str, benchmark: Prompt, source: Source, *, base_row: bool = False) -> Prompt:
+def _prompt(
+    choice: str, benchmark: Prompt, source: Source, base: Source, *, base_row: bool = False
+) -> Prompt:
     prompt = load_prompt(choice, benchmark, source.folder)
     template = source.folder / "chat_template.jinja" if source.folder else None
     if prompt.form == "chat" and not prompt.chat_template and template and template.exists() and not base_row:
-        prompt = replace(prompt, chat_template=template.read_text("utf-8"))
+        own = template.read_text("utf-8")
+        if own != _base_template(base):  # else the same words would pass for another prompt
+            prompt = replace(prompt, chat_template=own)
     return prompt
+
+
+def _base_template(base: Source) -> str | None:
+    """The chat template that travels with a base's tokenizer."""
+    if base.folder is None:
+        return None
+    file, settings = base.folder / "chat_template.jinja", base.folder / "tokenizer_config.json"
+    if file.exists():
+        return file.read_text("utf-8")
+    if not settings.exists():
+        return None
+    told = json.loads(settings.read_text("utf-8")).get("chat_template")
+    return told if isinstance(told, str) else None
 
 
 def _row(

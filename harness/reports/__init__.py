@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .comparison import Comparison, compare
+from .comparison import Comparison, Comparisons, compare, compare_all
 from .gate import Gate, check, write_baseline
 from .leaderboard import stale, write_leaderboard
 from .page import write_page
@@ -10,9 +10,11 @@ from .report import write_report
 
 __all__ = [
     "Comparison",
+    "Comparisons",
     "Gate",
     "check",
     "compare",
+    "compare_all",
     "stale",
     "write_baseline",
     "write_leaderboard",

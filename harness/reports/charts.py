@@ -1,13 +1,18 @@
-"""The report's charts as SVG; the same results give the same bytes."""
+"""The report's charts as SVG; the same results give the same bytes.
+
+They have no ground of their own: text and lines are in ``currentColor``, dark on light pages and light
+where the reader prefers dark. At 4.8 inches wide they can still be read on a phone.
+"""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.records import Metric, Outcome
+from harness.records import LEVELS, Metric, Outcome, level
 from harness.runs.results import BenchmarkResult
 
 from .wording import label, visible
@@ -35,23 +40,33 @@ def _outcome_colours() -> dict[Outcome, str]:
 
 
 OUTCOME_COLOURS = _outcome_colours()
+_INK, _EDGE, _GRID = "#24292f", "#d0d7de", "#eaeef2"
+_IN_CURRENT_COLOUR = {
+    f"fill: {_INK}": "fill: currentColor",
+    f"stroke: {_INK}": "stroke: currentColor",
+    f"stroke: {_EDGE}": "stroke: currentColor; stroke-opacity: 0.3",
+    f"stroke: {_GRID}": "stroke: currentColor; stroke-opacity: 0.14",
+}
+_SCHEMES = f"svg{{color: {_INK}}} @media (prefers-color-scheme: dark) {{svg{{color: #e6edf3}}}}"
+_WIDTH = 4.8
 _STYLE: Any = {
     "svg.hashsalt": "harness",
     "svg.fonttype": "none",
-    "font.family": ["DejaVu Sans"],
+    "font.family": ["DejaVu Sans", "sans-serif"],
     "font.size": 10,
-    "text.color": "#24292f",
+    "text.color": _INK,
     "text.parse_math": False,
-    "axes.labelcolor": "#6e7781",
-    "axes.edgecolor": "#d0d7de",
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _EDGE,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.spines.left": False,
     "axes.axisbelow": True,
-    "xtick.color": "#6e7781",
-    "ytick.color": "#24292f",
+    "xtick.color": _EDGE,
+    "xtick.labelcolor": _INK,
+    "ytick.color": _INK,
     "ytick.major.size": 0,
-    "grid.color": "#eaeef2",
+    "grid.color": _GRID,
     "legend.frameon": False,
     "legend.fontsize": 9,
 }
@@ -70,9 +85,19 @@ def write_charts(side: BenchmarkResult, folder: Path) -> dict[str, Path]:
             figure = Figure(layout="constrained")
             if draw(side, figure):
                 path = folder / f"{name}_{side.name.replace('/', '__')}.svg"
-                figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+                drawn = io.StringIO()
+                figure.savefig(
+                    drawn, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+                )
+                path.write_text(_adapt(drawn.getvalue()), encoding="utf-8")
                 written[name] = path
     return written
+
+
+def _adapt(svg: str) -> str:
+    for fixed, current in _IN_CURRENT_COLOUR.items():
+        svg = svg.replace(fixed, current)
+    return svg.replace('<style type="text/css">', f'<style type="text/css">{_SCHEMES} ', 1)
 
 
 def _colours(side: BenchmarkResult) -> dict[str, str]:
@@ -91,13 +116,13 @@ def _accuracy(side: BenchmarkResult, figure: Figure) -> bool:
     for place, pair in enumerate(side.pairs):
         colour, exact = _colours(side)[pair.pair], pair.metrics.get("exact_match")
         if exact:
-            axes.plot([100 * exact.value], [place], "o", color="white", mec=colour, ms=7, mew=1.6)
+            axes.plot([100 * exact.value], [place], "o", color="none", mec=colour, ms=7, mew=1.6)
         _whisker(axes, pair.accuracy, place, colour, 9)
         where = (100 * pair.accuracy.value, place)
         axes.annotate(
             f"{where[0]:.1f}", where, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9
         )
-    axes.set_xlabel("● execution accuracy with 95 % interval   ○ exact match   (% of counted examples)")
+    axes.set_xlabel("● execution accuracy with 95 % interval\n○ exact match   (% of counted examples)")
     return True
 
 
@@ -105,25 +130,22 @@ def _outcomes(side: BenchmarkResult, figure: Figure) -> bool:
     rows = [pair for pair in side.pairs if pair.outcomes]
     if not rows:
         return False
-    axes = _axes(figure, [pair.pair for pair in rows], 1.25 + 0.42 * len(rows))
+    axes = _axes(figure, [pair.pair for pair in rows], 1.9 + 0.42 * len(rows))
     left = [0.0] * len(rows)
     for outcome, colour in OUTCOME_COLOURS.items():
         widths = [100 * pair.outcomes.get(outcome, 0) / sum(pair.outcomes.values()) for pair in rows]
         if any(widths):
             places, name = range(len(rows)), label(outcome)
-            axes.barh(
-                places, widths, 0.62, left=left, color=colour, edgecolor="white", linewidth=0.6, label=name
-            )
+            axes.barh(places, widths, 0.62, left=left, color=colour, label=name)
         left = [start + width for start, width in zip(left, widths, strict=True)]
-    figure.legend(loc="outside lower center", ncols=5, handlelength=1, columnspacing=1.2)
+    figure.legend(loc="outside lower center", ncols=3, handlelength=1, columnspacing=1.2)
     axes.set_xlim(0, 100)
     return True
 
 
 def _causes(side: BenchmarkResult, figure: Figure) -> bool:
     pairs = [pair for pair in side.pairs if pair.causes]
-    causes = sorted({cause for pair in side.subjects for cause in pair.causes})
-    causes.sort(key=lambda cause: -sum(pair.causes.get(cause, 0) for pair in side.subjects))
+    causes = side.causes
     if not causes:
         return False
     from matplotlib.ticker import MaxNLocator
@@ -142,7 +164,7 @@ def _causes(side: BenchmarkResult, figure: Figure) -> bool:
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.margins(x=0.1)
     axes.set_xlabel("% of all answers")
-    figure.legend(loc="outside upper center", ncols=4)
+    figure.legend(loc="outside upper center", ncols=2)
     return True
 
 
@@ -154,7 +176,9 @@ def _kinds(side: BenchmarkResult, figure: Figure) -> bool:
     if not 1 < len(sizes) <= 40:
         return False
     first = by_pair.get(side.subjects[0].pair, {})
-    kinds = sorted(sizes, key=lambda kind: (-first[kind].value if kind in first else 1, kind))
+    kinds = sorted(sizes, key=level)
+    if not all(kind in LEVELS for kind in kinds):
+        kinds.sort(key=lambda kind: (-first[kind].value if kind in first else 1, kind))
     names = [f"{kind}  ({sizes[kind]})" for kind in kinds]
     axes = _axes(figure, names, 1.2 + (0.16 + 0.08 * len(by_pair)) * len(kinds))
     for (pair, shares), shift in zip(by_pair.items(), _shifts(len(by_pair), 0.24), strict=True):
@@ -162,8 +186,8 @@ def _kinds(side: BenchmarkResult, figure: Figure) -> bool:
             if kind in shares:
                 _whisker(axes, shares[kind], place + shift, _colours(side)[pair], 6)
         axes.plot([], [], "o", color=_colours(side)[pair], label=visible(pair))
-    figure.legend(loc="outside upper center", ncols=4)
-    axes.set_xlabel("execution accuracy with 95 % interval, % (number of examples)")
+    figure.legend(loc="outside upper center", ncols=2)
+    axes.set_xlabel("execution accuracy with 95 % interval, %\n(number of examples)")
     return True
 
 
@@ -174,7 +198,7 @@ def _whisker(axes: Axes, metric: Metric, place: float, colour: str, size: float)
 
 def _axes(figure: Figure, names: Sequence[str], height: float) -> Axes:
     """Axes of 0 to 100 % with a named row each."""
-    figure.set_size_inches(7.6, height)
+    figure.set_size_inches(_WIDTH, height)
     axes = figure.add_subplot()
     axes.set_yticks(range(len(names)), [visible(name) for name in names])
     axes.set_ylim(len(names) - 0.45, -0.6)

@@ -1,18 +1,21 @@
-"""Two pairs over the same examples: what changed, by how much, and whether it is more than chance."""
+"""Pairs over the same examples: what changed, by how much, and whether it is more than chance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import RunError, UsageError
-from harness.records import Sample
+from harness.records import Sample, level
 from harness.runs.results import BenchmarkResult, Entry, PairResult, Results, read_results
 
-from .statistics import PairedDifference, paired_difference
-from .wording import p_value, percent, points, render, span
+from .statistics import Clustered, PairedDifference, by_schema, detectable, holm, paired_difference
+from .wording import count, label, p_value, percent, points, render, span, visible, write
 
 
 class Change(NamedTuple):
@@ -32,8 +35,11 @@ class Change(NamedTuple):
 class Comparison:
     """Side b against side a (a is before, b after) over the ``difference.n`` examples that both count.
 
-    ``fixed`` are right in b alone, ``broken`` in a alone. ``remarks`` say what else differs between
-    the two sides: prompt, rules, version, settings, examples.
+    ``fixed`` are right in b alone, ``broken`` in a alone. ``by_schema`` is the interval that takes the
+    questions of one schema for dependent (None where each has a schema of its own), ``detectable`` the
+    smallest true difference that so many examples show four times in five. ``adjusted_p`` is p raised for
+    all comparisons that were asked for. ``remarks`` say what else differs between the two sides: prompt,
+    rules, version, settings, examples.
     """
 
     benchmark: str
@@ -42,6 +48,9 @@ class Comparison:
     accuracy_a: float
     accuracy_b: float
     difference: PairedDifference
+    by_schema: Clustered | None
+    detectable: float
+    adjusted_p: float
     kinds: Mapping[str, PairedDifference]
     fixed: tuple[Change, ...]
     broken: tuple[Change, ...]
@@ -52,6 +61,7 @@ class Comparison:
         return {
             **asdict(self),
             "difference": self.difference._asdict(),
+            "by_schema": self.by_schema and self.by_schema._asdict(),
             "kinds": {kind: difference._asdict() for kind, difference in self.kinds.items()},
             "fixed": [change._asdict() for change in self.fixed],
             "broken": [change._asdict() for change in self.broken],
@@ -62,18 +72,99 @@ class Comparison:
         d = self.difference
         if d.n == 0:
             return f"{self.name_b} and {self.name_a} have no counted example of {self.benchmark} in common."
-        settled = d.p < 0.05 and not d.low <= 0 <= d.high
+        settled = self.adjusted_p < 0.05 and not d.low <= 0 <= d.high
+        own, over_all = p_value(d.p), p_value(self.adjusted_p)
+        raised = "" if own == over_all else f", {over_all} over all comparisons"
         verdict = ("better than" if d.value > 0 else "worse than") if settled else "not distinguishable from"
         return (
             f"{self.name_b} ({percent(self.accuracy_b)}) is {verdict} {self.name_a} "
-            f"({percent(self.accuracy_a)}) on {d.n} questions of {self.benchmark}: {points(d.value)} points "
-            f"(95 % interval {span(d.low, d.high, signed=True)}, McNemar's exact p {p_value(d.p)}); "
-            f"{d.fixed} fixed, {d.broken} broken."
+            f"({percent(self.accuracy_a)}) on {count(d.n)} questions of {self.benchmark}: "
+            f"{points(d.value)} points (95 % interval {span(d.low, d.high, signed=True)}, "
+            f"McNemar's exact p {own}{raised}); "
+            f"{count(d.fixed)} fixed, {count(d.broken)} broken."
         )
 
+    def strength(self) -> str:
+        """What the examples can show, and what the schemas say, in a sentence."""
+        least = points(self.detectable).lstrip("+")
+        text = f"So many questions show a difference of {least} points four times in five."
+        if self.by_schema is None:
+            return text
+        limits = span(self.by_schema.low, self.by_schema.high, signed=True)
+        return f"{text} With the {count(self.by_schema.clusters)} schemas drawn anew: {limits}."
+
+    def flips(self) -> list[tuple[str, Change]]:
+        """Every change with its word, broken ones first."""
+        return [("broken", one) for one in self.broken] + [("fixed", one) for one in self.fixed]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparisons:
+    """Every pair against every other; p is raised for their number (Holm)."""
+
+    found: tuple[Comparison, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; a single comparison's fields stand in it too."""
+        single = self.found[0].to_json() if len(self.found) == 1 else {"benchmark": self.found[0].benchmark}
+        return {**single, "comparisons": [one.to_json() for one in self.found]}
+
     def to_markdown(self, examples: int = 20) -> str:
-        """A page: the finding, what else differs, by kind, and up to ``examples`` of each change."""
-        return render("comparison.md.j2", comparison=self, limit=examples)
+        """A page: the findings, what else differs, by kind, and up to ``examples`` of each change."""
+        return render("comparison.md.j2", comparisons=self.found, limit=examples)
+
+    def write_markdown(self, target: Path) -> None:
+        """Write the page; RunError where the file cannot be."""
+        write(target, self.to_markdown())
+
+    def lines(self, *, flips: bool = False) -> Iterator[str]:
+        """The findings in words, what else differs, and with ``flips`` every example that changed."""
+        said: set[str] = set()
+        for one in self.found:
+            yield one.sentence()
+            yield one.strength()
+            for remark in one.remarks:
+                if remark not in said:
+                    yield f"Note: {remark}"
+                said.add(remark)
+            for word, change in one.flips() if flips else ():
+                yield f"{word} {change.id} ({one.name_a} → {one.name_b}): {visible(change.question)}"
+                yield f"  gold    {visible(change.gold)}"
+                yield f"  before  {label(change.outcome_before)}: {visible(change.before)}"
+                yield f"  after   {label(change.outcome_after)}: {visible(change.after)}"
+
+    def table(self) -> tuple[str, tuple[str, ...], list[list[str]]]:
+        """Title, heads and rows for a screen, a row a comparison."""
+        heads = ("pair", "n", "points", "95 % interval", "fixed", "broken", "p")
+        rows = [
+            [
+                f"{one.name_b} − {one.name_a}",
+                count(one.difference.n),
+                points(one.difference.value),
+                span(one.difference.low, one.difference.high, signed=True),
+                count(one.difference.fixed),
+                count(one.difference.broken),
+                p_value(one.adjusted_p).removeprefix("= "),
+            ]
+            for one in self.found
+        ]
+        return f"{self.found[0].benchmark}, each pair against another", heads, rows
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The pairs' names, each once."""
+        return tuple(dict.fromkeys(name for one in self.found for name in (one.name_a, one.name_b)))
+
+    def write_csv(self, target: Path) -> None:
+        """Write every change of every comparison, a line each; RunError where the file cannot be."""
+        heads = ("benchmark", "pair_before", "pair_after", "change", *Change._fields)
+        lines = io.StringIO()
+        rows = csv.writer(lines)
+        rows.writerow(heads)
+        for one in self.found:
+            for word, change in one.flips():
+                rows.writerow((one.benchmark, one.name_a, one.name_b, word, *change))
+        write(target, lines.getvalue())
 
 
 def compare(
@@ -121,6 +212,33 @@ def compare(
     )
 
 
+def compare_all(
+    runs: Sequence[Path],
+    *,
+    benchmark: str | None = None,
+    pair_a: str | None = None,
+    pair_b: str | None = None,
+) -> Comparisons:
+    """Compare runs, every one with every other; of a single run, every pair with every other.
+
+    With two runs, or with a pair named, it is one comparison as ``compare`` makes it. Raises as that does.
+    """
+    first = read_results(runs[0])
+    sides = [side for side in first.benchmarks if benchmark in (None, side.name)]
+    several = len(sides) == 1 and len(sides[0].pairs) > 2
+    if len(runs) > 2:
+        if pair_a or pair_b:
+            raise UsageError("--pair-a and --pair-b are of two runs", "name two runs, or leave the pairs out")
+        found = [compare(a, b, benchmark=benchmark) for a, b in combinations(runs, 2)]
+    elif len(runs) == 1 and several and not (pair_a or pair_b):
+        names = [pair.pair for pair in sides[0].pairs]
+        found = [compare(runs[0], benchmark=benchmark, pair_a=a, pair_b=b) for a, b in combinations(names, 2)]
+    else:
+        found = [compare(runs[0], *runs[1:], benchmark=benchmark, pair_a=pair_a, pair_b=pair_b)]
+    raised = holm([one.difference.p for one in found])
+    return Comparisons(found=tuple(replace(one, adjusted_p=p) for one, p in zip(found, raised, strict=True)))
+
+
 def compare_samples(
     before: Iterable[Sample],
     after: Iterable[Sample],
@@ -141,14 +259,22 @@ def compare_samples(
     kinds: dict[str, list[tuple[Sample, Sample]]] = {}
     for a, b in counted:
         kinds.setdefault(a.kind or "–", []).append((a, b))
+    difference = _paired(counted)
     return Comparison(
         benchmark=benchmark,
         name_a=names[0],
         name_b=names[1],
         accuracy_a=sum(a.execution_match for a, _ in counted) / max(len(counted), 1),
         accuracy_b=sum(b.execution_match for _, b in counted) / max(len(counted), 1),
-        difference=_paired(counted),
-        kinds={kind: _paired(pairs) for kind, pairs in sorted(kinds.items())},
+        difference=difference,
+        by_schema=by_schema(
+            [(a.db_id or a.context, b.execution_match - a.execution_match) for a, b in counted]
+        ),
+        detectable=detectable(difference.n, (difference.fixed + difference.broken) / max(difference.n, 1)),
+        adjusted_p=difference.p,
+        kinds={
+            kind: _paired(pairs) for kind, pairs in sorted(kinds.items(), key=lambda item: level(item[0]))
+        },
         fixed=tuple(_change(a, b) for a, b in counted if b.execution_match and not a.execution_match),
         broken=tuple(_change(a, b) for a, b in counted if a.execution_match and not b.execution_match),
         remarks=tuple(notes),

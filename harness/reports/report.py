@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import combinations, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.records import GOLD_MEANINGS, HEADLINE, Metric, Outcome, Sample
-from harness.runs.results import BenchmarkResult, Results, read_results
+from harness.runs.results import BenchmarkResult, Entry, Results, read_results
 
 from .charts import write_charts
 from .comparison import Comparison, compare_samples
 from .failures import Failure, diff_block, failures, telling
+from .marks import read_marks
+from .statistics import PairedDifference, paired_difference
 from .wording import label, render, write
 
 LIMIT = 5000
 """So many answers a benchmark go into the page; a browser stays quick with them."""
+_PARTS = ("system", "user", "chat_template")
 EXPOSURE = "Execution accuracy by exposure"
 
 
@@ -43,6 +46,7 @@ class Section:
     side: BenchmarkResult
     samples: tuple[Sample, ...]
     comparisons: tuple[Comparison, ...]
+    rounds: tuple[tuple[str, PairedDifference], ...]
     charts: dict[str, Path]
 
     @property
@@ -97,12 +101,6 @@ class Section:
         return [one for one in Outcome if any(pair.outcomes.get(one) for pair in self.side.pairs)]
 
     @property
-    def causes(self) -> list[str]:
-        """The causes of the pairs under test, the most frequent first, then the others'."""
-        every = sorted({cause for pair in self.side.pairs for cause in pair.causes})
-        return sorted(every, key=lambda cause: -sum(pair.causes.get(cause, 0) for pair in self.side.subjects))
-
-    @property
     def breakdowns(self) -> dict[str, dict[str, dict[str, Metric]]]:
         """Title of a table, then value of the group, then pair."""
         tables: dict[str, dict[str, dict[str, Metric]]] = {}
@@ -139,6 +137,7 @@ def write_report(folder: Path) -> Path:
         telling=telling,
         diff_block=diff_block,
         page_limit=LIMIT,
+        prompts=_prompts(results),
     )
     return write(folder / "report.md", text)
 
@@ -154,6 +153,7 @@ def sections(results: Results, folder: Path) -> list[Section]:
                 side=side,
                 samples=samples,
                 comparisons=tuple(_comparisons(side, samples)),
+                rounds=tuple(_rounds(results, side)),
                 charts=write_charts(side, folder / "charts"),
             )
         )
@@ -172,6 +172,32 @@ def _apart(name: str, samples: Sequence[Sample]) -> Apart:
         Counter(sample.cause or sample.outcome.value for sample in rejected).most_common(),
         turns,
     )
+
+
+def _prompts(results: Results) -> list[tuple[list[str], str]]:
+    """What was sent, as it stands, with the pairs that it was sent to."""
+    found: dict[str, list[str]] = {}
+    for side in results.benchmarks:
+        for pair in side.pairs:
+            prompt = pair.facts.get("prompt")
+            if prompt:
+                parts = [f"[{key}]\n{prompt[key]}" for key in _PARTS if prompt.get(key)]
+                names = found.setdefault("\n\n".join(parts), [])
+                names += [pair.pair] if pair.pair not in names else []
+    return [(names, text) for text, names in found.items()]
+
+
+def _rounds(results: Results, side: BenchmarkResult) -> Iterator[tuple[str, PairedDifference]]:
+    """Every pair against every other, where there are more than two."""
+    known = [
+        (pair.pair, read_marks(Entry(results, side, pair)).get("execution_accuracy")) for pair in side.pairs
+    ]
+    if len(known) < 3:
+        return
+    for (first, before), (second, after) in combinations(known, 2):
+        if before and after:
+            table = after.against(before)
+            yield f"{second} − {first}", paired_difference(table.fixed, table.broken, table.n)
 
 
 def _comparisons(side: BenchmarkResult, samples: Sequence[Sample]) -> list[Comparison]:

@@ -70,6 +70,39 @@ def paired_difference(fixed: int, broken: int, n: int, confidence: float = 0.95)
     return PairedDifference(n, fixed, broken, difference, low, high, mcnemar(fixed, broken))
 
 
+class Clustered(NamedTuple):
+    """Interval of a paired difference that takes the examples of one of ``clusters`` for dependent."""
+
+    clusters: int
+    low: float
+    high: float
+
+
+def by_schema(changes: Sequence[tuple[str, int]], draws: int = 4000, seed: int = 0) -> Clustered | None:
+    """The 95 % interval of a paired difference by the bootstrap over schemas.
+
+    ``changes`` has for each example its schema and 1 (fixed), 0 or -1 (broken). Whole schemas are drawn with
+    replacement (Davison and Hinkley, Bootstrap Methods, 1997, section 3.8), percentiles of the mean. None
+    where no two examples share a schema, or all do.
+    """
+    sums: dict[str, list[int]] = {}
+    for schema, change in changes:
+        entry = sums.setdefault(schema, [0, 0])
+        entry[0] += change
+        entry[1] += 1
+    if not 1 < len(sums) < len(changes):
+        return None
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+    totals = np.array(list(sums.values()), dtype=np.float64)
+    shares = np.full(len(sums), 1 / len(sums))
+    drawn = [generator.multinomial(len(sums), shares) @ totals for _ in range(draws)]
+    means = [float(change / n) for change, n in drawn]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return Clustered(len(sums), float(low), float(high))
+
+
 def unpaired_difference(after: tuple[int, int], before: tuple[int, int]) -> tuple[float, float]:
     """Interval of the difference of two independent shares, each given as (right, n).
 

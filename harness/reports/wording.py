@@ -9,6 +9,8 @@ from typing import Any
 from harness.errors import RunError
 from harness.records import Metric
 
+from .statistics import holm
+
 LONG = 500
 """So many characters of a text a report shows where nothing else is said."""
 
@@ -156,6 +158,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["holm"] = holm
     for word in (percent, points, span, share, p_value, count, label, visible, shorten, cell, code, fence):
         environment.filters[word.__name__] = word
     return environment.get_template(template).render(**values)

@@ -13,6 +13,7 @@ from harness.databases.store import SuiteStore, cache_file
 from harness.records import Benchmark, Example, Judging, Metric, Prediction, Sample, Verdict
 from harness.runs.folder import RunFolder
 from harness.runs.progress import Progress
+from harness.runs.remarks import remarks
 from harness.runs.results import Suite, describe_benchmark, metric_json, write_results
 from harness.runs.samples import samples_path, write_database, write_samples
 from harness.scoring.metrics import breakdown, marks, share, summarise
@@ -63,13 +64,17 @@ def conclude(
     training has seen of it.
     """
     judging = replace(judging, rules=benchmark.rules, dialect=benchmark.dialect)
-    scorers, remarks = official_scorers(benchmark, scorers, official)
-    notes = (*notes, *remarks)
+    scorers, doubts = official_scorers(benchmark, scorers, official)
+    notes = (*notes, *doubts)
     with SuiteStore(cache_file(judging.cache)) as store:
         samples = _judge(benchmark, predictions, judging, store, progress)
         samples = [_expose(sample, exposed or {}) for sample in samples]
         samples, flagged = _with_official(benchmark, samples, predictions, scorers, official, progress)
         samples = _with_witnesses(samples, judging, store, progress)
+        said = remarks(samples)
+        for line in said:
+            progress.say(line)
+        notes = (*said, *notes)
         policy = _policy(benchmark, samples, predictions, judging, store, progress)
     write_samples(samples_path(folder.path, benchmark.name, folder.time), samples)
     results = {benchmark.name: summarise(samples)}

@@ -3,6 +3,7 @@
     one JSON object a line    {"id": …, "sql": …} or {"id": …, "completion": …}; without id: in order
     a table (CSV, Parquet)    columns sql or completion, and id; without id: in order
     plain lines               one SQL a line in the benchmark's order, an empty line for none
+    statements                SQL over several lines each, up to a ; at a line's end, in the benchmark's order
     Spider                    the same, each line SQL<tab>db_id
     BIRD                      {"0": "SQL\\t----- bird -----\\tdb", …}, keys are ids or positions
     WikiSQL                   {"query": {"sel", "agg", "conds"}, …} a line, in order
@@ -20,6 +21,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,9 +29,11 @@ from harness.benchmarks.files import identity, parse_json, read_rows, read_text,
 from harness.errors import DataError
 from harness.records import Benchmark, Example, Prediction
 
-Form = Literal["jsonl", "plain", "table", "spider", "bird", "wikisql", "lm-eval"]
+Form = Literal["jsonl", "plain", "statements", "table", "spider", "bird", "wikisql", "lm-eval"]
 _BIRD_MARK = "\t----- bird -----\t"
 _FIELDS = frozenset(("sql", "completion"))
+_BEGINS = re.compile(r"\(*\s*(?:select|with|values|insert|update|delete|replace)\b", re.IGNORECASE)
+_GOES_ON = re.compile(r"(?:\b(?:union|all|intersect|except|in|exists|as)|[(,=<>])$", re.IGNORECASE)
 _HEADER = re.compile(r"((id|question|db_id)\s*[,;\t]\s*)*(sql|completion)(\s*[,;\t]\s*\w+)*", re.IGNORECASE)
 
 
@@ -85,11 +89,14 @@ def read_predictions(path: Path, benchmark: Benchmark, *, pair: str | None = Non
     form names another database than the example in its place.
     """
     form, entries = _parse(path)
-    if not entries:
-        raise DataError(f"{path} holds no prediction", "give every question a line with its SQL")
+    if all(_is_empty(entry) for entry in entries):
+        problem = f"all of its {len(entries)} are empty" if entries else "there is nothing in it"
+        raise DataError(f"{path} holds no prediction: {problem}", "give every question a line with its SQL")
     examples = benchmark.examples
     by_id = {example.id: place for place, example in enumerate(examples)}
     by_row = {place if example.row is None else example.row: place for place, example in enumerate(examples)}
+    if form == "plain" and len(entries) != int(benchmark.about.get("size", len(examples))):
+        form, entries = _whole_statements(path, entries)
     if form == "plain" and any(entry.sql and "\t" in entry.sql for entry in entries):
         form, entries = _split_spider(entries, {example.db_id for example in examples if example.db_id})
     keyed = _is_keyed(path, entries)
@@ -277,6 +284,52 @@ def _number(path: Path, entry: _Entry) -> int:
     return int(entry.key)
 
 
+def _whole_statements(path: Path, lines: list[_Entry]) -> tuple[Form, list[_Entry]]:
+    """Lines that are not as many as the questions, read as parts of statements where that is what they are.
+
+    They are where every part up to a ; at a line's end begins as a statement does, once. DataError where they
+    are not, and most lines begin none.
+    """
+    filled = [entry for entry in lines if entry.sql and not entry.sql.startswith("--")]
+    bare = [entry for entry in filled if not _BEGINS.match(entry.sql or "")]
+    if not bare:
+        return "plain", lines
+    parts: list[list[_Entry]] = [[]]
+    for entry in filled:
+        parts[-1].append(entry)
+        text = "\n".join(part.sql or "" for part in parts[-1])
+        if text.endswith(";") and text.count("'") % 2 == 0:
+            parts.append([])
+    parts = [part for part in parts if part]
+    if any(len(part) > 1 for part in parts) and all(map(_is_one_statement, parts)):
+        return "statements", [
+            _Entry(part[0].where, place, None, _joined(part), None) for place, part in enumerate(parts)
+        ]
+    if 2 * len(bare) > len(filled):
+        raise DataError(
+            f"{path}, {bare[0].where}: {bare[0].sql!r} begins no statement, as {len(bare)} lines do not",
+            "give each question one line, or end each statement with a ; at the end of a line",
+        )
+    return "plain", lines
+
+
+def _joined(part: list[_Entry]) -> str | None:
+    return "\n".join(entry.sql or "" for entry in part).strip().rstrip(";").strip() or None
+
+
+def _is_one_statement(part: list[_Entry]) -> bool:
+    """Whether lines are one statement, or a lone ``;``: a second begins only where a line goes on."""
+    texts = [entry.sql or "" for entry in part]
+    if texts == [";"]:
+        return True
+    if not _BEGINS.match(texts[0]):
+        return False
+    if texts[0].lower().startswith("with"):
+        return True
+    starts = (before for before, text in pairwise(texts) if _BEGINS.match(text))
+    return all(_GOES_ON.search(before) for before in starts)
+
+
 def _split_spider(entries: list[_Entry], databases: set[str]) -> tuple[Form, list[_Entry]]:
     split: list[_Entry] = []
     form: Form = "plain"
@@ -310,7 +363,7 @@ def _check_database(path: Path, entry: _Entry, example: Example) -> None:
 
 
 def _is_empty(entry: _Entry) -> bool:
-    return not _sql(entry) and not (entry.completion or "").strip()
+    return not _sql(entry) and not (entry.completion or "").strip() and entry.sketch is None
 
 
 def _sql(entry: _Entry) -> str | None:

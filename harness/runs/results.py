@@ -127,6 +127,19 @@ class BenchmarkResult:
         return [pair for pair in self.pairs if pair.pair not in REFERENCES] or list(self.pairs)
 
     @property
+    def causes(self) -> list[str]:
+        """Every pair's causes, the most frequent of those under test first, then the others'."""
+        every = sorted({cause for pair in self.pairs for cause in pair.causes})
+
+        def weight(cause: str) -> tuple[int, int]:
+            tested, all_ = (
+                sum(p.causes.get(cause, 0) for p in pairs) for pairs in (self.subjects, self.pairs)
+            )
+            return -tested, -all_
+
+        return sorted(every, key=weight)
+
+    @property
     def folds(self) -> bool:
         """Whether the verdicts disregard the case of text."""
         return bool((self.config.get("rules") or {}).get("case", "ignore") == "ignore")

@@ -48,6 +48,10 @@ class Selection:
     context_field: Annotated[
         str | None, Option("Field that holds the CREATE statements. [default: context]")
     ] = None
+    databases_root: Annotated[
+        Path | None,
+        Option("Folder below which rows of --data may name databases. [default: the data's folder]"),
+    ] = None
     limit: Annotated[int | None, Option("Only the first N examples."), Ge(1)] = None
     ids: Annotated[
         tuple[str, ...] | None,
@@ -79,6 +83,7 @@ class Selection:
                 limit=self.limit,
                 ids=self.ids,
                 context_field=self.context_field,
+                databases_root=self.databases_root,
                 seed=self.seed,
             )
         elif self.data:
@@ -86,6 +91,7 @@ class Selection:
                 self.data,
                 split=self.split,
                 context_field=self.context_field,
+                databases_root=self.databases_root,
                 limit=self.limit,
                 ids=self.ids,
             )

@@ -38,7 +38,9 @@ def causes(gold: Form | None, prediction: Form | None) -> tuple[str, ...]:
     """The clauses in which two queries differ, in the order of ``ORDER``; ("other",) if none is seen.
 
     >>> from harness.sql.canonical import Canonicaliser
-    >>> read = Canonicaliser({"head": {"name": "text", "age": "integer"}}, strong=True).form
+    >>> from harness.sql.schema import parse_schema
+    >>> kinds = {"head": {"name": "text", "age": "integer"}}
+    >>> read = Canonicaliser(parse_schema("CREATE TABLE head (name, age)"), kinds=kinds, strong=True).form
     >>> causes(read("SELECT name FROM head WHERE age > 56"), read("SELECT name FROM head WHERE age < 56"))
     ('operator',)
     """

@@ -14,7 +14,7 @@ from functools import cache
 from statistics import fmean, stdev
 from typing import Any
 
-from harness.records import METRICS, Metric, Sample
+from harness.records import METRICS, Metric, Sample, level
 
 
 @cache
@@ -142,8 +142,8 @@ def _breakdown(rows: Sequence[Sample]) -> dict[str, dict[str, Metric | int]]:
     groups: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         for metric, value in row.official.items():
-            if level := row.meta.get("levels", {}).get(metric, row.kind):
-                groups[metric][level].append(value)
+            if grade := row.meta.get("levels", {}).get(metric, row.kind):
+                groups[metric][grade].append(value)
         if not row.counted:
             continue
         named: Mapping[str, str] = {"kind": row.kind or "", **row.meta.get("groups", {})}
@@ -153,7 +153,7 @@ def _breakdown(rows: Sequence[Sample]) -> dict[str, dict[str, Metric | int]]:
         for seen in row.meta.get("exposure", ()):
             groups["exposure"][seen].append(float(row.execution_match))
     table: dict[str, dict[str, Metric | int]] = {
-        group: {value: share(hits) for value, hits in sorted(values.items())}
+        group: {value: share(hits) for value, hits in sorted(values.items(), key=lambda item: level(item[0]))}
         for group, values in groups.items()
     }
     table["outcome"] = dict(Counter(str(row.outcome) for row in rows).most_common())

@@ -8,7 +8,7 @@ is; the others get their cause from the parsed queries.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -25,6 +25,7 @@ from harness.sql import Untranspilable
 from harness.sql.canonical import Canonicaliser
 from harness.sql.dialect import strip_distinct
 from harness.sql.profile import Ref
+from harness.sql.schema import Schema
 from harness.sql.terms import Form
 
 ATTACKS = 6
@@ -66,11 +67,10 @@ class Readers:
     """The canonical readers of a suite's schema; ``strong`` is right with NULLs, ``filled`` without any."""
 
     def __init__(self, suite: Suite) -> None:
-        tables, case = kinds(suite), suite.rules.case
-        strong = partial(
-            Canonicaliser, tables, case=case, strong=True, primary=suite.primary, links=suite.links
-        )
-        self.basic = Canonicaliser(tables, case=case)
+        known = {table: dict(columns) for table, columns in suite.kinds}
+        read = partial(Canonicaliser, suite.schema or Schema(()), kinds=known, case=suite.rules.case)
+        strong = partial(read, strong=True, primary=suite.primary, links=suite.links)
+        self.basic = read()
         self.strong, self.filled = strong(filled=_filled(suite)), strong()
 
     def forms(self, suite: Suite, text: str) -> tuple[Form | None, Form | None]:
@@ -86,13 +86,6 @@ def _filled(suite: Suite) -> Iterator[Ref]:
     yield from (child for child, _ in suite.links)
     for table in suite.schema.tables if suite.schema else ():
         yield from ((table.name.lower(), c.name.lower()) for c in table.columns if c.not_null)
-
-
-def kinds(suite: Suite) -> Mapping[str, Mapping[str, str]]:
-    """Each table's columns with the kind of value that they hold: "integer", "real", "text" or ""."""
-    if suite.kinds or suite.schema is None:
-        return {table: dict(columns) for table, columns in suite.kinds}
-    return {table.name: {column.name: "" for column in table.columns} for table in suite.schema.tables}
 
 
 def judge(

@@ -182,6 +182,23 @@ def _transpiled(sql: str, dialect: str) -> str:
         raise Untranspilable(" ".join(str(error).split())[:200]) from None
 
 
+def tokens(sql: str) -> str:
+    """A query's words, in lower case but for its strings: what is compared of a query that has no form.
+
+    >>> tokens("SELECT  `Name` FROM t -- all\\n WHERE x = 'A  b';")
+    "select name from t where x = 'A  b'"
+    """
+    found = []
+    for match in _TOKEN.finditer(sql.strip().rstrip("; \n\t")):
+        kind, text = match.lastgroup, match.group()
+        if kind in ("double", "name"):
+            name = text[1:-1].lower()
+            found.append(name if name.isidentifier() else f"[{name}]")
+        elif kind != "space":
+            found.append(text if kind == "string" else text.lower())
+    return " ".join(found)
+
+
 def strip_distinct(sql: str) -> str:
     """The query without any DISTINCT.
 

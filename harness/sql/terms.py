@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple, TypeAlias
 
 Kind = str
 
-_WORD = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|\[[^\]]*\]|\w+|<>|!=|<=|>=|\S")
 _NAME = re.compile(r"[a-z_]\w*")
 
 
@@ -98,11 +97,6 @@ def render(form: Form) -> str:
 
 def _tail(order: tuple[str, ...], limit: str) -> str:
     return (f" order by {', '.join(order)}" if order else "") + (f" limit {limit}" if limit else "")
-
-
-def tokens(sql: str) -> str:
-    """The query as lower-case tokens: what is compared where it cannot be parsed."""
-    return " ".join(word.lower().strip("`\"[]'") for word in _WORD.findall(sql.strip().rstrip("; ")))
 
 
 def conjunction(items: Iterable[Condition], operator: Literal["and", "or"] = "and") -> Condition:

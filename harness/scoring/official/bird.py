@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from harness.databases.results import Failure, Row
 from harness.records import Example
-from harness.scoring.official.execution import Database, ExecutionScorer
+from harness.scoring.official.execution import ExecutionScorer, Openable
 from harness.scoring.official.scorer import RIGHT, Score
 
 SOURCE = "https://github.com/bird-bench/mini_dev (evaluation/evaluation_ex.py, evaluation_f1.py)"
@@ -70,7 +70,7 @@ class BirdScorer(ExecutionScorer):
                 break
         return worst
 
-    def _on(self, database: Database, sql: str, gold: str) -> Score:
+    def _on(self, database: Openable, sql: str, gold: str) -> Score:
         start = time.monotonic()
         found = self.run(database, sql)
         if isinstance(found, Failure):

@@ -18,7 +18,7 @@ from harness.errors import BenchmarkError
 from harness.records import Benchmark, Example, Rules
 from harness.scoring.official.scorer import Options, Scorer
 
-Database = Path | bytes  # a file, or the image of a populated one
+Openable = Path | bytes  # a file, or the image of a populated one
 
 ROWS = 1_000_000
 _ENDLESS = 10**15  # steps: the clock decides, as it does officially
@@ -27,7 +27,7 @@ _ENDLESS = 10**15  # steps: the clock decides, as it does officially
 class Query(NamedTuple):
     """A query and the database that it runs on."""
 
-    database: Database
+    database: Openable
     sql: str
 
 
@@ -37,7 +37,7 @@ class Runner:
     def __init__(self, seconds: float) -> None:
         self._pool = WorkerPool(_answer, workers=1, memory_mib=4096, seconds=seconds)
 
-    def run(self, database: Database, sql: str) -> Result | Failure:
+    def run(self, database: Openable, sql: str) -> Result | Failure:
         """The result of one query, or what went wrong; "timeout" where its time was up."""
         ((_, answer),) = self._pool.map([Query(database, sql)])
         return Failure("timeout", answer.reason) if isinstance(answer, WorkerLost) else answer
@@ -79,22 +79,23 @@ class ExecutionScorer(Scorer):
             return "all examples run on databases populated from the schema, not on the official ones"
         return f"{absent} of {len(self._files)} examples have no database and do not count" if absent else ""
 
-    def databases(self, example: Example) -> tuple[Database, ...]:
+    def databases(self, example: Example) -> tuple[Openable, ...]:
         """The example's databases; () where none could be populated."""
         return self._files[example.id] or _populated(example.context, example.gold)
 
-    def run(self, database: Database, sql: str) -> Result | Failure:
+    def run(self, database: Openable, sql: str) -> Result | Failure:
         """The result of one query, or what went wrong."""
         return self._runner.run(database, sql)
 
     def _named(self, example: Example) -> Path | None:
         """Where an option or the example itself says that its database is."""
         if self.options.databases is not None:
-            return self.options.databases / (example.db_id or "") / f"{example.db_id or ''}.sqlite"
+            name = Path(example.db_id or "").name  # whoever wrote the row leaves no folder with it
+            return self.options.databases / name / f"{name}.sqlite"
         return example.database
 
     def _found(self, example: Example) -> tuple[Path, ...]:
-        own, name = self._named(example), example.db_id or ""
+        own, name = self._named(example), Path(example.db_id or "").name
         if own is None and self.benchmark.folder is not None:
             own = self.benchmark.folder / "database" / name / f"{name}.sqlite"
         if own is None:

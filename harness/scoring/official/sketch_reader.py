@@ -10,7 +10,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from harness.benchmarks.sketch import Condition, Sketch, Value
+from harness.benchmarks.sketch import Sketch, SketchCondition, SketchValue
 
 _FUNCTIONS: dict[type[exp.Expr], int] = {exp.Max: 1, exp.Min: 2, exp.Count: 3, exp.Sum: 4, exp.Avg: 5}
 _COMPARISONS: dict[type[exp.Expr], tuple[int, int]] = {exp.EQ: (0, 0), exp.GT: (1, 2), exp.LT: (2, 1)}
@@ -47,7 +47,7 @@ def read_sketch(sql: str, columns: tuple[str, ...]) -> Sketch | None:
     item = query.expressions[0].unalias()
     agg = _FUNCTIONS.get(type(item), 0)
     sel = names.find(item.this if agg else item)
-    conds: list[Condition] = []
+    conds: list[SketchCondition] = []
     for part in _conjuncts(query.args.get("where")):
         found = names.condition(part)
         if found is None:
@@ -88,7 +88,7 @@ class _Names:
             return None
         return self._exact.get(node.name.lower(), self._loose.get(_letters(node.name)))
 
-    def condition(self, node: exp.Expr) -> Condition | None:
+    def condition(self, node: exp.Expr) -> SketchCondition | None:
         """A comparison of a column with a value, whichever stands first."""
         operators = _COMPARISONS.get(type(node))
         if operators is None:
@@ -101,7 +101,7 @@ class _Names:
                 return column, operator, value
         return None
 
-    def _value(self, node: exp.Expr) -> Value | None:
+    def _value(self, node: exp.Expr) -> SketchValue | None:
         if isinstance(node, exp.Column) and node.this.args.get("quoted"):
             return node.name
         negative = isinstance(node, exp.Neg)

@@ -19,17 +19,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
 
-from harness.scoring.official.spider_query import Column, Condition, Conditions, Expression, Query, Schema
+from harness.scoring.official.spider_query import (
+    OfficialColumn,
+    OfficialCondition,
+    OfficialConditions,
+    OfficialExpression,
+    OfficialQuery,
+    OfficialSchema,
+)
 
 Hardness = Literal["easy", "medium", "hard", "extra"]
 
 
-def difference(prediction: Query, gold: Query, schema: Schema) -> str:
+def difference(prediction: OfficialQuery, gold: OfficialQuery, schema: OfficialSchema) -> str:
     """The first clause in which the two differ by the official rules; "" where they match."""
     return _difference(_comparable(prediction, schema), _comparable(gold, schema))
 
 
-def hardness_of(query: Query) -> Hardness:
+def hardness_of(query: OfficialQuery) -> Hardness:
     """The official difficulty of a gold, by the number of its parts.
 
     Counts clauses and joins (with OR and LIKE), nested queries and set operations, and of several
@@ -38,7 +45,7 @@ def hardness_of(query: Query) -> Hardness:
     parts = sum(map(bool, (query.where.units, query.group, query.order, query.limit is not None)))
     parts += max(len(query.tables) - 1, 0) + sum(c.operator == "like" for c in _units(query))
     parts += sum(part.connectors.count("or") for part in (query.on, query.where, query.having))
-    nested = sum(isinstance(v, Query) for c in _units(query) for v in (c.first, c.second))
+    nested = sum(isinstance(v, OfficialQuery) for c in _units(query) for v in (c.first, c.second))
     nested += query.compound is not None
     aggregates = sum(aggregate != "none" for aggregate, _ in query.select)
     aggregates += sum(column.aggregate != "none" for column in (*query.group, *_columns(query.order)))
@@ -55,35 +62,35 @@ def hardness_of(query: Query) -> Hardness:
     return "hard" if nested == 1 and parts <= 1 and several == 0 else "extra"
 
 
-def _difference(prediction: Query, gold: Query) -> str:
+def _difference(prediction: OfficialQuery, gold: OfficialQuery) -> str:
     for clause, same in _CLAUSES.items():
         if not same(prediction, gold):
             return clause
     return ""
 
 
-def _same_group(prediction: Query, gold: Query) -> bool:
+def _same_group(prediction: OfficialQuery, gold: OfficialQuery) -> bool:
     if not prediction.group or not gold.group:
         return not prediction.group and not gold.group
     names = [[column.name for column in query.group] for query in (prediction, gold)]
     return names[0] == names[1] and prediction.having == gold.having
 
 
-def _same_order(prediction: Query, gold: Query) -> bool:
+def _same_order(prediction: OfficialQuery, gold: OfficialQuery) -> bool:
     if not gold.order:
         return not prediction.order
     same = (prediction.direction, prediction.order) == (gold.direction, gold.order)
     return same and (prediction.limit is None) == (gold.limit is None)
 
 
-def _same_compound(prediction: Query, gold: Query) -> bool:
+def _same_compound(prediction: OfficialQuery, gold: OfficialQuery) -> bool:
     if prediction.compound is None or gold.compound is None:
         return prediction.compound is gold.compound
     (operation, query), (wanted, other) = prediction.compound, gold.compound
     return operation == wanted and not _difference(query, other)
 
 
-_CLAUSES: dict[str, Callable[[Query, Query], bool]] = {
+_CLAUSES: dict[str, Callable[[OfficialQuery, OfficialQuery], bool]] = {
     "select": lambda p, g: Counter(p.select) == Counter(g.select),
     "where": lambda p, g: Counter(p.where.units) == Counter(g.where.units),
     "and/or": lambda p, g: set(p.where.connectors) == set(g.where.connectors),
@@ -95,7 +102,7 @@ _CLAUSES: dict[str, Callable[[Query, Query], bool]] = {
 }
 
 
-def _keywords(query: Query) -> set[str]:
+def _keywords(query: OfficialQuery) -> set[str]:
     found = {c.operator for c in _units(query)} & {"in", "like"}
     found |= {"not" for c in _units(query) if c.negated}
     found |= {"or" for conditions in (query.on, query.where, query.having) if "or" in conditions.connectors}
@@ -106,25 +113,25 @@ def _keywords(query: Query) -> set[str]:
     return found | ({"limit"} if query.limit is not None else set())
 
 
-def _units(query: Query) -> tuple[Condition, ...]:
+def _units(query: OfficialQuery) -> tuple[OfficialCondition, ...]:
     return query.on.units + query.where.units + query.having.units
 
 
-def _columns(expressions: tuple[Expression, ...]) -> Iterator[Column]:
+def _columns(expressions: tuple[OfficialExpression, ...]) -> Iterator[OfficialColumn]:
     for expression in expressions:
         yield expression.left
         if expression.right is not None:
             yield expression.right
 
 
-def _comparable(query: Query, schema: Schema) -> Query:
+def _comparable(query: OfficialQuery, schema: OfficialSchema) -> OfficialQuery:
     """The query without values and DISTINCT, columns of foreign keys replaced by their group's."""
     outer = {table for table in query.tables if isinstance(table, str)}
     keys = {name: key for name, key in schema.keys.items() if name.split(".")[0] in outer}
     return _with_keys(_without_values(query), keys)
 
 
-def _without_values(query: Query) -> Query:
+def _without_values(query: OfficialQuery) -> OfficialQuery:
     return replace(
         query,
         on=_valueless(query.on),
@@ -134,23 +141,23 @@ def _without_values(query: Query) -> Query:
     )
 
 
-def _valueless(conditions: Conditions) -> Conditions:
+def _valueless(conditions: OfficialConditions) -> OfficialConditions:
     units = (c._replace(first=_nested(c.first), second=_nested(c.second)) for c in conditions.units)
     return conditions._replace(units=tuple(units))
 
 
-def _nested(value: object) -> Query | None:
-    return _without_values(value) if isinstance(value, Query) else None
+def _nested(value: object) -> OfficialQuery | None:
+    return _without_values(value) if isinstance(value, OfficialQuery) else None
 
 
-def _with_keys(query: Query, keys: dict[str, str]) -> Query:
-    def column(found: Column) -> Column:
-        return Column(found.aggregate, keys.get(found.name, found.name), None)
+def _with_keys(query: OfficialQuery, keys: dict[str, str]) -> OfficialQuery:
+    def column(found: OfficialColumn) -> OfficialColumn:
+        return OfficialColumn(found.aggregate, keys.get(found.name, found.name), None)
 
-    def expression(found: Expression) -> Expression:
-        return Expression(found.operator, column(found.left), found.right and column(found.right))
+    def expression(found: OfficialExpression) -> OfficialExpression:
+        return OfficialExpression(found.operator, column(found.left), found.right and column(found.right))
 
-    def conditions(found: Conditions) -> Conditions:
+    def conditions(found: OfficialConditions) -> OfficialConditions:
         return found._replace(units=tuple(c._replace(left=expression(c.left)) for c in found.units))
 
     return replace(

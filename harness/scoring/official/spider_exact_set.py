@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.records import Benchmark, Example
 from harness.scoring.official.scorer import RIGHT, Options, Score, Scorer
 from harness.scoring.official.spider_clauses import difference
-from harness.scoring.official.spider_query import Query, Unreadable, parse
+from harness.scoring.official.spider_query import OfficialQuery, Unreadable, parse
 from harness.scoring.official.spider_schemas import SOURCE, Schemas, tables_files
 
 
@@ -18,7 +18,7 @@ class SpiderExactSetMatch(Scorer):
     def __init__(self, benchmark: Benchmark, options: Options) -> None:
         super().__init__(benchmark, options)
         self._schemas = Schemas(benchmark, options)
-        self._golds: dict[str, Query] = {}
+        self._golds: dict[str, OfficialQuery] = {}
 
     def remark(self) -> str:
         """What belongs beside the figure: whether the official foreign keys were there."""

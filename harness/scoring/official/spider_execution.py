@@ -15,7 +15,7 @@ from itertools import islice, product
 
 from harness.databases.results import Failure, Result, same_but_for_columns
 from harness.records import Example
-from harness.scoring.official.execution import Database, ExecutionScorer
+from harness.scoring.official.execution import ExecutionScorer, Openable
 from harness.scoring.official.scorer import RIGHT, Options, Score
 from harness.scoring.official.spider_exact_set import official_text
 from harness.scoring.official.spider_schemas import SOURCE, Schemas
@@ -55,7 +55,7 @@ class SpiderExecution(ExecutionScorer):
         return Score(0.0, note)
 
     def _first_difference(
-        self, candidate: str, gold: str, databases: tuple[Database, ...], answers: dict[int, Result | Failure]
+        self, candidate: str, gold: str, databases: tuple[Openable, ...], answers: dict[int, Result | Failure]
     ) -> str:
         ordered = "order by" in gold.lower()
         for i, database in enumerate(databases):

@@ -40,7 +40,7 @@ class Unreadable(Exception):
     """The official parser stops at this query; the message says at what."""
 
 
-class Column(NamedTuple):
+class OfficialColumn(NamedTuple):
     """A column, "table.column" in lower case or "*", under an aggregate ("none" for none of them)."""
 
     aggregate: str
@@ -48,33 +48,33 @@ class Column(NamedTuple):
     distinct: bool | None
 
 
-class Expression(NamedTuple):
+class OfficialExpression(NamedTuple):
     """A column, or two of them with an arithmetic operator between ("none" where there is one)."""
 
     operator: str
-    left: Column
-    right: Column | None
+    left: OfficialColumn
+    right: OfficialColumn | None
 
 
-class Condition(NamedTuple):
+class OfficialCondition(NamedTuple):
     """``left operator first``, or ``left between first and second``."""
 
     negated: bool
     operator: str
-    left: Expression
-    first: Value
-    second: Value
+    left: OfficialExpression
+    first: OfficialValue
+    second: OfficialValue
 
 
-class Conditions(NamedTuple):
+class OfficialConditions(NamedTuple):
     """Conditions and the "and" and "or" between them; where one is missing, a condition stands there."""
 
-    units: tuple[Condition, ...] = ()
-    connectors: tuple[Condition | str, ...] = ()
+    units: tuple[OfficialCondition, ...] = ()
+    connectors: tuple[OfficialCondition | str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class OfficialQuery:
     """A query as the official evaluator holds it.
 
     ``direction`` is that of the last sort key, "" without ORDER BY. ``compound`` is the set operation that
@@ -82,29 +82,29 @@ class Query:
     """
 
     distinct: bool | None
-    select: tuple[tuple[str, Expression], ...]
-    tables: tuple[str | Query, ...]
-    on: Conditions
-    where: Conditions
-    group: tuple[Column, ...]
-    having: Conditions
+    select: tuple[tuple[str, OfficialExpression], ...]
+    tables: tuple[str | OfficialQuery, ...]
+    on: OfficialConditions
+    where: OfficialConditions
+    group: tuple[OfficialColumn, ...]
+    having: OfficialConditions
     direction: str
-    order: tuple[Expression, ...]
+    order: tuple[OfficialExpression, ...]
     limit: int | None
-    compound: tuple[str, Query] | None
+    compound: tuple[str, OfficialQuery] | None
 
 
-Value = Query | Column | float | str | None
+OfficialValue = OfficialQuery | OfficialColumn | float | str | None
 
 
-class Schema(NamedTuple):
+class OfficialSchema(NamedTuple):
     """``columns`` of each table, and for each column of a foreign key the one that stands for its group."""
 
     columns: Mapping[str, frozenset[str]]
     keys: Mapping[str, str]
 
 
-def schema_of(entry: Mapping[str, Any]) -> Schema:
+def schema_of(entry: Mapping[str, Any]) -> OfficialSchema:
     """Schema from a database's entry in Spider's ``tables.json``.
 
     Groups of foreign keys grow as in the official evaluator: a pair joins the first group that knows
@@ -124,7 +124,7 @@ def schema_of(entry: Mapping[str, Any]) -> Schema:
         else:
             group.update(pair)
     keys = {names[member]: names[min(group)] for group in groups for member in group}
-    return Schema({table: frozenset(found) for table, found in columns.items()}, keys)
+    return OfficialSchema({table: frozenset(found) for table, found in columns.items()}, keys)
 
 
 def words(sql: str) -> list[str]:
@@ -147,7 +147,7 @@ def words(sql: str) -> list[str]:
     return found
 
 
-def parse(sql: str, schema: Schema, *, any_limit: bool = True) -> Query:
+def parse(sql: str, schema: OfficialSchema, *, any_limit: bool = True) -> OfficialQuery:
     """The query that the official parser reads out of ``sql``.
 
     ``any_limit`` takes whatever follows LIMIT for 1, as the evaluator of the test suites does; without
@@ -165,16 +165,16 @@ def parse(sql: str, schema: Schema, *, any_limit: bool = True) -> Query:
             raise Unreadable(f"alias {table} is the name of a table")
     names.update((table, table) for table in schema.columns)
     try:
-        return _Reader(found, names, schema, any_limit).query()
+        return _WordReader(found, names, schema, any_limit).query()
     except RecursionError:
         raise Unreadable("nested too deep") from None
 
 
-class _Reader:
+class _WordReader:
     """Reads words from left to right; ``at`` is the next one. Scope is the tables of the FROM in force."""
 
     def __init__(
-        self, found: Sequence[str], names: Mapping[str, str], schema: Schema, any_limit: bool
+        self, found: Sequence[str], names: Mapping[str, str], schema: OfficialSchema, any_limit: bool
     ) -> None:
         self.words = found
         self.at = 0
@@ -199,7 +199,7 @@ class _Reader:
         if not self.skip(word):
             raise Unreadable(f"{word!r} expected, found {self.peek()!r}")
 
-    def query(self) -> Query:
+    def query(self) -> OfficialQuery:
         block = self.skip("(")
         start = self.at
         tables, on, scope = self.sources()
@@ -218,21 +218,23 @@ class _Reader:
         compound = None
         if self.peek() in COMPOUNDS:
             compound = (self.take(), self.query())
-        return Query(distinct, select, tables, on, where, group, having, direction, order, limit, compound)
+        return OfficialQuery(
+            distinct, select, tables, on, where, group, having, direction, order, limit, compound
+        )
 
     def semicolons(self) -> None:
         while self.skip(";"):
             pass
 
-    def sources(self) -> tuple[tuple[str | Query, ...], Conditions, tuple[str, ...]]:
+    def sources(self) -> tuple[tuple[str | OfficialQuery, ...], OfficialConditions, tuple[str, ...]]:
         """FROM: tables, conditions of ON, and the scope; looked for from here on, wherever it stands."""
         try:
             self.at = self.words.index("from", self.at) + 1
         except ValueError:
             raise Unreadable("no FROM") from None
-        tables: list[str | Query] = []
+        tables: list[str | OfficialQuery] = []
         scope: list[str] = []
-        on: list[Condition | str] = []
+        on: list[OfficialCondition | str] = []
         while self.at < len(self.words):
             block = self.skip("(")
             if self.peek() == "select":
@@ -258,17 +260,17 @@ class _Reader:
         scope.append(name)
         return name
 
-    def selection(self, scope: tuple[str, ...]) -> tuple[bool, tuple[tuple[str, Expression], ...]]:
+    def selection(self, scope: tuple[str, ...]) -> tuple[bool, tuple[tuple[str, OfficialExpression], ...]]:
         self.expect("select")
         distinct = self.skip("distinct")
-        items: list[tuple[str, Expression]] = []
+        items: list[tuple[str, OfficialExpression]] = []
         while self.at < len(self.words) and self.peek() not in _CLAUSES:
             aggregate = self.take() if self.peek() in _AGGREGATES else "none"
             items.append((aggregate, self.expression(scope)))
             self.skip(",")
         return distinct, tuple(items)
 
-    def expression(self, scope: tuple[str, ...]) -> Expression:
+    def expression(self, scope: tuple[str, ...]) -> OfficialExpression:
         block = self.skip("(")
         left = self.column(scope)
         operator, right = "none", None
@@ -276,9 +278,9 @@ class _Reader:
             operator, right = self.take(), self.column(scope)
         if block:
             self.expect(")")
-        return Expression(operator, left, right)
+        return OfficialExpression(operator, left, right)
 
-    def column(self, scope: tuple[str, ...]) -> Column:
+    def column(self, scope: tuple[str, ...]) -> OfficialColumn:
         block = self.skip("(")
         if self.peek() in _AGGREGATES:
             aggregate = self.take()
@@ -286,12 +288,12 @@ class _Reader:
             distinct = self.skip("distinct")
             name = self.name(scope)
             self.expect(")")
-            return Column(aggregate, name, distinct)  # a parenthesis before the aggregate stays open
+            return OfficialColumn(aggregate, name, distinct)  # a parenthesis before the aggregate stays open
         distinct = self.skip("distinct")
         name = self.name(scope)
         if block:
             self.expect(")")
-        return Column("none", name, distinct)
+        return OfficialColumn("none", name, distinct)
 
     def name(self, scope: tuple[str, ...]) -> str:
         word = self.take()
@@ -305,8 +307,8 @@ class _Reader:
                 return f"{table}.{word}"
         raise Unreadable(f"unknown column {word!r}" if word else "the query ends where a column is expected")
 
-    def conditions(self, scope: tuple[str, ...]) -> list[Condition | str]:
-        found: list[Condition | str] = []
+    def conditions(self, scope: tuple[str, ...]) -> list[OfficialCondition | str]:
+        found: list[OfficialCondition | str] = []
         while self.at < len(self.words):
             left = self.expression(scope)
             negated = self.skip("not")
@@ -317,18 +319,18 @@ class _Reader:
             if operator == "between":
                 self.expect("and")
                 second = self.value(scope)
-            found.append(Condition(negated, operator, left, first, second))
+            found.append(OfficialCondition(negated, operator, left, first, second))
             if self.peek() in _CLAUSES | _END | _JOINS:
                 break
             if self.peek() in ("and", "or"):
                 found.append(self.take())
         return found
 
-    def value(self, scope: tuple[str, ...]) -> Value:
+    def value(self, scope: tuple[str, ...]) -> OfficialValue:
         start = self.at
         block = self.skip("(")
         word = self.peek()
-        value: Value
+        value: OfficialValue
         if word == "select":
             value = self.query()
         elif '"' in word:
@@ -341,14 +343,14 @@ class _Reader:
             end = self.at
             while end < len(self.words) and self.words[end] not in _CLAUSES | _JOINS | {",", ")", "and"}:
                 end += 1
-            value = _Reader(self.words[start:end], self.names, self.schema, self.any_limit).column(scope)
+            value = _WordReader(self.words[start:end], self.names, self.schema, self.any_limit).column(scope)
             self.at = end
         if block:
             self.expect(")")
         return value
 
-    def grouping(self, scope: tuple[str, ...]) -> tuple[Column, ...]:
-        found: list[Column] = []
+    def grouping(self, scope: tuple[str, ...]) -> tuple[OfficialColumn, ...]:
+        found: list[OfficialColumn] = []
         if self.skip("group"):
             self.expect("by")
             while self.at < len(self.words) and self.peek() not in _CLAUSES | _END:
@@ -357,12 +359,12 @@ class _Reader:
                     break
         return tuple(found)
 
-    def ordering(self, scope: tuple[str, ...]) -> tuple[str, tuple[Expression, ...]]:
+    def ordering(self, scope: tuple[str, ...]) -> tuple[str, tuple[OfficialExpression, ...]]:
         if not self.skip("order"):
             return "", ()
         self.expect("by")
         direction = "asc"
-        found: list[Expression] = []
+        found: list[OfficialExpression] = []
         while self.at < len(self.words) and self.peek() not in _CLAUSES | _END:
             found.append(self.expression(scope))
             if self.peek() in ("asc", "desc"):
@@ -392,9 +394,9 @@ def _number(word: str) -> float | None:
         return None
 
 
-def _paired(found: Sequence[Condition | str]) -> Conditions:
+def _paired(found: Sequence[OfficialCondition | str]) -> OfficialConditions:
     """What stands at even places and what at odd ones. A connector at an even place stops the evaluator."""
-    units = tuple(item for item in found[::2] if isinstance(item, Condition))
+    units = tuple(item for item in found[::2] if isinstance(item, OfficialCondition))
     if len(units) < len(found[::2]):
         raise Unreadable("conditions that are not joined by AND or OR")
-    return Conditions(units, tuple(found[1::2]))
+    return OfficialConditions(units, tuple(found[1::2]))

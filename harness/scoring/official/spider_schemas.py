@@ -11,7 +11,7 @@ from harness.errors import BenchmarkError, SchemaError
 from harness.records import Benchmark, Example
 from harness.scoring.official.scorer import Options, read_json
 from harness.scoring.official.spider_clauses import Hardness, hardness_of
-from harness.scoring.official.spider_query import Schema, Unreadable, parse, schema_of
+from harness.scoring.official.spider_query import OfficialSchema, Unreadable, parse, schema_of
 
 SOURCE = "https://github.com/taoyds/test-suite-sql-eval (evaluation.py, process_sql.py, exec_eval.py)"
 TABLES = ("tables.json", "tables.json.gz", "test_tables.json", "test_tables.json.gz")
@@ -44,9 +44,9 @@ class Schemas:
                 self._entries |= {entry["db_id"]: entry for entry in read_json(path)}
             except (TypeError, KeyError) as error:
                 raise BenchmarkError(f"{path} is not Spider's tables.json", "a list of {db_id, …}") from error
-        self._read: dict[str, Schema] = {}
+        self._read: dict[str, OfficialSchema] = {}
 
-    def of(self, example: Example) -> Schema:
+    def of(self, example: Example) -> OfficialSchema:
         """The schema of an example's database."""
         entry = self._entries.get(example.db_id)
         key = example.db_id if entry is not None and example.db_id else example.context

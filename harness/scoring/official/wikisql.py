@@ -21,7 +21,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from harness.benchmarks.sketch import AGGREGATES, OPERATORS, Sketch, Value
+from harness.benchmarks.sketch import AGGREGATES, OPERATORS, Sketch, SketchValue
 from harness.errors import BenchmarkError, SchemaError
 from harness.records import Benchmark, Example
 from harness.scoring.official.scorer import RIGHT, Options, Score, Scorer
@@ -51,7 +51,7 @@ def number(text: str) -> float:
     return float(found[0])
 
 
-class Engine:
+class ReleaseEngine:
     """Runs sketches on a release's database (tables ``table_<id>``, columns ``col0`` …), opened read-only."""
 
     def __init__(self, path: Path) -> None:
@@ -68,7 +68,7 @@ class Engine:
             types = {row[1]: row[2] for row in self._connection.execute(f"PRAGMA table_info({quote(table)})")}
             selected = _at(list(types), sketch.sel, "column")
             aggregate = _at(AGGREGATES, sketch.agg, "aggregate")
-            bound: dict[str, Value] = {}
+            bound: dict[str, SketchValue] = {}
             conditions = []
             for place, operator, value in sketch.conds:
                 column = _at(list(types), place, "column")
@@ -117,7 +117,7 @@ class Execution(Scorer):
 
     def __init__(self, benchmark: Benchmark, options: Options) -> None:
         super().__init__(benchmark, options)
-        self._engines: dict[Path, Engine] = {}
+        self._engines: dict[Path, ReleaseEngine] = {}
 
     def remark(self) -> str:
         """Why answers cannot be had: no database, or examples that do not name their table."""
@@ -132,7 +132,7 @@ class Execution(Scorer):
     def _explain(self, example: Example, sql: str) -> Score:
         path = self._database(example)
         if path not in self._engines:
-            self._engines[path] = Engine(path)
+            self._engines[path] = ReleaseEngine(path)
             self.held.callback(self._engines[path].close)
         engine, table = self._engines[path], _table(example)
         gold, sketch = _sketches(example, sql)

@@ -32,7 +32,7 @@ _KEYWORDS = re.compile(
 _AGGREGATES = frozenset(("count", "sum", "avg", "min", "max"))
 
 
-class Table(NamedTuple):
+class ContextTable(NamedTuple):
     """A table of a context: its name, and its columns as (name, type), names as they are written."""
 
     name: str
@@ -62,24 +62,24 @@ def unquote(name: str) -> str:
     return name[1:-1] if name[:1] in {'"', "`", "["} and len(name) > 1 else name
 
 
-def tables(context: str) -> tuple[Table, ...]:
+def tables(context: str) -> tuple[ContextTable, ...]:
     """The tables of a context, each once, in order; constraints are left out.
 
     >>> tables("CREATE TABLE head (age INTEGER); CREATE TABLE t (id INT, PRIMARY KEY (id))")
     (Table(name='head', columns=(('age', 'INTEGER'),)), Table(name='t', columns=(('id', 'INT'),)))
     """
-    found: dict[str, Table] = {}
+    found: dict[str, ContextTable] = {}
     for match in _TABLE.finditer(context):
         columns = []
         for part in _PARTS.split(match["body"]):
             column = _COLUMN.match(part.strip())
             if column and column["name"].lower() not in _CONSTRAINTS:
                 columns.append((column["name"], (column["type"] or "").upper()))
-        found.setdefault(match["name"], Table(match["name"], tuple(columns)))
+        found.setdefault(match["name"], ContextTable(match["name"], tuple(columns)))
     return tuple(found.values())
 
 
-def columns(tables: Iterable[Table]) -> frozenset[str]:
+def columns(tables: Iterable[ContextTable]) -> frozenset[str]:
     """The columns of some tables, as headers are compared."""
     return frozenset(bare(name) for table in tables for name, _ in table.columns)
 

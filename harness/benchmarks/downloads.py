@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.assets import cache_folder
-from harness.benchmarks.files import FORMATS, Row, read_rows
+from harness.benchmarks.files import FORMATS, DataRow, read_rows
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.errors import BenchmarkError, DataError
 
@@ -122,7 +122,7 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[DataRow]:
     """The rows of a file, of every data file in a folder (in order of name), or of a data set that
     ``datasets`` saved there."""
     if path.is_file():
@@ -137,7 +137,7 @@ def rows(path: Path) -> Iterator[Row]:
             f"{path}: no data in it", f"it should hold {', '.join(FORMATS)} (.gz too), or a saved data set"
         )
     for file in found:
-        yield from (Row(f"{file.name}, {where}", values) for where, values in read_rows(file))
+        yield from (DataRow(f"{file.name}, {where}", values) for where, values in read_rows(file))
 
 
 def _holds_rows(file: Path) -> bool:
@@ -145,7 +145,7 @@ def _holds_rows(file: Path) -> bool:
     return file.is_file() and name.endswith(FORMATS) and name not in _NOT_ROWS
 
 
-def _saved(path: Path) -> Iterator[Row]:
+def _saved(path: Path) -> Iterator[DataRow]:
     from datasets import DatasetDict, load_from_disk
 
     saved: Any = load_from_disk(str(path))
@@ -154,4 +154,4 @@ def _saved(path: Path) -> Iterator[Row]:
     for part in parts:
         for values in part:
             number += 1
-            yield Row(f"row {number}", {key: value for key, value in values.items() if value is not None})
+            yield DataRow(f"row {number}", {key: value for key, value in values.items() if value is not None})
