@@ -108,6 +108,7 @@ def _adapter(plan: Plan, base: Path, folder: Path, notify: Notify) -> float:
     lora = LoraConfig(r=plan.rank, lora_alpha=plan.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
     model: Any = get_peft_model(plain, lora)
     minutes = _fit(plain, tokenizer, plan.adapter, "adapter", folder.with_suffix(".pt"), notify)
+    model.to(torch.bfloat16)
     model.peft_config["default"].base_model_name_or_path = f"../{base.name}"
     model.save_pretrained(folder, save_embedding_layers=False)
     told = {"data": "starter:train", "plan": asdict(plan)}
