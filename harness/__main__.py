@@ -67,7 +67,9 @@ def _usage(error: BaseException) -> str:
 
 
 def _complain(text: str) -> int:
-    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    from harness.text import visible
+
+    print(f"error: {visible(' '.join(text.split()))}", file=sys.stderr)
     return 2
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from harness.assets import cache_folder
+from harness.files import cache_folder
 from harness.log import versions
 
 PACKAGES = (

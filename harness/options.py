@@ -109,7 +109,8 @@ def validated(kind: Any, values: object, *, where: str, error: type[HarnessError
         return adapter.validate_python(values, extra="forbid")
     except ValidationError as failure:
         faults = failure.errors(include_url=False)
-    unknown = [fault for fault in faults if fault["type"] == "extra_forbidden"]
+    too_many = {"extra_forbidden", "unexpected_keyword_argument"}  # of a model, of a dataclass
+    unknown = [fault for fault in faults if fault["type"] in too_many]
     fault = (unknown or faults)[0]
     key = ".".join(map(str, fault["loc"]))
     place = f"{where}: key '{key}'" if key else where
@@ -120,6 +121,15 @@ def validated(kind: Any, values: object, *, where: str, error: type[HarnessError
         )
     said = fault["msg"].removeprefix("Value error, ")
     raise error(f"{place}: {said}", f"add '{key}:'" if fault["type"] == "missing" else remedy)
+
+
+def reason(error: Exception) -> str:
+    """The first thing that is wrong, with its place where pydantic found it."""
+    faults = getattr(error, "errors", None)
+    if faults is None:
+        return str(error)
+    first = faults(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
 
 
 def _keys(schema: Any) -> list[str]:

@@ -19,9 +19,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from harness.records import Metric
 from harness.runs.progress import Advance
+from harness.text import visible, visible_json
 
 _LOG_EVERY = 10.0  # seconds between lines where there is no terminal
 
@@ -36,7 +38,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """One line, on standard error."""
-        self._errors.print(text, markup=False, soft_wrap=True)
+        self._errors.print(visible(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
@@ -45,15 +47,15 @@ class Screen:
 
     def _bar(self, name: str, total: int) -> Iterator[Advance]:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         with Progress(*columns, console=self._errors) as bar:
-            task = bar.add_task(name, total=total, note="")
+            task = bar.add_task(visible(name), total=total, note="")
 
             def advance(done: int = 1, note: str = "") -> None:
                 bar.update(task, advance=done)
@@ -107,23 +109,29 @@ class Screen:
 
     def show(self, text: str) -> None:
         """Text for people, where tables go."""
-        self._out.print(text, markup=False, soft_wrap=True)
+        self._out.print(visible(text), markup=False, soft_wrap=True)
 
     def finish(self, document: Mapping[str, Any]) -> None:
         """With ``--json``, the last line on standard output."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+            text = json.dumps(document, ensure_ascii=False, default=str)
+            sys.stdout.write(visible_json(text) + "\n")
             sys.stdout.flush()
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], figures: bool) -> Table:
-    drawn = Table(title=title, title_justify="left", title_style="bold")
+    drawn = Table(title=_cell(title), title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         first = index == 0
-        drawn.add_column(column, justify="right" if figures and not first else "left", no_wrap=first)
+        drawn.add_column(_cell(column), justify="right" if figures and not first else "left", no_wrap=first)
     for row in rows:
-        drawn.add_row(*row)
+        drawn.add_row(*map(_cell, row))
     return drawn
+
+
+def _cell(text: str) -> Text:
+    """Text in a table, its brackets no markup."""
+    return Text(visible(text))
 
 
 def _letter(place: int) -> str:

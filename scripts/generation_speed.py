@@ -26,7 +26,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from harness.assets import asset
+from harness.files import asset
 from harness.log import hush_libraries
 from harness.models import PairPlan, Settings, extract_sql, load, plan_pairs
 from harness.models.engine import Engine

@@ -21,11 +21,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.assets import asset
 from harness.benchmarks import origins
-from harness.benchmarks.files import read_text
 from harness.benchmarks.origins import DIGITS, Facts
 from harness.benchmarks.spider_schema import read_tables
+from harness.files import asset, read_text
 
 ABOUT = (
     "Origins of the rows of sql-create-context, as hashes: ORIGIN HEADER KEY …",

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from harness.benchmarks import apply_rule, load_benchmark, load_file
-from harness.benchmarks.files import stem
 from harness.errors import BenchmarkError, DataError, UsageError
+from harness.files import stem
 from harness.records import Example
 from harness.runs.selection import Selection
 

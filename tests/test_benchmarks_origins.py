@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.assets import asset
 from harness.benchmarks import create_context, get_spec, load_benchmark, origins, splits, surface
-from harness.benchmarks.files import read_rows, read_text
+from harness.files import asset, read_rows, read_text
 
 INDEX = asset("benchmarks", "create-context", "origins.txt.gz")
 

@@ -50,7 +50,7 @@ def test_those_that_travel_are_all_valid() -> None:
 
 
 def test_the_seed_prompt_is_the_default_of_sql_create_context() -> None:
-    prompt = get_spec("create-context-small").to_prompt()
+    prompt = get_spec("create-context-small").prompt
     assert prompt.system == "You are a SQL expert."
     assert prompt.user == "{context}\nQuestion: {question}"
 
@@ -95,8 +95,10 @@ def test_the_hash_knows_question_context_and_gold(own: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("title: My warehouse", "titel: My warehouse"), "key 'title': Field required; add 'title:'"),
-        (("title:", "color: red\ntitle:"), "key 'color': Extra inputs are not permitted; remove 'color'"),
+        (("title: My warehouse", "tittle: My warehouse"), "key 'tittle' is unknown; did you mean 'title'?"),
+        (("title: My warehouse\n", ""), "key 'title': Field required; add 'title:'"),
+        (("title:", "color: red\ntitle:"), "key 'color' is unknown; remove it, or see docs/benchmarks.md"),
+        (("title:", "rules: {cases: exact}\ntitle:"), "key 'rules.cases' is unknown; did you mean 'case'?"),
         (("kind: files", "kind: csv"), "key 'source.kind': Input should be 'files', 'create-context'"),
         (("files: {test: mine.jsonl}", ""), "key 'source': kind 'files' needs 'files: {test: FILE}'"),
         (
@@ -106,7 +108,7 @@ def test_the_hash_knows_question_context_and_gold(own: Path) -> None:
         (("title:", "dialect: cobol\ntitle:"), "key 'dialect': 'cobol' is no dialect; known are athena"),
         (
             ("title:", "prompt: {user: 'Say {question}'}\ntitle:"),
-            "key 'prompt.user': the template must contain {context}",
+            "key 'prompt': the template 'user' must contain {context}",
         ),
         (
             ("title:", "generation: {max_new_tokens: 0}\ntitle:"),

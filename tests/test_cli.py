@@ -116,6 +116,34 @@ def test_a_slip_leaves_no_folder_behind(harness: Run, tmp_path: Path, slip: list
     assert harness(*whole)[0] == 0
 
 
+def test_nothing_that_a_terminal_obeys_is_printed(harness: Run, tmp_path: Path) -> None:
+    """Names, ids, questions and SQL are strangers' texts: no control or direction mark, no markup of rich."""
+    evil = "\x1b[31m\u202e[/b][red]\x07\u200f"
+    data, predictions = tmp_path / "data.jsonl", tmp_path / f"p{evil.replace('/', '')}.jsonl"
+    row = {
+        "id": f"q{evil}",
+        "question": f"How many{evil}?",
+        "context": "CREATE TABLE head (age INTEGER)",
+        "answer": "SELECT COUNT(*) FROM head",
+    }
+    data.write_text(json.dumps(row) + "\n")
+    predictions.write_text(json.dumps({"id": row["id"], "sql": f"SELECT '{evil}'"}) + "\n")
+    files = ("--data", data, "--predictions", predictions, "--output", "mine")
+    said = [
+        harness("score", *files, "--json"),
+        harness("score", *files),
+        harness("show", row["id"], "--run", "mine"),
+        harness("show", row["id"], "--run", "mine", "--json"),
+        harness("show", f"other{evil}", "--run", "mine"),
+        harness("score", *files, "--ids", f"nobody{evil}"),
+        harness(f"no{evil}"),
+    ]
+    assert [code for code, _, _ in said] == [0, 0, 0, 0, 2, 2, 2]
+    for _, out, err in said:
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e]", out + err)
+    assert json.loads(said[3][1].splitlines()[-1])["samples"][0]["id"] == row["id"]
+
+
 def test_the_doctor_says_what_an_issue_report_needs(
     harness: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.benchmarks.files import stem
 from harness.databases.results import Failure, Result, Row
 from harness.errors import BenchmarkError
+from harness.files import stem
 from harness.records import Benchmark, Example, Judging
 from harness.runs import score as scoring
 from harness.runs.selection import Selection

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,6 +15,7 @@ from harness.benchmarks import load_benchmark
 from harness.benchmarks.sketch import Sketch
 from harness.errors import BenchmarkError
 from harness.records import Benchmark, Example
+from harness.runs.conclude import official_scorers
 from harness.scoring.official import Options, Score, open_scorer
 from harness.scoring.official.sketch_reader import read_sketch
 from harness.scoring.official.wikisql import ReleaseEngine
@@ -183,16 +185,49 @@ def test_databases_are_opened_read_only(release: Path) -> None:
 def test_bad_input(release: Path, tmp_path: Path) -> None:
     gold = {"sel": 0, "agg": 0, "conds": []}
     data = Benchmark(name="w", split="dev", examples=(example(sketch=gold),))
-    assert open_scorer("wikisql_execution", data).remark() == "the release's dev.db is not there"
     with pytest.raises(BenchmarkError, match=r"dev\.db is not there; point --data at"):
-        scored("wikisql_execution", data, "SELECT Player FROM t")
+        open_scorer("wikisql_execution", data)
     bare = Benchmark(name="w", split="dev", examples=(example(table_id=None),), folder=release)
-    with pytest.raises(BenchmarkError, match="example 0 has no table_id"):
-        scored("wikisql_execution", bare, "SELECT Player FROM t")
+    with pytest.raises(BenchmarkError, match="no example has a table_id; take the official form"):
+        open_scorer("wikisql_execution", bare)
+    second = replace(example(sketch=gold), id="1")
+    with open_scorer("wikisql_execution", replace(bare, examples=(*bare.examples, second))) as scorer:
+        assert scorer.remark() == "1 of 2 examples have no table_id and do not count"
+        sql = "SELECT Player FROM t"
+        assert [scorer.score(one, sql) for one in scorer.benchmark.examples] == [None, 1]
     with pytest.raises(BenchmarkError, match="is not there"):
         ReleaseEngine(tmp_path / "absent.db")
     other = Benchmark(name="w", split="dev", examples=(example(sketch=gold, table_id="9-9"),), folder=release)
     assert scored("wikisql_execution", other, "SELECT Player FROM t")[1].startswith("the gold does not run")
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {"columns": 5, "sketch": "x"},
+        {"columns": "ab", "header": ["a", None], "sketch": {"sel": 0, "agg": 0, "conds": [[1]]}},
+        {"header": None, "sketch": {"sel": "0", "agg": 0, "conds": []}},
+    ],
+)
+def test_what_stranger_data_say_of_a_table_stops_nothing(release: Path, meta: dict[str, Any]) -> None:
+    gold = 'SELECT Player FROM t WHERE "No." = 3'
+    data = Benchmark(name="w", split="dev", examples=(example(gold, **meta),), folder=release)
+    for name in ("wikisql_logical_form", "wikisql_execution"):
+        assert scored(name, data, gold) == (1.0, "")
+        for text in ("(" * 30000, "SELECT '\ud800'", 'SELECT Player FROM t WHERE "No." = ' + "9" * 5000):
+            assert scored(name, data, text).value == 0
+
+
+def test_a_metric_that_lacks_what_it_needs_is_left_out_unless_it_is_asked_for() -> None:
+    gold = {"sel": 0, "agg": 0, "conds": []}
+    scorers = ("wikisql_logical_form", "wikisql_execution")
+    data = Benchmark(name="w", split="dev", examples=(example(sketch=gold),), scorers=scorers)
+    chosen, notes = official_scorers(data, (), None)
+    assert chosen == ("wikisql_logical_form",)
+    assert notes[0] == "wikisql_execution: the release's dev.db is not there"
+    assert notes[1].endswith("wikisql_execution")
+    with pytest.raises(BenchmarkError, match=r"dev\.db is not there"):
+        official_scorers(data, ("wikisql_execution",), None)
 
 
 def test_the_release_replays(shared_data: Path) -> None:

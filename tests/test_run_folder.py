@@ -84,10 +84,54 @@ def test_the_journals_of_all_ranks_are_read(tmp_path: Path) -> None:
     assert len(journal.read(tmp_path)) == 3
 
 
-def test_a_spoiled_line_in_the_middle_is_named(tmp_path: Path) -> None:
-    (tmp_path / "journal.jsonl").write_text('{"id": "1"}\nrubbish\n')
-    with pytest.raises(RunError, match="line 1"):
-        journal.read(tmp_path)
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        b"rubbish",
+        b"\xff\xfe\x00",
+        b"",
+        b'{"id": "1"}',
+        b"[" * 100_000,
+        b'{"id": "1", "pair": "base", "text": ' + b'{"a":' * 50_000,
+        b'{"id": "1", "pair": ["base"], "text": "SELECT 1"}',
+        b'{"id": "1", "pair": "base", "text": null}',
+        b'{"id": "1", "pair": "base", "text": "SELECT 1", "sample": "first"}',
+        b'{"id": "1", "pair": "base", "text": "SELECT 1", "finish": "tired"}',
+    ],
+)
+def test_a_spoiled_line_is_named_and_passed_over(tmp_path: Path, spoiled: bytes) -> None:
+    with journal.Journal(tmp_path) as book:
+        book.append(completion("1"))
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(spoiled + b"\n" + path.read_bytes())
+    said: list[str] = []
+    assert set(journal.read(tmp_path, said.append)) == {("base", "1", 0)}
+    assert [line.split(" is no")[0] for line in said] == [f"{path}, line 1,"]
+    (tmp_path / journal.STARTS).write_bytes(spoiled + b"\n")
+    journal.note_start(tmp_path, {"facts": {}, "cost": {"base": {"examples": 1}}})
+    assert journal.starts(tmp_path) == [{"facts": {}, "cost": {"base": {"examples": 1}}}]
+
+
+@pytest.mark.parametrize(
+    "record", ['{"time": 3, "fingerprint": "f", "command": "", "facts": {}}', "[1]", "[" * 100_000, "null"]
+)
+def test_a_record_of_other_types_is_one_line_of_error(tmp_path: Path, record: str) -> None:
+    (tmp_path / "run.json").write_text(record)
+    with pytest.raises(RunError, match="is not a run's folder"):
+        RunFolder.open(tmp_path, FACTS)
+
+
+def test_a_dangling_link_is_called_one(tmp_path: Path) -> None:
+    link = tmp_path / "run"
+    link.symlink_to(tmp_path / "gone")
+    for ask in (lambda: RunFolder.open(link, FACTS), lambda: read_record(link)):
+        with pytest.raises(RunError, match=r"a link to .*gone, which is not there"):
+            ask()
+    link.unlink()
+    link.mkdir()
+    (link / "run.json").symlink_to(tmp_path / "gone")
+    with pytest.raises(RunError, match=r"a link to .*gone, which is not there"):
+        read_record(link)
 
 
 VERDICTS = st.builds(

@@ -12,7 +12,7 @@ import pytest
 from harness import build_suite, judge
 from harness.databases import Sandbox
 from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict
-from harness.scoring import judge_all, policy, policy_table, several, witnesses
+from harness.scoring import judge_all, policy, policy_table, pool, witnesses
 
 HEAD = "CREATE TABLE head (name VARCHAR, age VARCHAR)"
 GOLD = "SELECT name FROM head WHERE age > 56"
@@ -146,8 +146,8 @@ def test_worker_processes_give_what_one_process_gives(tmp_path: Path) -> None:
 def test_prediction_that_hangs_a_worker_is_a_timeout_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(several, "SECONDS", 2.0)
-    monkeypatch.setattr(several, "judge", _hanging)
+    monkeypatch.setattr(pool, "SECONDS", 2.0)
+    monkeypatch.setattr(pool, "judge", _hanging)
     forking = multiprocessing.get_context("fork")  # only a forked worker sees the patched function
     monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: forking)
     examples, predictions = _task(tmp_path)

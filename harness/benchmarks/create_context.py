@@ -11,13 +11,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.assets import cache_folder
 from harness.benchmarks import downloads, full_headers, origins, splits, surface
-from harness.benchmarks.files import DataRow, identity
 from harness.benchmarks.origins import Origins
+from harness.benchmarks.rows import identity
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.splits import Record
 from harness.errors import BenchmarkError, DataError
+from harness.files import DataRow, cache_folder
 from harness.records import Example
 
 SPLITS = ("train", "validation", "test")

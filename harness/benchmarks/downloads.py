@@ -13,10 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.assets import cache_folder
-from harness.benchmarks.files import FORMATS, DataRow, read_rows
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.errors import BenchmarkError, DataError
+from harness.files import FORMATS, DataRow, cache_folder, read_rows
 
 _NOT_ROWS = ("origins.csv", "tables.json", "dataset_infos.json", "dataset_info.json")
 

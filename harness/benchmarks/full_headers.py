@@ -8,12 +8,12 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from harness.assets import cache_folder
 from harness.benchmarks import downloads, surface, wikisql
 from harness.benchmarks.spec import get_spec
 from harness.benchmarks.spider_schema import SpiderTables, read_tables
 from harness.benchmarks.splits import Record
 from harness.errors import BenchmarkError
+from harness.files import cache_folder
 
 SPIDER_TABLES = (
     "https://raw.githubusercontent.com/taoyds/spider/7036cf422b1da08a907acbdc062e598bb0761bf7"

@@ -7,9 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.benchmarks import files
+from harness.benchmarks.rows import hash_examples, select, to_examples
 from harness.benchmarks.spec import BenchmarkSpec, get_spec
 from harness.errors import BenchmarkError, DataError, UsageError
+from harness.files import read_rows, stem
 from harness.records import Benchmark, Example
 
 _READERS = {"create-context": "create_context", "wikisql": "wikisql", "spider": "spider", "bird": "spider"}
@@ -46,7 +47,7 @@ def load_benchmark(
     chosen = split or spec.split
     own = _Own(context_field, databases_root)
     loaded = _read(spec, chosen, data, own, seed)
-    examples = files.select(loaded.examples, limit=limit, ids=ids)
+    examples = select(loaded.examples, limit=limit, ids=ids)
     if not examples:
         raise BenchmarkError(
             f"benchmark '{spec.name}', split '{chosen}', has no examples", "check --limit and the data"
@@ -62,12 +63,12 @@ def load_benchmark(
         name=spec.name,
         split=chosen,
         examples=examples,
-        prompt=spec.to_prompt(),
-        rules=spec.to_rules(),
+        prompt=spec.prompt,
+        rules=spec.rules,
         dialect=spec.dialect,
         scorers=spec.scorers,
         max_new_tokens=spec.generation.max_new_tokens,
-        data_hash=files.hash_examples(examples),
+        data_hash=hash_examples(examples),
         about=about | {"variant": source.variant, "baselines": " ".join(spec.baselines)} | dict(loaded.about),
         folder=loaded.folder,
     )
@@ -92,16 +93,16 @@ def load_file(
             f"--split {split} does not go with --data {path} alone: a file has no splits",
             "leave --split out, or give each split a file of its own",
         )
-    found = files.to_examples(path, files.read_rows(path), context_field or "context", databases_root)
+    found = to_examples(path, read_rows(path), context_field or "context", databases_root)
     rows = list(found)
-    examples = files.select(rows, limit=limit, ids=ids)
+    examples = select(rows, limit=limit, ids=ids)
     if not examples:
         raise DataError(f"{path}: no rows", "give it at least one question")
     return Benchmark(
-        name=files.stem(path),
+        name=stem(path),
         split="all",
         examples=examples,
-        data_hash=files.hash_examples(examples),
+        data_hash=hash_examples(examples),
         about={"size": str(len(rows)), "title": path.name, "source": str(path)},
         folder=path.parent,
     )
@@ -142,5 +143,5 @@ def _from_files(spec: BenchmarkSpec, split: str, data: Path | None, own: _Own) -
                 f"{spec.path}: key 'source.files.{split}': {path} is not there", spec.source.fetch
             )
     field = own.context_field or spec.source.context_field
-    examples = files.to_examples(path, files.read_rows(path), field, own.databases_root)
+    examples = to_examples(path, read_rows(path), field, own.databases_root)
     return Loaded(list(examples), {"file": path.name}, path.parent)

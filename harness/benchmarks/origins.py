@@ -24,10 +24,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.assets import asset
 from harness.benchmarks import surface
-from harness.benchmarks.files import read_text
 from harness.errors import DataError
+from harness.files import asset, read_text
 
 DIGITS = 12
 _WIKISQL_NAME = re.compile(r"table_(\d+)_(\d+)")

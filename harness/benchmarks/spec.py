@@ -12,13 +12,14 @@ is a whole benchmark; everything else has a default. Paths are relative to the Y
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from harness.assets import asset
 from harness.errors import BenchmarkError
-from harness.records import Form, Prompt, Rules
+from harness.files import asset, read_yaml
+from harness.options import validated
+from harness.records import METRICS, Prompt, Rules
 
 OFFICIAL_METRICS = (
     "wikisql_logical_form",
@@ -27,15 +28,6 @@ OFFICIAL_METRICS = (
     "spider_execution",
     "bird_ex",
     "bird_soft_f1",
-)
-METRICS = (
-    "execution_accuracy",
-    "exact_match",
-    "raw_match",
-    "valid_sql",
-    "schema_adherence",
-    "format_compliance",
-    *OFFICIAL_METRICS,
 )
 
 
@@ -74,34 +66,11 @@ class Source(_Strict):
         return self
 
 
-class PromptSpec(_Strict):
-    """How a question is put unless the pair brings a prompt of its own; see ``records.Prompt``."""
-
-    system: str | None = "You are a SQL expert."
-    user: str = "{context}\nQuestion: {question}"
-    form: Form = "chat"
-    chat_template: str | None = None
-
-    @field_validator("user")
-    @classmethod
-    def _asks(cls, user: str) -> str:
-        for field in ("{question}", "{context}"):
-            if field not in user:
-                raise ValueError(f"the template must contain {field}")
-        return user
-
-
-class RulesSpec(_Strict):
-    """The rules of a verdict that this benchmark sets; names and values are those of ``records.Rules``."""
-
-    case: Literal["exact", "ignore"] = "ignore"
-    keys: Literal["sound", "declared", "loose"] = "sound"
-    types: Literal["inferred", "declared"] = "inferred"
-    nulls: Literal["forgive", "count"] = "forgive"
-    ties: Literal["forgive", "count"] = "forgive"
-    columns: Literal["any", "exact"] = "any"
-    distinct: Literal["count", "strip"] = "count"
-    readings: Literal["all", "literal"] = "all"
+def _asks(prompt: Prompt) -> Prompt:
+    for field in ("{question}", "{context}"):
+        if field not in prompt.user:
+            raise ValueError(f"the template 'user' must contain {field}")
+    return prompt
 
 
 class Generation(_Strict):
@@ -118,8 +87,8 @@ class BenchmarkSpec(_Strict):
     title: str
     source: Source
     split: str = "test"
-    prompt: PromptSpec = PromptSpec()
-    rules: RulesSpec = RulesSpec()
+    prompt: Annotated[Prompt, AfterValidator(_asks)] = Prompt()
+    rules: Rules = Rules()
     dialect: str = "sqlite"
     metrics: tuple[str, ...] = ("execution_accuracy", "exact_match")
     baselines: tuple[Literal["rule"], ...] = ()
@@ -128,9 +97,10 @@ class BenchmarkSpec(_Strict):
     @field_validator("metrics")
     @classmethod
     def _metrics_exist(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        known = (*METRICS, *OFFICIAL_METRICS)
         for metric in metrics:
-            if metric not in METRICS:
-                raise ValueError(f"'{metric}' is no metric; known are {', '.join(METRICS)}")
+            if metric not in known:
+                raise ValueError(f"'{metric}' is no metric; known are {', '.join(known)}")
         return metrics
 
     @field_validator("dialect")
@@ -152,47 +122,23 @@ class BenchmarkSpec(_Strict):
         """A path of the YAML as seen from here."""
         return path if path.is_absolute() else self.path.parent / path
 
-    def to_prompt(self) -> Prompt:
-        """The prompt as the record that travels."""
-        return Prompt(**self.prompt.model_dump(), origin="benchmark")
-
-    def to_rules(self) -> Rules:
-        """The rules as the record that travels."""
-        return Rules(**self.rules.model_dump())
-
 
 def read_spec(path: Path) -> BenchmarkSpec:
     """The benchmark in one YAML file; BenchmarkError names the file, the key and what would be right."""
-    import yaml
-
-    try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BenchmarkError(f"{path}: cannot be read ({error})", "check the file") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise BenchmarkError(
-            f"{path}{line}: not YAML ({getattr(error, 'problem', error)})", "mend that line"
-        ) from None
-    if not isinstance(content, dict):
-        raise BenchmarkError(f"{path}: no mapping of keys", "begin with 'title:' and 'source:'")
+    content = read_yaml(path, error=BenchmarkError)
     for key in ("name", "path"):
         if key in content:
             raise BenchmarkError(
                 f"{path}: key '{key}' is not allowed", "a benchmark's name is its file's stem"
             )
-    try:
-        return BenchmarkSpec(name=path.stem, path=path, **{str(key): value for key, value in content.items()})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "source"
-        message = first["msg"].removeprefix("Value error, ")
-        remedy = {
-            "extra_forbidden": f"remove '{key}', or see docs/benchmarks.md for the keys that exist",
-            "missing": f"add '{key}:'",
-        }.get(first["type"], "see docs/benchmarks.md for what the key takes")
-        raise BenchmarkError(f"{path}: key '{key}': {message}", remedy) from None
+    spec: BenchmarkSpec = validated(
+        BenchmarkSpec,
+        {**content, "name": path.stem, "path": path},
+        where=str(path),
+        error=BenchmarkError,
+        remedy="see docs/benchmarks.md for the keys and what they take",
+    )
+    return spec
 
 
 def find_specs() -> dict[str, Path]:

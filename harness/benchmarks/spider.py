@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.benchmarks import downloads, surface
-from harness.benchmarks.files import DataRow, identity, read_rows, read_text
+from harness.benchmarks.rows import identity
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import SpiderTables, read_tables
 from harness.errors import BenchmarkError, DataError
+from harness.files import DataRow, read_rows, read_text
 from harness.records import Example
 
 

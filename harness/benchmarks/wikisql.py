@@ -16,13 +16,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.assets import cache_folder
 from harness.benchmarks import downloads, surface
-from harness.benchmarks.files import DataRow, read_rows
 from harness.benchmarks.sketch import Sketch
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.spider_schema import quote
 from harness.errors import BenchmarkError, DataError
+from harness.files import DataRow, cache_folder, read_rows
 from harness.records import Example
 
 SPLITS = ("train", "dev", "test")

@@ -16,11 +16,11 @@ from typing import Any
 from zlib import compress, decompress
 from zlib import error as ZlibError
 
-from harness.assets import cache_folder
 from harness.databases.results import Failure, Result
 from harness.databases.suite import Database, Suite, build_suite
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import DataError, SchemaError
+from harness.files import cache_folder
 from harness.records import Example, Judging
 from harness.sql.schema import parse_schema
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.records import LEVELS, Metric, Outcome, level
 from harness.runs.results import BenchmarkResult
+from harness.text import visible
 
-from .wording import label, visible
+from .wording import label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

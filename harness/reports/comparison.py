@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import RunError, UsageError
+from harness.files import write_text
 from harness.records import Sample, level
 from harness.runs.results import BenchmarkResult, Entry, PairResult, Results, read_results
+from harness.text import visible
 
 from .statistics import Clustered, PairedDifference, by_schema, detectable, holm, paired_difference
-from .wording import count, label, p_value, percent, points, render, span, visible, write
+from .wording import count, label, p_value, percent, points, render, span
 
 
 class Change(NamedTuple):
@@ -115,7 +117,7 @@ class Comparisons:
 
     def write_markdown(self, target: Path) -> None:
         """Write the page; RunError where the file cannot be."""
-        write(target, self.to_markdown())
+        write_text(target, self.to_markdown())
 
     def lines(self, *, flips: bool = False) -> Iterator[str]:
         """The findings in words, what else differs, and with ``flips`` every example that changed."""
@@ -164,7 +166,7 @@ class Comparisons:
         for one in self.found:
             for word, change in one.flips():
                 rows.writerow((one.benchmark, one.name_a, one.name_b, word, *change))
-        write(target, lines.getvalue())
+        write_text(target, lines.getvalue())
 
 
 def compare(

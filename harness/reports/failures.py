@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 from harness.records import Sample, Witness
 from harness.runs.results import REFERENCES
-
-from .wording import visible
+from harness.text import visible
 
 Rows = tuple[tuple[Any, ...], ...]
 

@@ -7,7 +7,6 @@ compared as independent ones.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 from harness import __version__
 from harness.errors import DataError, RunError, UsageError
+from harness.files import read_json
 from harness.runs.results import (
     REFERENCES,
     BenchmarkResult,
@@ -256,7 +256,7 @@ def write_baseline(run: Path, target: Path, *, pair: str | None = None) -> tuple
     names = {one.pair for side in results.benchmarks for one in side.pairs}
     if pair is not None and pair not in names:
         raise UsageError(f"{run} has no pair {pair!r}", f"there are: {', '.join(sorted(names))}")
-    whole = json.loads(results.path.read_text(encoding="utf-8"))
+    whole = read_json(results.path)
     kept = {key: whole[key] for key in _KEPT if key in whole}
     chosen = names if pair is None else {pair}
     kept["results"] = {name: _only(pairs, chosen) for name, pairs in whole["results"].items()}

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import HarnessError
+from harness.files import write_text
 from harness.records import METRICS
 from harness.runs.results import REFERENCES, Entry, Results, read_results
 
 from .marks import read_marks
 from .statistics import holm, mcnemar, paired_difference, unpaired_difference
-from .wording import cell, points, render, span, write
+from .wording import cell, points, render, span
 
 
 class Row(NamedTuple):
@@ -62,7 +63,7 @@ def write_leaderboard(
                 raise
             notify(f"left out of {target}: {error.problem}")
     text = leaderboard(read, target.parent)
-    write(target, text)
+    write_text(target, text)
     return text
 
 

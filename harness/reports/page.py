@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.files import write_text
 from harness.records import HEADLINE, Outcome, Sample, Witness
 from harness.runs.results import read_results
 
 from .charts import OUTCOME_COLOURS
 from .failures import differing_rows
 from .report import LIMIT, Section, sections
-from .wording import label, render, write
+from .wording import label, render
 
 
 def write_page(folder: Path) -> Path:
@@ -40,7 +41,7 @@ def write_page(folder: Path) -> Path:
         colours=_embed(OUTCOME_COLOURS),
         references=_embed([section.side.reference for section in made]),
     )
-    return write(folder / "page.html", text)
+    return write_text(folder / "page.html", text)
 
 
 def _rows(section: Section) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from itertools import combinations, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.files import write_text
 from harness.records import GOLD_MEANINGS, HEADLINE, Metric, Outcome, Sample
 from harness.runs.results import BenchmarkResult, Entry, Results, read_results
 
@@ -17,7 +18,7 @@ from .comparison import Comparison, compare_samples
 from .failures import Failure, diff_block, failures, telling
 from .marks import read_marks
 from .statistics import PairedDifference, paired_difference
-from .wording import label, render, write
+from .wording import label, render
 
 LIMIT = 5000
 """So many answers a benchmark go into the page; a browser stays quick with them."""
@@ -139,7 +140,7 @@ def write_report(folder: Path) -> Path:
         page_limit=LIMIT,
         prompts=_prompts(results),
     )
-    return write(folder / "report.md", text)
+    return write_text(folder / "report.md", text)
 
 
 def sections(results: Results, folder: Path) -> list[Section]:

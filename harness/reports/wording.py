@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
-from harness.errors import RunError
 from harness.records import Metric
+from harness.text import visible
 
 from .statistics import holm
 
@@ -16,11 +15,6 @@ LONG = 500
 
 _MARKS = re.compile(r"[\\|*`\[\]]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What Markdown would read as its own; an underscore inside a word it leaves alone."""
-
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]|\r(?!\n)"
-)
-"""Control and direction characters, which a terminal or a browser would obey or hide."""
 
 _PHRASES = {"execution_accuracy_all": "execution accuracy, flagged golds too"}
 _NAMES = {"sql": "SQL", "ex": "EX", "f1": "F1", "bird": "BIRD", "spider": "Spider", "wikisql": "WikiSQL"}
@@ -94,15 +88,6 @@ def label(name: str) -> str:
     return _PHRASES.get(name) or " ".join(_NAMES.get(word, word) for word in name.split("_"))
 
 
-def visible(value: object) -> str:
-    """Text with its control characters written out; line feeds and tabs stay.
-
-    >>> visible("a" + chr(0) + "b" + chr(0x202E))
-    'a\\\\x00b\\\\u202e'
-    """
-    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], str(value))
-
-
 def shorten(value: object, limit: int = LONG) -> str:
     """The first ``limit`` characters, and how many more there are.
 
@@ -162,16 +147,6 @@ def render(template: str, **values: Any) -> str:
     for word in (percent, points, span, share, p_value, count, label, visible, shorten, cell, code, fence):
         environment.filters[word.__name__] = word
     return environment.get_template(template).render(**values)
-
-
-def write(target: Path, text: str) -> Path:
-    """Write a file of text, with its folder; RunError where that cannot be."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{target} cannot be written: {error.strerror}", "choose another path") from None
-    return target
 
 
 def _cut(value: object, limit: int) -> str:

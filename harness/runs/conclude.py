@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.databases.store import SuiteStore, cache_file
+from harness.errors import BenchmarkError
 from harness.records import Benchmark, Example, Judging, Metric, Prediction, Sample, Verdict
 from harness.runs.folder import RunFolder
 from harness.runs.progress import Progress
@@ -153,6 +154,7 @@ def official_scorers(
 
     Raises:
         UsageError: there is no metric of that name.
+        BenchmarkError: one that is asked for lacks what it needs.
     """
     if not (asked or benchmark.scorers):
         return (), ()
@@ -160,8 +162,13 @@ def official_scorers(
 
     said: dict[str, str] = {}
     for name in asked or benchmark.scorers:
-        with open_scorer(name, benchmark, official) as scorer:
-            said[name] = scorer.remark()
+        try:
+            with open_scorer(name, benchmark, official) as scorer:
+                said[name] = scorer.remark()
+        except BenchmarkError as error:
+            if asked:
+                raise
+            said[name] = error.problem
     chosen = tuple(asked) or tuple(name for name, remark in said.items() if not remark)
     left_out = [name for name in said if name not in chosen]
     notes = [f"{name}: {remark}" for name, remark in said.items() if remark]

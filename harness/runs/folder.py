@@ -12,7 +12,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.errors import RunError
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from harness.errors import DataError, RunError
+from harness.files import read_json, write_json
+from harness.options import reason
+
+
+class Record(TypedDict):
+    """What ``run.json`` says: when the run began, what makes it the same run, and by which command."""
+
+    time: str
+    fingerprint: str
+    command: str
+    facts: dict[str, Any]
+
+
+_RECORD = TypeAdapter(Record)
 
 
 def digest(facts: Mapping[str, Any]) -> str:
@@ -23,11 +40,9 @@ def digest(facts: Mapping[str, Any]) -> str:
 class RunFolder:
     """One run on the disk: ``run.json`` (what it is), journals, samples, results, report."""
 
-    def __init__(self, path: Path, record: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, record: Record) -> None:
         self.path = path
-        self.time: str = record["time"]
-        self.fingerprint: str = record["fingerprint"]
-        self.facts: Mapping[str, Any] = record["facts"]
+        self.time, self.fingerprint, self.facts = record["time"], record["fingerprint"], record["facts"]
 
     @classmethod
     def open(cls, path: Path, facts: Mapping[str, Any], *, command: str = "") -> RunFolder:
@@ -38,6 +53,10 @@ class RunFolder:
         """
         facts = json.loads(json.dumps(facts, default=str))
         try:
+            if path.is_symlink() and not path.exists():
+                raise RunError(
+                    f"{path} is a link to {path.readlink()}, which is not there", "give --output a folder"
+                )
             path.mkdir(parents=True, exist_ok=True)
             record_path = path / "run.json"
             if record_path.exists():
@@ -47,7 +66,7 @@ class RunFolder:
                     f"{path} is not empty and holds no run", "give --output a new folder or an empty one"
                 )
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
-            record = {"time": now, "fingerprint": digest(facts), "command": command, "facts": facts}
+            record = Record(time=now, fingerprint=digest(facts), command=command, facts=dict(facts))
             with _lock(path):
                 if record_path.exists():  # another process was faster
                     return cls._resume(path, facts)
@@ -92,33 +111,21 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def read_record(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> Record:
     """``run.json`` of a run's folder.
 
     Raises:
         RunError: there is none, or it cannot be read.
     """
     try:
-        record: dict[str, Any] = json.loads((path / "run.json").read_text("utf-8"))
-        if not isinstance(record, dict) or not {"time", "fingerprint", "facts"} <= record.keys():
-            raise ValueError("fields are missing")
-    except (OSError, ValueError) as error:
+        if path.is_symlink() and not path.exists():
+            raise DataError(f"it is a link to {path.readlink()}, which is not there")
+        return _RECORD.validate_python(read_json(path / "run.json"))
+    except (DataError, ValidationError) as error:
+        said = error.problem if isinstance(error, DataError) else f"run.json: {reason(error)}"
         raise RunError(
-            f"{path} is not a run's folder ({error})", "name a folder that `run` or `score` has written"
-        ) from error
-    return record
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write JSON whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all (a crash leaves the old one)."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, "utf-8", "replace")
-    draft.replace(path)
+            f"{path} is not a run's folder ({said})", "name a folder that `run` or `score` has written"
+        ) from None
 
 
 def _unwritable(path: Path, error: OSError) -> RunError:

@@ -10,17 +10,32 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.errors import RunError
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from harness.options import reason
 from harness.records import Completion
 
 STARTS = "starts.jsonl"
 _SYNC_EVERY = 0.1
 Key = tuple[str, str, int]
+
+
+class Start(TypedDict):
+    """What one start of a run was, and what it cost each pair: figures, and seconds by stage."""
+
+    facts: dict[str, Any]
+    cost: dict[str, dict[str, float | dict[str, float] | None]]
+
+
+_COMPLETION = TypeAdapter(Completion)
+_START = TypeAdapter(Start)
 
 
 class Journal:
@@ -51,15 +66,15 @@ class Journal:
         self._file.close()
 
 
-def read(folder: Path) -> dict[Key, Completion]:
+def read(folder: Path, notify: Callable[[str], None] = lambda line: None) -> dict[Key, Completion]:
     """Every completion that the run's processes have journalled, by (pair, id, sample).
 
-    Raises:
-        RunError: a line in the middle of a journal is not a completion.
+    A line that is no completion is passed over, so that its example is generated anew; ``notify`` gets a
+    line that names it.
     """
     found: dict[Key, Completion] = {}
     for path in sorted(folder.glob("journal*.jsonl")):
-        for completion in _lines(path):
+        for completion in _lines(path, notify):
             found[completion.pair, completion.id, completion.sample] = completion
     return found
 
@@ -70,31 +85,28 @@ def note_start(folder: Path, facts: Mapping[str, Any]) -> None:
         file.write(json.dumps(facts, default=str) + "\n")
 
 
-def starts(folder: Path) -> list[dict[str, Any]]:
-    """What earlier starts have noted, oldest first; a torn line is passed over."""
+def starts(folder: Path) -> list[Start]:
+    """What earlier starts have noted, oldest first; a line that is none is passed over."""
     path = folder / STARTS
     found = []
-    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        with suppress(ValidationError):
+            found.append(_START.validate_json(line))
     return found
 
 
-def _lines(path: Path) -> Iterator[Completion]:
-    with path.open(encoding="utf-8", errors="replace") as lines:
+def _lines(path: Path, notify: Callable[[str], None] = lambda line: None) -> Iterator[Completion]:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return
             try:
-                fields: dict[str, Any] = json.loads(line)
-                yield Completion(**fields)
-            except (json.JSONDecodeError, TypeError) as error:
-                raise RunError(
-                    f"{path}, line {number}, is not a journalled completion ({error})",
-                    "delete that line and start the run again: only that example is generated anew",
-                ) from error
+                yield _COMPLETION.validate_json(line)
+            except ValidationError as error:
+                notify(
+                    f"{path}, line {number}, is no completion ({reason(error)}): passed over, "
+                    "its example is generated anew."
+                )
 
 
 def _drop_torn_line(path: Path) -> None:

@@ -25,8 +25,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from harness.benchmarks.files import identity, parse_json, read_rows, read_text, stem, suffix
+from harness.benchmarks.rows import identity
 from harness.errors import DataError
+from harness.files import parse_json, read_rows, read_text, stem, suffix
 from harness.records import Benchmark, Example, Prediction
 
 Form = Literal["jsonl", "plain", "statements", "table", "spider", "bird", "wikisql", "lm-eval"]

@@ -29,9 +29,11 @@ from typing_extensions import TypedDict
 
 from harness import __version__
 from harness.errors import DataError, RunError
+from harness.files import write_text
+from harness.options import reason
 from harness.records import Benchmark, Judging, Metric, Sample
-from harness.runs.folder import RunFolder, read_record, write_text
-from harness.runs.samples import read_samples, reason, samples_path
+from harness.runs.folder import RunFolder, read_record
+from harness.runs.samples import read_samples, samples_path
 
 REFERENCES = ("base", "rule")
 """Pairs that stand beside the adapters for comparison."""

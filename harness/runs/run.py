@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from harness.assets import asset
 from harness.errors import HarnessError, UsageError
+from harness.files import asset
 from harness.log import library_log
 from harness.models import Generator, PairPlan, Settings, extract_sql, plan_endpoint, plan_pairs
 from harness.records import Benchmark, Completion, Example, Prediction, Prompt
@@ -123,7 +123,9 @@ def _generate(
     crew: Crew,
     progress: Progress,
 ) -> dict[str, Any]:
-    done = crew.agree(sorted({key[:2] for key in _complete(folder, settings)}) if crew.leads else None)
+    done = crew.agree(
+        sorted({key[:2] for key in _complete(folder, settings, progress.say)}) if crew.leads else None
+    )
     finished = {(pair, id_) for pair, id_ in done}
     examples = {example.id: example for example in benchmark.examples}
     todo = {plan.name: [id_ for id_ in examples if (plan.name, id_) not in finished] for plan in plans}
@@ -188,8 +190,10 @@ def _generate_pair(
             advance(1, note=generator.cost(pair).rate())
 
 
-def _complete(folder: RunFolder, settings: Settings) -> Iterator[tuple[str, str]]:
-    found = journal.read(folder.path)
+def _complete(
+    folder: RunFolder, settings: Settings, notify: Callable[[str], None]
+) -> Iterator[tuple[str, str]]:
+    found = journal.read(folder.path, notify)
     for pair, id_, sample in found:
         if sample == 0 and all((pair, id_, other) in found for other in range(settings.samples)):
             yield pair, id_

@@ -12,11 +12,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from harness.errors import DataError, RunError
+from harness.files import write_text
+from harness.options import reason
 from harness.records import Metric, Sample
-from harness.runs.folder import write_text
 
 _SAMPLE = TypeAdapter(Sample)
 _OWN = {field.name for field in fields(Sample)} | {"execution_match"}
@@ -71,14 +72,6 @@ def _read(row: Any) -> Sample:
         official = {key: row[key] for key in row if key not in _OWN and isinstance(row[key], (int, float))}
         row = {**row, "official": official}
     return _SAMPLE.validate_python(row)
-
-
-def reason(error: Exception) -> str:
-    """The first thing that is wrong, with its place."""
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
 
 
 def write_database(

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.benchmarks.files import stem
 from harness.errors import UsageError
+from harness.files import stem
 from harness.log import LibraryLog, library_log
 from harness.records import Benchmark, Prediction
 from harness.runs.conclude import RunResult, conclude, official_scorers

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.databases import build_suite
     from harness.scoring.policy import policy_table
-    from harness.scoring.several import judge_all, witnesses
+    from harness.scoring.pool import judge_all, witnesses
     from harness.scoring.verdict import judge
     from harness.scoring.witness import Explanation, explain
 
@@ -18,9 +18,9 @@ _LATE = {
     "build_suite": "harness.databases",
     "explain": "harness.scoring.witness",
     "judge": "harness.scoring.verdict",
-    "judge_all": "harness.scoring.several",
+    "judge_all": "harness.scoring.pool",
     "policy_table": "harness.scoring.policy",
-    "witnesses": "harness.scoring.several",
+    "witnesses": "harness.scoring.pool",
 }
 
 

@@ -22,9 +22,12 @@ def own_database(example: Example, rules: Rules) -> bytes | Path | None:
     if path is None or not path.is_file():
         return None
     names, table = example.meta.get("columns"), example.meta.get("table_id")
-    if not names or not table:
+    if not table or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return path  # rows of one's own may have a table_id as well
+    try:
+        return _renamed(path, "table_" + str(table).replace("-", "_"), tuple(names), rules.case == "ignore")
+    except sqlite3.Error:  # the sandbox says what is wrong with the file
         return path
-    return _renamed(path, "table_" + str(table).replace("-", "_"), tuple(names), rules.case == "ignore")
 
 
 @lru_cache(maxsize=256)

@@ -29,7 +29,7 @@ from harness.records import (
     Verdict,
 )
 from harness.scoring.metrics import share
-from harness.scoring.several import judge_all
+from harness.scoring.pool import judge_all
 
 SAMPLE = 200
 """Most examples that are judged again under another rule."""

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from harness.assets import asset
 from harness.errors import RecipeError
+from harness.files import asset, read_yaml
 from harness.options import validated
 
 
@@ -131,13 +131,10 @@ def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         known = ", ".join(str(found) for found in sorted(asset("adapters", "recipes").glob("*.yaml")))
         raise RecipeError(f"recipe {path} does not exist", f"those at hand: {known}")
-    try:
-        values: Any = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"recipe {path} cannot be read: {error}", "write YAML in UTF-8") from error
+    values = read_yaml(path, error=RecipeError, what="recipe ")
     for setting in settings:
         key, equals, text = setting.partition("=")
-        if not equals or not isinstance(values, dict):
+        if not equals:
             raise RecipeError(f"--set {setting}: no key=value", "for example --set training.epochs=3")
         *outer, last = key.split(".")
         record = values

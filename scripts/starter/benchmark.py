@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.assets import asset
+from harness.files import asset
 
 from .domains import SPLITS, Domain, Split, domains
 from .questions import KINDS, ask

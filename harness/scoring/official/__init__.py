@@ -28,7 +28,7 @@ SCORERS: Mapping[str, type[Scorer]] = {
 def open_scorer(name: str, benchmark: Benchmark, options: Options | None = None) -> Scorer:
     """An official metric, ready to score the benchmark's predictions; to be closed, or used in a ``with``.
 
-    Raises UsageError for a name that is none, BenchmarkError where a file that was named is not there.
+    Raises UsageError for a name that is none, BenchmarkError where what it needs is not there.
     """
     if name not in SCORERS:
         raise UsageError(f"there is no official metric {name!r}", f"choose one of: {', '.join(SCORERS)}")

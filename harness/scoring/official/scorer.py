@@ -51,7 +51,7 @@ class Scorer(ABC):
     """One official metric on one benchmark. Use as a context manager: some hold a process or files.
 
     ``source`` is the published evaluator that it follows. Opening raises BenchmarkError where a file that
-    was named is not there or not in its form, scoring where one is missing that the figure needs.
+    was named is not there or not in its form, or where one is missing that the figure cannot do without.
     """
 
     name: ClassVar[str]

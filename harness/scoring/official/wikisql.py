@@ -110,7 +110,7 @@ class LogicalForm(Scorer):
 
 
 class Execution(Scorer):
-    """Same answer on the release's tables, row by row."""
+    """Same answer on the release's tables, row by row. Examples that do not name their table do not count."""
 
     name = "wikisql_execution"
     source = SOURCE
@@ -118,23 +118,28 @@ class Execution(Scorer):
     def __init__(self, benchmark: Benchmark, options: Options) -> None:
         super().__init__(benchmark, options)
         self._engines: dict[Path, ReleaseEngine] = {}
+        self._tables = {e.id: str(e.meta["table_id"]) for e in benchmark.examples if e.meta.get("table_id")}
+        if not self._tables:
+            raise BenchmarkError("no example has a table_id", "take the official form: --benchmark wikisql")
+        for example in benchmark.examples:
+            self._database(example)
+
+    def scores(self, example: Example) -> bool:
+        """Whether an example names its table."""
+        return example.id in self._tables
 
     def remark(self) -> str:
-        """Why answers cannot be had: no database, or examples that do not name their table."""
-        try:
-            for example in self.benchmark.examples:
-                self._database(example)
-                _table(example)
-        except BenchmarkError as error:
-            return error.problem
-        return ""
+        """What belongs beside the figure: examples without a table."""
+        total = len(self.benchmark.examples)
+        lacking = total - len(self._tables)
+        return f"{lacking} of {total} examples have no table_id and do not count" if lacking else ""
 
     def _explain(self, example: Example, sql: str) -> Score:
         path = self._database(example)
         if path not in self._engines:
             self._engines[path] = ReleaseEngine(path)
             self.held.callback(self._engines[path].close)
-        engine, table = self._engines[path], _table(example)
+        engine, table = self._engines[path], self._tables[example.id]
         gold, sketch = _sketches(example, sql)
         if gold is None:
             return _UNREAD_GOLD
@@ -163,28 +168,25 @@ class Execution(Scorer):
         return example.database
 
 
-def _table(example: Example) -> str:
-    table_id = example.meta.get("table_id")
-    if table_id is None:
-        raise BenchmarkError(
-            f"example {example.id} has no table_id",
-            "wikisql_execution needs the official form: --benchmark wikisql",
-        )
-    return str(table_id)
-
-
 def _sketches(example: Example, sql: str) -> tuple[Sketch | None, Sketch | None]:
     """Gold and prediction; the gold as released where the example carries it, else read from its SQL."""
-    columns: Sequence[str] = example.meta.get("columns") or example.meta.get("header") or ()
-    if not columns:
-        try:
-            columns = [column.name for column in parse_schema(example.context).tables[0].columns]
-        except (SchemaError, IndexError):
-            columns = ()
-    names = tuple(columns)
-    released = example.meta.get("sketch")
-    gold = Sketch.of(released) if released else read_sketch(example.gold, names)
-    return gold, read_sketch(sql, names)
+    names = _columns(example)
+    try:
+        gold = Sketch.of(example.meta["sketch"])
+    except (KeyError, TypeError, ValueError):  # data of one's own may say anything there
+        gold = None
+    return gold or read_sketch(example.gold, names), read_sketch(sql, names)
+
+
+def _columns(example: Example) -> tuple[str, ...]:
+    for name in ("columns", "header"):
+        told = example.meta.get(name)
+        if isinstance(told, list) and told and all(isinstance(column, str) for column in told):
+            return tuple(told)
+    try:
+        return tuple(column.name for column in parse_schema(example.context).tables[0].columns)
+    except (SchemaError, IndexError):
+        return ()
 
 
 def _at(values: Sequence[str], place: int, what: str) -> str:
