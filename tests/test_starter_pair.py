@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -263,3 +263,5 @@ def test_the_committed_pair_is_small_and_whole(root: Path) -> None:
     assert not list(adapter.glob("*.bin")) + list(base.glob("*.bin"))
     config = json.loads((adapter / "adapter_config.json").read_text("utf-8"))
     assert config["base_model_name_or_path"] == "../starter-base"
+    trained_by = json.loads((adapter / "training.json").read_text("utf-8"))
+    assert trained_by == {"data": "starter:train", "plan": json.loads(json.dumps(asdict(PLAN)))}

@@ -23,8 +23,8 @@ BAD_RECIPES = [
         "give one of hub, file and benchmark",
     ),
     ("kind: rlhf\n", "kind"),
-    ("- a list\n", "valid dictionary"),
-    ("a: [\n", "cannot be read"),
+    ("- a list\n", "no mapping of keys"),
+    ("a: [\n", "not YAML"),
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -131,7 +131,7 @@ def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         known = ", ".join(str(found) for found in sorted(asset("adapters", "recipes").glob("*.yaml")))
         raise RecipeError(f"recipe {path} does not exist", f"those at hand: {known}")
-    values = read_yaml(path, error=RecipeError, what="recipe ")
+    values = read_yaml(path, error=RecipeError, what="recipe")
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
