@@ -233,6 +233,7 @@ class Outcome(StrEnum):
     DENIED = "denied", "wrong", "tried something that the sandbox forbids"
     UNTRANSPILABLE = "untranspilable", "wrong", "has no counterpart in SQLite's dialect"
     MISSING = "missing", "wrong", "no SQL was given"
+    HARNESS_ERROR = "harness_error", "wrong", "the harness itself failed on it: its log says how"
 
     counts: Literal["right", "marked", "wrong"]
     meaning: str

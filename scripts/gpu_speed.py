@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import random
 import signal
 import sys
 import tempfile
@@ -28,38 +27,19 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch
+from random_pair import LENGTHS, PROMPT, SHAPE, TINY, make_pair, prompts
 
 from harness.log import hush_libraries
 from harness.models import Settings, load, plan_pairs
 from harness.models.engine import Engine
-from harness.models.pair import cache_argument
 from harness.models.slots import SlotCache
-from harness.records import Example, Prompt
+from harness.models.weights import cache_argument
+from harness.records import Example
 
-LENGTHS = ((0.0, 45), (0.05, 52), (0.25, 62), (0.5, 72), (0.75, 86), (0.95, 122), (0.99, 165), (1.0, 320))
 NEW = 32
-SHAPE = {
-    "hidden_size": 1536,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 12,
-    "num_key_value_heads": 2,
-    "intermediate_size": 8960,
-    "vocab_size": 151_936,
-    "tie_word_embeddings": True,
-    "max_position_embeddings": 32_768,
-    "attention_bias": True,
-}
-TINY = {
-    **SHAPE,
-    "hidden_size": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 128,
-    "vocab_size": 2_000,
-    "max_position_embeddings": 512,
-}
 
 
 class OutOfTime(Exception):
@@ -95,53 +75,6 @@ class Report:
             print(f"{name}: {json.dumps(found)}", file=sys.stderr, flush=True)
 
 
-def make_pair(folder: Path, shape: dict[str, Any]) -> tuple[Path, Path]:
-    """Save the base, its tokenizer (a word a token) and the adapter.
-
-    The Llama family stands for Qwen2: for the latter's name transformers puts its own pre-tokenizer in place
-    of the one that is saved, and these words would come apart.
-    """
-    from peft import LoraConfig, get_peft_model
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
-
-    words = ["<unk>", "<end>", *(f"w{number}" for number in range(shape["vocab_size"] - 2))]
-    raw = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
-    raw.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=raw, eos_token="<end>", unk_token="<unk>", pad_token="<end>"
-    )
-    tokenizer.save_pretrained(folder / "base")
-    torch.manual_seed(0)
-    config = AutoConfig.for_model("llama", eos_token_id=1, bos_token_id=None, pad_token_id=1, **shape)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    model.save_pretrained(folder / "base")
-    targets = ["q_proj", "k_proj", "v_proj", "o_proj"]
-    peft = get_peft_model(
-        model, LoraConfig(r=16, lora_alpha=16, target_modules=targets, task_type="CAUSAL_LM")
-    )
-    for name, parameter in peft.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.02)
-    peft.peft_config["default"].base_model_name_or_path = str(folder / "base")
-    peft.save_pretrained(folder / "adapter")
-    return folder / "base", folder / "adapter"
-
-
-def prompts(count: int, vocabulary: int, seed: int = 0) -> list[Example]:
-    """Random words, as many as the questions have tokens."""
-    dice = random.Random(seed)
-    examples = []
-    for number in range(count):
-        share = dice.random()
-        low, high = next((a, b) for a, b in pairwise(LENGTHS) if share <= b[0])
-        length = round(low[1] + (high[1] - low[1]) * (share - low[0]) / (high[0] - low[0]))
-        text = " ".join(f"w{dice.randrange(vocabulary - 2)}" for _ in range(length))
-        examples.append(Example(id=str(number), question=text, context=str(number), gold=""))
-    return examples
-
-
 def synchronized() -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
@@ -150,12 +83,11 @@ def synchronized() -> float:
 
 def engine_for(base: Path, adapter: Path | None, **settings: Any) -> Engine:
     chosen = Settings(max_new_tokens=NEW, **settings)
-    prompt = Prompt(form="plain", user="{question}", system=None)
     plans = plan_pairs(
         adapters=[str(adapter)] if adapter else [],
         model=str(base),
         include_base=adapter is None,
-        benchmark_prompt=prompt,
+        benchmark_prompt=PROMPT,
         settings=chosen,
     )
     engine = load(plans, chosen)

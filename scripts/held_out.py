@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-from harness.sql.dialect import AGGREGATES, COMPARISONS, NUMBER, SETS, constant, literal
+from harness.sql.dialect import AGGREGATES, COMPARISONS, NUMBER, SETS, constant, literal, plain_number
 from harness.sql.mutation import Edit, Site, column_name, is_compared, operator
 
 
@@ -15,8 +15,9 @@ from harness.sql.mutation import Edit, Site, column_name, is_compared, operator
 def number_moved(node: exp.Expr, site: Site) -> Iterator[Edit]:
     """A number further off."""
     text: str = node.this
-    if NUMBER.match(text) and is_compared(node) and text.lstrip("+-").isdigit():
-        for other in (int(text) + 2, int(text) - 2, int(text) * 10, int(text) + 5):
+    number = plain_number(text)
+    if isinstance(number, int) and is_compared(node):
+        for other in (number + 2, number - 2, number * 10, number + 5):
             yield node, literal(str(other)) if node.args.get("is_string") else str(other)
 
 

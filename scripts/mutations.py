@@ -20,8 +20,7 @@ from harness.databases.keys import keys_of
 from harness.databases.results import Expected
 from harness.sql import Schema
 from harness.sql.profile import profile_of
-from harness.sql.readings import parsed
-from harness.sql.spans import Text
+from harness.sql.statement import statement
 
 Mutation = Callable[[Any, Schema], Iterator[Any]]
 MUTATIONS: dict[str, Mutation] = {}
@@ -251,10 +250,10 @@ class Adversary:
         self.keys: dict[str, set[str]] = {}
         self.fairness = []
         for reading in suite.readings:
-            tree = parsed(reading)
-            self.fairness.append(Fairness(Text(tree) if tree is not None else None))
-            if tree is not None and suite.schema is not None:
-                links = profile_of(tree, suite.schema).links
+            query = statement(reading, suite.schema or Schema(()))
+            self.fairness.append(Fairness(query))
+            if query is not None and suite.schema is not None:
+                links = profile_of(query).links
                 self.keys |= {
                     t: set(key) for t, key in keys_of(suite.schema, links, suite.rules).primary.items()
                 }

@@ -39,8 +39,7 @@ from harness.scoring import judge_all
 from harness.scoring.proof import proof
 from harness.scoring.verdict import Readers
 from harness.sql.mutants import HELD_OUT, mutants_of
-from harness.sql.readings import parsed
-from harness.sql.spans import Text
+from harness.sql.statement import statement
 
 RULES = {"spider": Rules(case="exact"), "wikisql": Rules(case="ignore")}
 QWEN = ("baseline", "finetuned6000")
@@ -77,13 +76,13 @@ def ready(row: dict[str, Any], source: str) -> Suite:
 def misses(row: dict[str, Any], source: str) -> list[Case]:
     """Every near miss of an example that runs, with what became of it."""
     suite = ready(row, source)
-    tree = parsed(suite.readings[0]) if suite.readings else None
-    if suite.gold_status != "ok" or suite.schema is None or tree is None:
+    if suite.gold_status != "ok" or suite.schema is None:
+        return []
+    query = statement(suite.readings[0], suite.schema)
+    if query is None:
         return []
     made = dict.fromkeys(near_misses(suite.readings[0], suite.schema, seed=row["id"]))
-    made |= dict.fromkeys(
-        (f"held out: {m.operator}", m.sql) for m in mutants_of(Text(tree), suite.schema, HELD_OUT, limit=40)
-    )
+    made |= dict.fromkeys((f"held out: {m.operator}", m.sql) for m in mutants_of(query, HELD_OUT, limit=40))
     found = []
     with Sandbox() as box:
         adversary: Adversary | None = None

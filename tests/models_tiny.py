@@ -14,9 +14,18 @@ TEMPLATE = (
 
 
 def tiny_base(
-    folder: Path, *, family: str = "llama", chat: bool = True, seed: int = 0, **config: Any
+    folder: Path,
+    *,
+    family: str = "llama",
+    chat: bool = True,
+    seed: int = 0,
+    bare: bool = False,
+    **config: Any,
 ) -> Path:
-    """Save a base with a byte-level tokenizer; weights large enough that greedy texts differ."""
+    """Save a base with a byte-level tokenizer; weights large enough that greedy texts differ.
+
+    ``bare`` leaves the shape to ``config`` alone.
+    """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
@@ -50,7 +59,9 @@ def tiny_base(
     }
     torch.manual_seed(seed)
     hush_libraries()
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **{**shape, **config}))
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(family, **{**({} if bare else shape), **config})
+    )
     model.save_pretrained(folder)
     return folder
 
@@ -69,7 +80,8 @@ def tiny_adapter(
     model = AutoModelForCausalLM.from_pretrained(base)
     peft = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options))
     for name, parameter in peft.named_parameters():
-        if ("lora_B" in name or "trainable_tokens" in name) and not zero:
+        moved = "lora_B" in name or "trainable_tokens" in name or name.endswith("bias")
+        if moved and parameter.requires_grad and not zero:
             torch.nn.init.normal_(parameter, std=0.2)
     peft.peft_config["default"].base_model_name_or_path = named or str(base)
     peft.save_pretrained(folder)

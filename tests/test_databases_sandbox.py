@@ -71,6 +71,13 @@ def test_a_file_is_opened_read_only(tmp_path: Path) -> None:
     assert path.read_bytes() == ROWS
 
 
+def test_large_results_end_as_timeouts() -> None:
+    with Sandbox() as sandbox:
+        sandbox.load(ROWS)
+        wide = f"SELECT '{'x' * 20_000}' FROM t a, t b, t c, t d, t e, t f, t g"
+        assert sandbox.query(wide) == Failure("timeout", "more than 32 MiB")
+
+
 def test_long_results_end_as_timeouts() -> None:
     with Sandbox(rows=100) as sandbox:
         sandbox.load(ROWS)

@@ -35,8 +35,7 @@ from harness.errors import DataError
 from harness.records import Example, Judging, Rules
 from harness.sql import parse_schema, profile_of
 from harness.sql.mutants import BUILDING, HELD_OUT, mutants_of
-from harness.sql.readings import parsed
-from harness.sql.spans import Text
+from harness.sql.statement import statement
 
 ROOT = Path(__file__).resolve().parents[1]
 runpy.run_path(str(ROOT / "scripts" / "held_out.py"))  # enters its operators in HELD_OUT
@@ -86,16 +85,14 @@ def test_suite_tells_near_misses_it_was_not_built_with(gold: str) -> None:
     assert suite.gold_status == "ok"
     assert suite.strength is not None
     assert suite.strength > 0.85
-    tree, text = parsed(suite.readings[0]), suite.readings[0]
-    assert tree is not None
     assert suite.schema is not None
+    query, text = statement(suite.readings[0], suite.schema), suite.readings[0]
+    assert query is not None
     with Sandbox() as box:
         assert not any(_tells(suite, box, d, text) for d in suite.databases), "the gold is right"
         misses = [
             m
-            for m in mutants_of(
-                Text(tree), suite.schema, ("number_moved", "column_far", "aggregate_other", "member_dropped")
-            )
+            for m in mutants_of(query, ("number_moved", "column_far", "aggregate_other", "member_dropped"))
             if isinstance(box.run(suite.databases[0].image, m.sql), Result)
         ]
         alike = [m for m in misses if not any(_tells(suite, box, d, m.sql) for d in suite.databases)]
@@ -133,11 +130,11 @@ def test_declared_constraints_hold_in_every_mode() -> None:
         CREATE TABLE player (id INT, year INT, team INT NOT NULL REFERENCES team(id),
         pay INT CHECK (pay > 10 AND pay < 99), role ENUM('guard', 'wing'), PRIMARY KEY (id, year))"""
     )
-    tree = parsed("SELECT role FROM player WHERE pay >= 50")
-    assert tree is not None
+    query = statement("SELECT role FROM player WHERE pay >= 50", schema)
+    assert query is not None
     for mode in MODES:
         connection = sqlite3.connect(":memory:")
-        connection.deserialize(populate(schema, [profile_of(tree, schema)], mode=mode, seed=3))
+        connection.deserialize(populate(schema, [profile_of(query)], mode=mode, seed=3))
         rows = connection.execute("SELECT id, year, team, pay, role FROM player").fetchall()
         names = [n for (n,) in connection.execute("SELECT name FROM team")]
         ids = {i for (i,) in connection.execute("SELECT id FROM team")}
@@ -220,12 +217,11 @@ def test_every_operator_makes_something() -> None:
     ]
     made = set()
     for gold in golds:
-        tree = parsed(gold)
-        assert tree is not None
-        text = Text(tree)
-        for mutant in mutants_of(text, schema, [*BUILDING, *HELD_OUT], limit=10_000):
+        query = statement(gold, schema)
+        assert query is not None
+        for mutant in mutants_of(query, [*BUILDING, *HELD_OUT], limit=10_000):
             made.add(mutant.operator)
-            assert mutant.sql != text.sql
+            assert mutant.sql != query.printed.sql
     assert made == {*BUILDING, *HELD_OUT}
     assert not set(BUILDING) & set(HELD_OUT)
 

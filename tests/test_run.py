@@ -149,13 +149,55 @@ def test_several_processes_give_the_run_of_one(
             launcher, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300
         )
         assert crew.returncode == 0, crew.stderr
-        assert len(list(folder.glob("journal*.jsonl"))) == processes
+        results = json.loads(next(folder.glob("results_*.json")).read_text())
+        for counts in results["config"]["examples_by_process"].values():
+            assert len(counts) == processes
+            assert sum(counts) == 80
+            assert min(counts) > 0, "nobody stands idle"
         assert len(journalled(folder)) == 160
         assert [line for line in crew.stdout.splitlines() if line.startswith("{")], (
             "the leader prints its document"
         )
         same = [answers(folder)[key] == text for key, text in answers(tmp_path / "one").items()]
         assert sum(same) >= 0.97 * len(same), "other batches may flip a near tie, no more"
+
+
+@pytest.mark.parametrize("dying", [1, 0], ids=["a helper", "the leader"])
+def test_a_process_that_dies_without_a_launcher_is_noticed(
+    tmp_path: Path, pair: Path, environment: dict[str, str], dying: int
+) -> None:
+    folder, port = tmp_path / "run", 29613 + dying
+    options = ("run", "--adapter", str(pair), *OPTIONS, "--limit", "90", "--batch-size", "2")
+    soon = (
+        "import sys, harness.runs.crew as crew; crew._SILENCE = 4; from harness.__main__ import main; main()"
+    )
+    common = {**environment, "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    crew = [
+        subprocess.Popen(
+            [sys.executable, "-c", soon, *options, "--output", str(folder)],
+            cwd=tmp_path,
+            env={**common, "RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(3)
+    ]
+    try:
+        wait_for_journal(folder, crew[0], 12)
+        crew[dying].kill()
+        said = [process.communicate(timeout=200)[1] for process in crew]
+    finally:
+        for process in crew:
+            process.kill()
+    if dying:
+        assert [process.returncode for process in crew] == [0, -signal.SIGKILL, 0], said
+        assert "Process 1 of 3 is gone" in said[0]
+        assert len(answers(folder)) == 180
+    else:
+        assert [process.returncode for process in crew] == [-signal.SIGKILL, 2, 2], said
+        assert all("the leading process is gone" in text for text in said[1:])
+        assert all("Traceback" not in text for text in said[1:])
 
 
 def test_another_run_is_refused_by_name(tmp_path: Path, pair: Path, environment: dict[str, str]) -> None:

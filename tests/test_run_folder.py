@@ -164,3 +164,11 @@ def test_samples_are_read_back_as_written(verdicts: list[Verdict]) -> None:
         assert row["prediction"] == "SELECT 1"
         assert "image" not in row["witness"]
         assert sample.official.items() <= row.items()
+
+
+def test_what_one_start_decides_the_next_keeps(tmp_path: Path) -> None:
+    folder = RunFolder.open(tmp_path / "run", {"a": 1})
+    assert folder.decide("way", lambda: "fast") == "fast"
+    again = RunFolder.open(tmp_path / "run", {"a": 1})
+    assert again.decide("way", lambda: "slow") == "fast"
+    assert again.decide("other", lambda: [True, {}]) == [True, {}]

@@ -14,6 +14,7 @@ from harness.databases.results import Expected, Failure, Result, Row
 from harness.databases.sandbox import Sandbox
 from harness.sql.dialect import constant
 from harness.sql.spans import Text
+from harness.sql.statement import Statement
 
 Verdict = Literal["fair", "ties", "unstable"]
 
@@ -39,12 +40,12 @@ class _Extreme(NamedTuple):
 class Fairness:
     """The checks of one query; made once, asked for each of its databases."""
 
-    def __init__(self, text: Text | None) -> None:
-        self.sensitive = text is None or _sensitive(text.tree)
+    def __init__(self, query: Statement | None) -> None:
+        self.sensitive = query is None or _sensitive(query.tree)
         self._probes: list[_Order | _Extreme] = []
-        for node in text.tree.walk() if text is not None else ():
-            if text is not None and isinstance(node, exp.Query):
-                self._probes += _probes(text, node)
+        for node in query.tree.walk() if query is not None else ():
+            if query is not None and isinstance(node, exp.Query):
+                self._probes += _probes(query.printed, node)
 
     def check(self, box: Sandbox, sql: str, answer: Expected) -> Verdict:
         """What the database that is loaded in ``box`` is to the query with this answer."""

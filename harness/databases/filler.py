@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.chance import Chance
 from harness.databases.modes import LARGE
-from harness.sql.dialect import Value
-from harness.sql.profile import Conditions, Ref
-from harness.sql.schema import Table
+from harness.sql.dialect import Value, stored
+from harness.sql.profile import Conditions
+from harness.sql.schema import Ref, Table
 
 if TYPE_CHECKING:
     from harness.databases.modes import Mode
@@ -292,7 +292,7 @@ class Filler:
             return texts[-1 if self.chance.hit(50) else 0] if texts else values[0]
         numbers = [v for v in values if isinstance(v, (int, float))] or [1]
         low, high = min(numbers), max(numbers)
-        return high + 1 + number if self.chance.hit(50) or low < 1 else max(0, low - 1 - number)
+        return stored(high + 1 + number) if self.chance.hit(50) or low < 1 else max(0, low - 1 - number)
 
     def _stranger(self, planned: PlannedColumn, values: list[Value]) -> Value:
         pool = self.plan.strangers[planned.kind if planned.kind in ("integer", "real") else "text"] or values

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from harness.records import Rules
-from harness.sql.profile import Ref
-from harness.sql.schema import Schema, Table
+from harness.sql.schema import Ref, Schema, Table
 
 _SUFFIX = re.compile(r"(?:id|ids|code|number|num|no|key|nr)\Z")
 _GENERIC = frozenset(("id", "code", "uid", "key", "number", "no", "name"))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import zip_longest
 from zlib import crc32
 
@@ -13,12 +16,17 @@ from harness.chance import Chance
 from harness.databases.filler import Filler
 from harness.databases.keys import Groups, KeyMap, keys_of
 from harness.databases.modes import MODES
+from harness.databases.sandbox import Forge
 from harness.databases.values import Kind, holds, kind_of, like_samples, near, quantity_like, sequence
+from harness.errors import SchemaError
 from harness.records import Rules
-from harness.sql.dialect import Value, fold_text, number_of, quote
-from harness.sql.profile import Atom, Conditions, Profile, Ref, profile_of
-from harness.sql.readings import parsed
-from harness.sql.schema import Column, Schema, Table
+from harness.sql.dialect import Value, fold_text, is_whole, number_of, quote, stored, to_sqlite
+from harness.sql.profile import VALUES, Atom, Conditions, Profile, profile_of
+from harness.sql.schema import Column, Ref, Schema, Table
+from harness.sql.statement import statement
+
+TEXT = 2_000
+"""Most bytes of a constant that a column takes up."""
 
 
 @dataclass(slots=True)
@@ -69,7 +77,7 @@ class Plan:
         self.foreign = dict(self.keys.foreign)
         self.used = {t for p in profiles for t in p.tables}
         self.idle = self._idle() if sparse else frozenset()  # tables that stay empty
-        self.thresholds = sorted({n for p in profiles for n in p.thresholds if 0 < n <= 250})
+        self.thresholds = sorted({n for p in profiles for n in p.thresholds if n > 0})
         numeric = dict(profiles[0].numeric)  # the gold says what is a number, and which keys there are
         self.grouped = {r for p in profiles for r in p.grouped}
         parents = {self.foreign.get(r, r) for r in self.grouped}
@@ -200,6 +208,12 @@ class Plan:
         others: list[list[Value]] = []
         for atom in atoms:
             for value in atom.values:
+                if (
+                    isinstance(value, str)
+                    and (len(value) > TEXT or not value.isascii())
+                    and not _storable(value)
+                ):
+                    continue
                 if atom.op.endswith("like") and isinstance(value, str):
                     hits, misses = like_samples(value)
                     lead.append(hits[0])
@@ -215,10 +229,11 @@ class Plan:
                     others.append(list(near(value, kind, exact_case=self.rules.case == "exact")))
             if atom.op.endswith("between") and len(atom.values) == 2:
                 low, high = atom.values
-                if isinstance(low, (int, float)) and isinstance(high, (int, float)) and high > low:
-                    others.append([(low + high) / 2 if kind == "real" else (low + high) // 2])
+                numbers = [v for v in (low, high) if isinstance(v, (int, float)) and math.isfinite(v)]
+                if len(numbers) == 2 and numbers[1] > numbers[0]:
+                    others.append([sum(numbers) / 2 if kind == "real" else stored(sum(numbers) // 2)])
         mixed = [v for values in zip_longest(*others) for v in values if v is not None]
-        return lead, mixed
+        return lead[:VALUES], mixed[: 4 * VALUES]
 
     def _share_groups(self) -> None:
         """Columns that are compared with one another hold the same kind of values, from one pool."""
@@ -239,25 +254,37 @@ class Plan:
                 column.base = sequence(first.column.name, kind)
 
     def _template(self) -> tuple[bytes, dict[str, str]]:
-        connection = sqlite3.connect(":memory:", isolation_level=None)
-        connection.execute("PRAGMA page_size = 512")
         inserts: dict[str, str] = {}
         version = 0
-        for table in self.schema.tables:
-            statement = self.create(table)
+        try:
+            with closing(Forge()) as forge, forge.opened() as connection:
+                connection.execute("PRAGMA page_size = 512")
+                for table in self.schema.tables:
+                    marks = ",".join("?" * len(table.columns))
+                    insert = f"INSERT OR IGNORE INTO {quote(table.name)} VALUES ({marks})"
+                    inserts[table.name.lower()] = insert
+                    version = crc32(self._created(connection, table, insert).encode(), version)
+                # SQLite knows by this number alone whether a prepared statement still fits an image
+                connection.execute(f"PRAGMA schema_version = {version & 0x7FFFFFFF}")
+                return connection.serialize(), inserts
+        except (sqlite3.Error, UnicodeError) as error:
+            raise SchemaError(f"SQLite does not take the tables: {error}") from error
+
+    def _created(self, connection: sqlite3.Connection, table: Table, insert: str) -> str:
+        """Create a table, without its CHECKs where they call what SQLite or the sandbox does not have."""
+        statement = self.create(table)
+        if table.checks:
             try:
+                connection.execute("BEGIN")
                 connection.execute(statement)
-            except sqlite3.Error:  # a CHECK in words that SQLite does not have
+                connection.execute(insert, (1,) * len(table.columns))
+            except sqlite3.IntegrityError:  # a row that it runs for, and does not take
+                pass
+            except sqlite3.Error:
                 statement = self.create(replace(table, checks=()))
-                connection.execute(statement)
-            version = crc32(statement.encode(), version)
-            marks = ",".join("?" * len(table.columns))
-            inserts[table.name.lower()] = f"INSERT OR IGNORE INTO {quote(table.name)} VALUES ({marks})"
-        # SQLite knows by this number alone whether a prepared statement still fits what was deserialized
-        connection.execute(f"PRAGMA schema_version = {version & 0x7FFFFFFF}")
-        image = connection.serialize()
-        connection.close()
-        return image, inserts
+            connection.execute("ROLLBACK")
+        connection.execute(statement)
+        return statement
 
     def kinds(self) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
         """What each column holds: "integer", "real", "text", or "" where mixed; names in lower case."""
@@ -282,25 +309,24 @@ class Plan:
             parts.append(f"PRIMARY KEY ({', '.join(map(quote, table.primary_key))})")
         if self.rules.keys != "loose":
             parts += [f"UNIQUE ({', '.join(map(quote, columns))})" for columns in dict.fromkeys(table.unique)]
-        parts += [f"CHECK ({check})" for check in table.checks]
+        parts += [f"CHECK ({to_sqlite(check)})" for check in table.checks]
         return f"CREATE TABLE {quote(table.name)} ({', '.join(parts)})"
 
     def image(self, mode: str, seed: int | str) -> bytes:
         """The database of a mode and a seed."""
         rows = Filler(self, MODES[mode], Chance(mode, seed)).fill()
-        forge = _forge()
-        forge.deserialize(self.template)
-        forge.execute("BEGIN")
-        for name, values in rows.items():
-            forge.executemany(self.inserts[name], values)
-        if self._checked:  # rows that broke a CHECK are not there; nor may be what refers to them
-            for (table, column), (parent, key) in 2 * self.keys.foreign:
-                forge.execute(
-                    f"DELETE FROM {quote(table)} WHERE {quote(column)} NOT IN "
-                    f"(SELECT {quote(key)} FROM {quote(parent)})"
-                )
-        forge.execute("COMMIT")
-        return forge.serialize()
+        with _forge().opened(self.template) as connection:
+            connection.execute("BEGIN")
+            for name, values in rows.items():
+                _put(connection, self.inserts[name], values)
+            if self._checked:  # rows that broke a CHECK are not there; nor may be what refers to them
+                for (table, column), (parent, key) in 2 * self.keys.foreign:
+                    connection.execute(
+                        f"DELETE FROM {quote(table)} WHERE {quote(column)} NOT IN "
+                        f"(SELECT {quote(key)} FROM {quote(parent)})"
+                    )
+            connection.execute("COMMIT")
+            return connection.serialize()
 
     def fits(self, atoms: tuple[Atom, ...], mask: int) -> dict[Ref, list[Value]]:
         """Values of each column for which just those of its conditions hold whose bit is set in ``mask``."""
@@ -327,37 +353,54 @@ class Plan:
     def _strangers(self) -> dict[str, list[Value]]:
         """Constants that the queries compare other columns with, by the kind that could hold them."""
         constants = [
-            v for p in self.profiles for a in p.atoms for v in a.values if v is not None and a.op != "like"
+            v
+            for p in self.profiles
+            for a in p.atoms
+            for v in a.values
+            if v is not None and a.op != "like" and _storable(str(v))
         ]
         numbers = [n for v in constants if (n := number_of(v) if isinstance(v, str) else v) is not None]
         ignore = self.rules.case == "ignore"
         texts: list[Value] = [fold_text(str(v)) if ignore else str(v) for v in constants]
-        whole: list[Value] = [n for n in numbers if n == int(n)]
+        whole: list[Value] = [n for n in numbers if is_whole(n)]
         return {"integer": [_as_number(n, "integer") for n in whole], "real": list(numbers), "text": texts}
 
 
-_FORGE: list[sqlite3.Connection] = []
+def _put(connection: sqlite3.Connection, insert: str, rows: list[list[Value]]) -> None:
+    try:
+        connection.executemany(insert, rows)
+    except sqlite3.IntegrityError:  # a text for an INTEGER PRIMARY KEY: that row is not there
+        for row in rows:
+            with suppress(sqlite3.IntegrityError):
+                connection.execute(insert, row)
 
 
-def _forge() -> sqlite3.Connection:
-    if not _FORGE:
-        _FORGE.append(sqlite3.connect(":memory:", isolation_level=None))
-    return _FORGE[0]
+@cache
+def _forge() -> Forge:
+    """This process's forge."""
+    return Forge()
 
 
 YEAR = re.compile(r"(?:1[5-9]|20)\d\d\Z")
 
 
+def _storable(text: str) -> bool:
+    try:
+        return len(text.encode()) <= TEXT
+    except UnicodeEncodeError:  # half a character
+        return False
+
+
 def _has_decimals(value: Value) -> bool:
     number = number_of(value) if isinstance(value, str) else value
-    return isinstance(number, float) and number != int(number)
+    return isinstance(number, float) and not is_whole(number)
 
 
 def _as_number(value: Value, kind: Kind) -> Value:
     if isinstance(value, str):
         number = number_of(value)
         return value if number is None else number
-    if kind == "integer" and isinstance(value, float) and value == int(value):
+    if kind == "integer" and isinstance(value, float) and is_whole(value):
         return int(value)
     return value
 
@@ -367,8 +410,8 @@ def _check_atoms(schema: Schema) -> dict[Ref, list[Atom]]:
     found: dict[Ref, list[Atom]] = {}
     for table in schema.tables:
         for check in table.checks:
-            tree = parsed(f"SELECT 1 FROM {quote(table.name)} WHERE {check}")
-            for scope in profile_of(tree, schema).scopes if tree is not None else ():
+            query = statement(f"SELECT 1 FROM {quote(table.name)} WHERE {check}", schema)
+            for scope in profile_of(query).scopes if query is not None else ():
                 for atom in scope.atoms if not scope.loose else ():
                     found.setdefault(atom.ref, []).append(atom)
     return found

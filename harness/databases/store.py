@@ -17,7 +17,7 @@ from zlib import compress, decompress
 from zlib import error as ZlibError
 
 from harness.databases.results import Failure, Result
-from harness.databases.suite import Database, Suite, build_suite
+from harness.databases.suite import HARNESS_ERROR, Database, Suite, build_suite
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import DataError, SchemaError
 from harness.files import cache_folder
@@ -132,7 +132,7 @@ def _built(examples: Iterator[Example], judging: Judging) -> Iterator[tuple[int,
     with WorkerPool(build, workers=judging.workers) as pool:
         for number, blob in pool.map(examples):
             if isinstance(blob, WorkerLost):
-                broken = {"gold_status": "broken", "reason": f"no suite could be built: {blob.reason}"}
+                broken = {"gold_status": "broken", "reason": f"{HARNESS_ERROR}: {blob.reason}"}
                 yield number, _packed(broken, ())
             else:
                 yield number, blob

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,20 +14,27 @@ from harness.databases.fairness import Fairness
 from harness.databases.modes import AGAINST, CYCLE, LARGE
 from harness.databases.populate import Plan
 from harness.databases.results import Expected, Failure, Result
-from harness.databases.sandbox import Sandbox
+from harness.databases.sandbox import LONGEST, Sandbox
 from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
 from harness.sql.canonical import Canonicaliser
 from harness.sql.dialect import Untranspilable, to_sqlite
 from harness.sql.mutants import BUILDING, Mutant, mutants_of
-from harness.sql.profile import Profile, Ref, profile_of
-from harness.sql.readings import degenerate, parsed, readings_of
-from harness.sql.schema import Schema, parse_schema
-from harness.sql.spans import Text
+from harness.sql.profile import Profile, profile_of
+from harness.sql.readings import degenerate, plain_numbers, readings_of
+from harness.sql.schema import Ref, Schema, parse_schema
+from harness.sql.statement import statement
 
 DatabaseKind = Literal["fair", "nulls", "ties"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 _LIMIT = re.compile(r"\blimit\s+\d", re.I)
+HARNESS_ERROR = "harness_error"
+"""What the reason of a broken gold begins with where it is the harness that failed."""
+
+STEPS = 400_000_000
+"""SQLite's steps that all queries for one suite may take together, some 8 s; a usual gold takes 1 million."""
+
+log = logging.getLogger(__name__)
 ENOUGH = 3  # databases that tell a near miss before it is looked at no more
 
 
@@ -76,7 +84,11 @@ class Suite:
     def sqlite(self, sql: str) -> str:
         """A prediction as it is to be run on these databases; raises Untranspilable."""
         spaces = self.schema.namespaces if self.schema else ()
-        return to_sqlite(sql, dialect=self.dialect, namespaces=spaces, fold=self.rules.case == "ignore")
+        text = to_sqlite(sql, dialect=self.dialect, namespaces=spaces, fold=self.rules.case == "ignore")
+        if self.schema is None or self.rules.readings != "all" or "," not in text:
+            return text
+        numbers = {(t, c) for t, columns in self.kinds for c, kind in columns if kind in ("integer", "real")}
+        return plain_numbers(text, self.schema, numbers)
 
 
 def build_suite(
@@ -96,16 +108,23 @@ def build_suite(
     is only noted in the suite. Never raises on data: what cannot be built is a "broken" suite with a reason.
     """
     rules = rules or Rules()
-    bare = Suite(schema=None, gold=gold, rules=rules, dialect=dialect, seed=seed, database=database)
+    suite = Suite(schema=None, gold=gold, rules=rules, dialect=dialect, seed=seed, database=database)
     try:
+        if len(gold) > LONGEST:
+            return replace(suite, gold_status="broken", reason=f"it is longer than {LONGEST} characters")
         schema = parse_schema(context, dialect=dialect)
-        readings = readings_of(gold, schema, rules, dialect)
+        suite = replace(suite, schema=schema)
+        suite = replace(suite, readings=readings_of(gold, schema, rules, dialect))
+        return Builder(suite, schema, size, operators).build()
     except SchemaError as error:
-        return replace(bare, gold_status="broken", reason=error.problem)
+        return replace(suite, gold_status="broken", reason=error.problem)
     except Untranspilable as error:
-        reason = f"the gold cannot be said in SQLite: {error}"
-        return replace(bare, schema=schema, gold_status="broken", reason=reason)
-    return Builder(replace(bare, schema=schema, readings=readings), schema, size, operators).build()
+        return replace(suite, gold_status="broken", reason=f"the gold cannot be said in SQLite: {error}")
+    except Exception as error:  # the net: nothing in a gold or a context may end a run
+        log.exception("harness_error while building the suite of the gold %.500r", gold)
+        return replace(
+            suite, gold_status="broken", reason=f"{HARNESS_ERROR}: {type(error).__name__}: {error}"[:300]
+        )
 
 
 @cache
@@ -127,12 +146,12 @@ class Builder:
         self.suite, self.schema, self.size = bare, schema, size
         self.operators = BUILDING if operators is None else operators
         self.box = _box()
-        self.trees = [parsed(r) for r in bare.readings]
-        self.profiles = [profile_of(t, schema) for t in self.trees if t is not None] or [Profile()]
-        self.ordered = any(t is not None and t.args.get("order") is not None for t in self.trees)
+        self._until = self.box.spent + STEPS
+        self.statements = [statement(r, schema) for r in bare.readings]
+        self.profiles = [profile_of(s) for s in self.statements if s is not None] or [Profile()]
+        self.ordered = any(s is not None and s.tree.args.get("order") is not None for s in self.statements)
         self.limited = any(has_limit(r) for r in bare.readings)
-        self._texts = [Text(t) if t is not None else None for t in self.trees]
-        self.fairness = Fairness(self._texts[0])
+        self.fairness = Fairness(self.statements[0])
 
     def build(self) -> Suite:
         """The finished suite."""
@@ -145,7 +164,7 @@ class Builder:
             links=plan.keys.foreign,
             primary=tuple(plan.keys.primary.items()),
         )
-        form = degenerate(self.trees[0])
+        form = degenerate(self.statements[0])
         found = self._candidates(plan, 4 if form else self.size + 2)
         if isinstance(found, Failure):
             return replace(self.suite, gold_status="broken", reason=found.message)
@@ -185,6 +204,11 @@ class Builder:
             mutants=total,
         )
 
+    @property
+    def _exhausted(self) -> bool:
+        """Whether the databases made so far have taken as many steps as a suite may."""
+        return self.box.spent > self._until
+
     # ---- candidates ----
 
     def _candidates(self, plan: Plan, wanted: int) -> tuple[list[_Candidate], list[_Candidate]] | Failure:
@@ -192,6 +216,8 @@ class Builder:
         ties: list[_Candidate] = []
         unstable: list[_Candidate] = []
         for number in range(4 * wanted):
+            if self._exhausted and number >= 3:
+                break
             candidate = self.candidate(plan, CYCLE[number % len(CYCLE)], number)
             if isinstance(candidate, Failure):
                 return candidate
@@ -236,8 +262,7 @@ class Builder:
                 kept.append(number)
         if kept and len(kept) < len(self.suite.readings):
             self.suite = replace(self.suite, readings=tuple(self.suite.readings[i] for i in kept))
-            self.trees = [self.trees[i] for i in kept]
-            self._texts = [self._texts[i] for i in kept]
+            self.statements = [self.statements[i] for i in kept]
             for candidate in candidates:
                 answers = tuple(candidate.database.answers[i] for i in kept)
                 candidate.database = replace(candidate.database, answers=answers)
@@ -248,12 +273,12 @@ class Builder:
     # ---- near misses ----
 
     def _mutants(self) -> list[Mutant]:
-        text = self._texts[0]
-        return mutants_of(text, self.schema, self.operators) if text is not None else []
+        gold = self.statements[0]
+        return mutants_of(gold, self.operators) if gold is not None else []
 
     def _runnable(self, mutants: list[Mutant], candidate: _Candidate) -> list[Mutant]:
         self.box.load(candidate.database.image)
-        return [m for m in mutants if isinstance(self.box.query(m.sql), Result)]
+        return [m for m in mutants if not self._exhausted and isinstance(self.box.query(m.sql), Result)]
 
     def _kill(self, mutants: list[Mutant], candidate: _Candidate, among: list[_Candidate]) -> None:
         self.box.load(candidate.database.image)
@@ -265,6 +290,8 @@ class Builder:
                 counts[low.bit_length() - 1] += 1
                 bits ^= low
         for number, mutant in enumerate(mutants):
+            if self._exhausted:
+                break
             if counts[number] < ENOUGH and (candidate.database.kind == "fair" or not has_limit(mutant.sql)):
                 result = self.box.query(mutant.sql)
                 if isinstance(result, Failure) or not candidate.expected.same(result):
@@ -294,6 +321,8 @@ class Builder:
         for number in survivors:
             if killed >> number & 1:
                 continue
+            if self._exhausted:
+                break
             sql = mutants[number].sql
             if canon.text(sql) == gold:
                 equivalent.add(number)
@@ -309,19 +338,23 @@ class Builder:
 
     def _kill_all(self, mutants: list[Mutant], candidate: _Candidate) -> None:
         for number, mutant in enumerate(mutants):
+            if self._exhausted:
+                break
             result = self.box.query(mutant.sql)
             if isinstance(result, Failure) or not candidate.expected.same(result):
                 candidate.kills |= 1 << number
 
     def against(self, sql: str, count: int, start: int = 1000) -> Iterator[_Candidate]:
         """Fair databases made from the gold and another query together, each loaded when it is given."""
-        tree = parsed(sql)
-        if tree is None:
+        other = statement(sql, self.schema)
+        if other is None:
             return
-        profiles = [*self.profiles, profile_of(tree, self.schema)]
+        profiles = [*self.profiles, profile_of(other)]
         plan = Plan(self.schema, profiles, self.suite.rules, sparse=True)
         given = 0
         for number in range(3 * count):
+            if self._exhausted:
+                return
             mode = AGAINST[number % len(AGAINST)]
             if plan.thresholds and plan.thresholds[-1] > LARGE:
                 mode = "full" if number % 2 else "narrow"

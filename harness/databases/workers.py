@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -13,7 +14,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
+from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection, wait
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -94,7 +97,9 @@ class WorkerPool(Generic[Task, Value]):
                     worker.start()
                     continue
                 number, _ = worker.done()
-                value, trace = message
+                value, trace, records = message
+                for record in records:
+                    logging.getLogger(record.name).handle(record)
                 if trace:
                     raise value from WorkerError(trace)
                 yield number, value
@@ -161,8 +166,27 @@ class _Worker:
         self.process.close()
 
 
+class _Said(QueueHandler):
+    """Keeps what a worker logs until it is sent with an answer: the parent's handlers write it."""
+
+    def __init__(self) -> None:
+        super().__init__(SimpleQueue())
+        self._records: list[logging.LogRecord] = []
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Keep a record, its traceback made text."""
+        self._records.append(record)
+
+    def taken(self) -> list[logging.LogRecord]:
+        """The records since the last time."""
+        records, self._records = self._records, []
+        return records
+
+
 def _work(connection: Connection, function: Callable[[Any], Any], memory_mib: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    said = _Said()
+    logging.getLogger().handlers[:] = [said]
     limit_memory(memory_mib)
     with suppress(OSError):  # the parent is gone
         connection.send(None)
@@ -172,13 +196,13 @@ def _work(connection: Connection, function: Callable[[Any], Any], memory_mib: in
         except (EOFError, OSError):
             return
         for task in chunk:
-            answer: tuple[Any, str]
+            answer: tuple[Any, str, list[logging.LogRecord]]
             try:
-                answer = (function(task), "")
+                answer = (function(task), "", said.taken())
             except MemoryError:
                 os._exit(1)
             except Exception as error:  # goes to the parent, which raises it
-                answer = (error, traceback.format_exc())
+                answer = (error, traceback.format_exc(), said.taken())
             try:
                 connection.send(answer)
             except (BrokenPipeError, OSError):

@@ -21,14 +21,17 @@ from transformers import DynamicCache
 
 from harness.errors import ModelError
 from harness.models.cost import Cost, process_memory
-from harness.models.pair import LoadedBase, Notify, cache_argument
+from harness.models.forbidden import Forbidden
+from harness.models.pair import LoadedBase, Notify
 from harness.models.plan import Settings
 from harness.models.slots import SlotCache
+from harness.models.weights import cache_argument
 
 _CPU_ROWS, _GPU_ROWS = 128, 4096  # rows decoded together at most
 _CPU_PASS, _GPU_PASS = 4096, 65536  # tokens of one prefill pass at most
 _CPU_PADDING, _GPU_PADDING = 256, 8192  # padding of one pass that costs less than another pass
 _WORTH_SHARING = 8  # tokens
+_USUAL_COLUMNS = 512  # tokens of a prompt and its answer, before any is known
 
 
 @dataclass(slots=True)
@@ -66,20 +69,28 @@ class Decoder:
             getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
         )
         self._sliding = int(sliding) if sliding and (not kinds or "sliding_attention" in kinds) else None
-        self._both = self._sliding is not None and "full_attention" in kinds
+        known = {"full_attention", "sliding_attention", "chunked_attention"}
+        self._kinds = sorted(kinds & known) or [
+            "full_attention" if self._sliding is None else "sliding_attention"
+        ]
+        self._chunk = int(getattr(config, "attention_chunk_size", None) or 0)
         self._float_mask = base.model.config._attn_implementation == "eager"
         self._limit = settings.batch_size or (_GPU_ROWS if self._gpu else _CPU_ROWS)
         self._queue: deque[Row] = deque()
         self._cache: SlotCache | None = None
+        self._forbidden: Forbidden | None = None
+        self.watch: dict[str, list[torch.Tensor]] | None = None  # the steps' logits by example, for the guard
         self.begin(Cost(), np.zeros(0, dtype=np.int64))
 
     @property
-    def window(self) -> int:
-        """How many examples are worth looking at together."""
-        return max(1024, 2 * self._limit)
+    def wanted(self) -> int:
+        """How many more prompts the free slots can hold, 1 or more."""
+        rows = self._cache.rows if self._cache else self._budget(_USUAL_COLUMNS)
+        return max(1, rows - len(self._rows) - len(self._queue))
 
-    def begin(self, cost: Cost, stops: np.ndarray) -> None:
-        """Start with nothing in the slots, for a pair that stops at these tokens."""
+    def begin(self, cost: Cost, stops: np.ndarray, forbidden: Forbidden | None = None) -> None:
+        """Start with nothing in the slots, for a pair that stops at these tokens and never writes those."""
+        self._forbidden = forbidden
         self._queue.clear()
         self._clear()
         self._head: tuple[np.ndarray, list[torch.Tensor], list[torch.Tensor]] | None = None
@@ -95,12 +106,12 @@ class Decoder:
         )
 
     def run(self, *, drain: bool) -> Iterator[Finished]:
-        """Rows as they finish, until the queue (``drain``: the slots too) is empty.
+        """Rows as they finish, until slots are free for more (``drain``: until nothing is left).
 
         Raises:
             ModelError: out of memory with a single row.
         """
-        while self._queue or (drain and self._rows):
+        while self._queue or (self._rows and (drain or not self._is_hungry())):
             try:
                 finished: list[Finished] = []
                 if self._queue and self._has_room():
@@ -142,10 +153,7 @@ class Decoder:
         if self._gpu:
             torch.cuda.empty_cache()
         if self._limit == 1:
-            raise ModelError(
-                f"out of memory on {self._device} with a single prompt",
-                "use --dequantize no, --quantization nf4, fewer --max-new-tokens, or --device cpu",
-            ) from error
+            raise out_of_memory(self._device) from error
         self._limit = max(1, self._limit // 2)
         self._notify(f"Out of memory: going on with at most {self._limit} prompts at a time.")
 
@@ -160,6 +168,11 @@ class Decoder:
         free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         return max(1, min(self._limit, int(free / 2) // (columns * self._token_bytes)))
 
+    def _is_hungry(self) -> bool:
+        """Whether enough slots are free to be worth a prefill."""
+        cache = self._cache
+        return cache is None or cache.rows - len(self._rows) >= max(1, cache.rows // 4)
+
     def _has_room(self) -> bool:
         """Whether it is time to let prompts in; the slab is made, widened or narrowed for them here."""
         need, active, cache = self._need(self._queue[0]), len(self._rows), self._cache
@@ -168,7 +181,7 @@ class Decoder:
             and need <= cache.columns
             and (need * 2 > cache.columns or cache.rows >= self._limit)
         ):
-            return cache.rows - active >= min(len(self._queue), max(1, cache.rows // 4))
+            return self._is_hungry() or cache.rows - active >= len(self._queue)
         widest = int(self._at.max(initial=0))
         columns = -(-max(need, widest + self._settings.max_new_tokens) // 16) * 16
         rows = self._budget(columns)
@@ -219,8 +232,8 @@ class Decoder:
         self._cost.shared_tokens += sum(start for start, _ in [*begun, *follow])
 
     def _make_head(self, cache: SlotCache) -> None:
-        """Compute once what all prompts of the window begin with (the system turn)."""
-        if self._head is not None or len(self._queue) < 2 * _WORTH_SHARING or len(self._rows) >= cache.rows:
+        """Compute once what the first prompts all begin with (the system turn, often more)."""
+        if self._head is not None or len(self._queue) < 2 or len(self._rows) >= cache.rows:
             return
         longest = self._queue[0].ids
         length = min(_common(longest, row.ids) for row in self._queue)
@@ -298,6 +311,12 @@ class Decoder:
             use_cache=True,
             **{self._cached_by: cache},
         ).logits[:, -1]
+        if self.watch is not None:
+            for row, line in zip(self._rows, logits.float(), strict=True):
+                self.watch.setdefault(row.example, []).append(line)
+        if self._forbidden:
+            made = [line[:count] for line, count in zip(self._tokens, self._made, strict=True)]
+            logits = self._forbidden(logits, [row.ids for row in self._rows], made)
         chosen = self._choose(logits).cpu().numpy()
         self._cost.computed_tokens += count
         self._cost.batch_rows = max(self._cost.batch_rows, count)
@@ -314,10 +333,15 @@ class Decoder:
         columns = torch.arange(extent, device=self._device)
         positions = (at[:, None] + torch.arange(width, device=self._device))[:, None, :, None]
         full = columns <= positions
-        if self._sliding is None or extent <= self._sliding:
+        if extent <= (self._sliding or extent) and extent <= (self._chunk or extent):
             return self._as_float(full)
-        near = self._as_float(full & (columns > positions - self._sliding))
-        return {"full_attention": self._as_float(full), "sliding_attention": near} if self._both else near
+        masks = {"full_attention": full, "sliding_attention": full, "chunked_attention": full}
+        if self._sliding is not None and extent > self._sliding:
+            masks["sliding_attention"] = full & (columns > positions - self._sliding)
+        if self._chunk and extent > self._chunk:
+            masks["chunked_attention"] = full & (columns // self._chunk == positions // self._chunk)
+        made = {kind: self._as_float(masks[kind]) for kind in self._kinds}
+        return made if len(made) > 1 else next(iter(made.values()))
 
     def _as_float(self, mask: torch.Tensor) -> torch.Tensor:
         if not self._float_mask:
@@ -355,6 +379,14 @@ class Decoder:
         self._at, self._made = self._at[:stay], self._made[:stay]
         self._last, self._tokens = self._last[:stay], self._tokens[:stay]
         return finished
+
+
+def out_of_memory(device: Any) -> ModelError:
+    """The line for a device that cannot hold a single prompt."""
+    return ModelError(
+        f"out of memory on {device} with a single prompt",
+        "use --dequantize no, --quantization nf4, fewer --max-new-tokens, or --device cpu",
+    )
 
 
 def _common(one: np.ndarray, other: np.ndarray) -> int:

@@ -1,13 +1,13 @@
 """The engine: a pair's completions at the speed of the hardware, with any transformers model.
 
-Prompts are tokenised once, in windows that keep memory flat, and handed to the ``decoder``, which works on
-whatever base is in memory; pairs of one base share it.
+Prompts are tokenised as slots come free for them and handed to the ``decoder``, which works on whatever base
+is in memory; pairs of one base share it.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -16,21 +16,31 @@ import numpy as np
 import torch
 
 from harness.errors import ModelError
+from harness.models import guard
 from harness.models.cost import Cost
-from harness.models.decoder import Decoder, Row
-from harness.models.pair import LoadedBase, Notify, group_key, load_base
+from harness.models.decoder import Decoder, Row, out_of_memory
+from harness.models.forbidden import Forbidden
+from harness.models.pair import Choose, LoadedBase, Notify, choose_here, group_key, load_base
 from harness.models.plan import PairPlan, Settings
-from harness.models.prompts import render
+from harness.models.prompts import TODAY, render, with_fixed_date
 from harness.records import Completion, Example, Prompt
 
 
-def load(plans: Sequence[PairPlan], settings: Settings, notify: Notify = lambda _: None) -> Engine:
+def load(
+    plans: Sequence[PairPlan],
+    settings: Settings,
+    notify: Notify = lambda _: None,
+    choose: Choose = choose_here,
+) -> Engine:
     """Load the first pairs' base with its adapters; a generator for all of them.
+
+    ``choose(what, measure)`` gives the run's choice where ``measure`` would make one: the same in all of its
+    processes and starts.
 
     Raises:
         ModelError: as ``load_base``.
     """
-    engine = Engine(plans, settings, notify)
+    engine = Engine(plans, settings, notify, choose)
     for note in dict.fromkeys(note for plan in plans for note in plan.notes):
         notify(note)
     engine.ready(plans[0].name)
@@ -39,19 +49,26 @@ def load(plans: Sequence[PairPlan], settings: Settings, notify: Notify = lambda 
 
 @dataclass(slots=True)
 class _Text:
-    """A pair's tokenizer, the prompt as it is really asked, and the tokens that end a turn."""
+    """A pair's tokenizer, its prompt as really asked (with a fixed date), its end tokens, those forbidden."""
 
     tokenizer: Any
     prompt: Prompt
     stops: np.ndarray
+    forbidden: Forbidden
+    dated: bool
 
 
 class Engine:
     """A ``Generator`` over transformers models. One base is in memory at a time."""
 
-    def __init__(self, plans: Sequence[PairPlan], settings: Settings, notify: Notify) -> None:
+    def __init__(
+        self, plans: Sequence[PairPlan], settings: Settings, notify: Notify, choose: Choose = choose_here
+    ) -> None:
         self._plans = {plan.name: plan for plan in plans}
-        self._settings, self._notify = settings, notify
+        self._settings, self._notify, self._choose = settings, notify, choose
+        self._chosen: dict[str, Any] = {}
+        self._apart: set[str] = set()
+        self._guarded: dict[str, frozenset[int]] = {}
         self._costs = {plan.name: Cost() for plan in plans}
         self._texts: dict[str, _Text] = {}
         self._base: LoadedBase | None = None
@@ -78,24 +95,68 @@ class Engine:
         """Have the pair's base in memory and its adapter on."""
         plan = self._plans[pair]
         with self._costs[pair].stage("load"):
-            if (key := group_key(plan, self._settings)) != self._key:
+            while (key := self._place(plan)) != self._key:
                 self.close()
-                group = [other for other in self._plans.values() if group_key(other, self._settings) == key]
-                self._base = load_base(group, self._settings, self._notify)
-                self._decoder, self._key = Decoder(self._base, self._settings, self._notify), key
+                group = [other for other in self._plans.values() if self._place(other) == key]
+                self._base = load_base(group, self._settings, self._notify, self._choice)
+                self._key = key
+                self._apart |= set(self._base.apart)
+                try:
+                    self._decoder = Decoder(self._base, self._settings, self._notify)
+                except torch.OutOfMemoryError as error:
+                    raise out_of_memory(self._base.device) from error
+                except Exception as error:
+                    raise guard.refusal(
+                        self._base, f"its forward pass takes no cache ({type(error).__name__})"
+                    ) from error
                 self._facts |= {
                     "device": self._base.device,
                     "dtype": str(self._base.dtype).removeprefix("torch."),
                     "dequantized": self._base.dequantized,
+                    "timing": self._base.timing,
+                    "four_bit_share": round(self._base.four_bit, 4),
                     "attention": self._base.model.config._attn_implementation,
                     "adapters": {**self._facts.get("adapters", {}), **self._base.facts},
                 }
             assert self._base is not None
             self._base.activate(plan.name if plan.adapter else None)
+            if pair not in self._guarded:
+                self._guarded[pair] = frozenset()
+                self._facts.setdefault("guard", {})[pair] = guard.check(self._base, self._settings)
             if pair not in self._texts:
                 self._texts[pair] = _text(plan, self._base, self._notify)
-                asked = self._texts[pair].prompt
-                self._facts.setdefault("asked", {})[pair] = {"form": asked.form, "origin": asked.origin}
+                self._facts.setdefault("asked", {})[pair] = self._asked(self._texts[pair])
+
+    def _place(self, plan: PairPlan) -> tuple[Any, ...]:
+        """What the pair's base is loaded for: a group of pairs, or the pair alone."""
+        return (*group_key(plan, self._settings), plan.name if plan.name in self._apart else None)
+
+    def _choice(self, what: str, measure: Callable[[], Any]) -> Any:
+        if what not in self._chosen:
+            self._chosen[what] = self._choose(what, measure)
+        return self._chosen[what]
+
+    def _asked(self, text: _Text) -> dict[str, Any]:
+        """How a pair is really asked, for the record."""
+        asked, forbidden = text.prompt, text.forbidden
+        return {
+            "form": asked.form,
+            "origin": asked.origin,
+            **({"date": str(TODAY)} if text.dated else {}),
+            **({"generation_config_applied": forbidden.applied} if forbidden.applied else {}),
+            **({"generation_config_ignored": forbidden.ignored} if forbidden.ignored else {}),
+        }
+
+    def _guard(self, pair: str, rows: Sequence[Row]) -> None:
+        """Have the slots checked again where prompts pass a window or a limit of the rope."""
+        assert self._base is not None
+        if not rows:
+            return
+        reach = max(len(row.ids) for row in rows) + self._settings.max_new_tokens
+        limits = guard.limits_within(self._base.model.config.get_text_config(decoder=True), reach)
+        if not limits <= self._guarded[pair]:
+            self._facts.setdefault("guard", {})[pair] = guard.check(self._base, self._settings, limits, reach)
+            self._guarded[pair] = limits
 
     def generate(self, pair: str, examples: Iterable[Example]) -> Iterator[Completion]:
         """Completions as they finish; examples are drawn from the iterable as room for them comes free.
@@ -107,15 +168,18 @@ class Engine:
         decoder, cost, text = self._decoder, self._costs[pair], self._texts[pair]
         assert decoder is not None
         source = iter(examples)
-        decoder.begin(cost, text.stops)
+        decoder.begin(cost, text.stops, text.forbidden)
         while True:
             with cost.stage("tokenise"):
-                window = list(islice(source, decoder.window))
-                rows, flagged = self._rows(window, text, decoder.context)
+                wanted = -(-decoder.wanted // self._settings.samples)
+                drawn = list(islice(source, wanted))
+                rows, flagged = self._rows(drawn, text, decoder.context)
+            with cost.stage("load"):
+                self._guard(pair, rows)
             yield from (replace(completion, pair=pair) for completion in flagged)
             cost.examples += len(flagged)
             decoder.add(rows)
-            for row, tokens, stopped in decoder.run(drain=len(window) < decoder.window):
+            for row, tokens, stopped in decoder.run(drain=len(drawn) < wanted):
                 with cost.stage("finish"):
                     words = text.tokenizer.decode(tokens, skip_special_tokens=True)
                     cost.prompt_tokens += len(row.ids)
@@ -130,7 +194,7 @@ class Engine:
                     finish="stop" if stopped else "length",
                     sample=row.sample,
                 )
-            if len(window) < decoder.window:
+            if len(drawn) < wanted:
                 return
 
     def _rows(
@@ -184,7 +248,7 @@ def _text(plan: PairPlan, base: LoadedBase, notify: Notify) -> _Text:
     prompt = plan.prompt
     try:
         revision = plan.revision if plan.tokenizer == plan.base else None
-        tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer, revision=revision, trust_remote_code=False)
         if prompt.form == "chat" and not (prompt.chat_template or tokenizer.chat_template):
             if plan.tokenizer != plan.base:
                 other = AutoTokenizer.from_pretrained(plan.base, revision=plan.revision)
@@ -201,7 +265,12 @@ def _text(plan: PairPlan, base: LoadedBase, notify: Notify) -> _Text:
     ends = {tokenizer.eos_token_id, *_as_list(base.model.generation_config.eos_token_id)}
     if prompt.form == "chat":
         ends |= _turn_end(tokenizer, prompt)
-    return _Text(tokenizer, prompt, np.array(sorted(end for end in ends if end is not None), dtype=np.int64))
+    stops = np.array(sorted(end for end in ends if end is not None), dtype=np.int64)
+    forbidden = Forbidden(base.model.generation_config, stops.tolist(), base.device)
+    template = prompt.chat_template or tokenizer.chat_template if prompt.form == "chat" else None
+    if dated := isinstance(template, str) and "strftime_now(" in template:
+        prompt = replace(prompt, chat_template=with_fixed_date(template))
+    return _Text(tokenizer, prompt, stops, forbidden, dated)
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -32,7 +32,8 @@ class Settings:
     quantization: of the base's linear layers; ``double_quantization`` of their scales too (4-bit only).
     compute_dtype: of products and activations; "auto" is bfloat16 where the GPU has it, else float16,
         and float32 on CPU.
-    dequantize: hold the same 4-bit values expanded in the compute dtype ("auto": where memory allows).
+    dequantize: hold the same 4-bit values expanded in the compute dtype. "auto" times both ways on the
+        loaded weights, once for a run: all of its processes and starts keep the choice.
     merge: add the adapter to the dequantised weights, in the compute dtype, instead of beside them.
     batch_size: rows decoded together at most; None finds it from memory.
     max_new_tokens: at most so many for each completion; 0 stands for the benchmark's own limit.
@@ -50,7 +51,7 @@ class Settings:
         Literal["auto", "bfloat16", "float16", "float32"], Option("Number format of the products.")
     ] = "auto"
     dequantize: Annotated[
-        Literal["auto", "yes", "no"], Option("Hold the 4-bit values in 16 bits, where memory allows.")
+        Literal["auto", "yes", "no"], Option("Hold the 4-bit values expanded: auto times both ways.")
     ] = "auto"
     device: Annotated[str, Option("auto, cpu, cuda, cuda:1, …")] = "auto"
     merge: Annotated[bool, Option("Merge the adapter into its base, in 16 bits.")] = False
@@ -79,8 +80,11 @@ class Settings:
         return replace(self, **changes)
 
     def fingerprint(self) -> dict[str, Any]:
-        """The settings that decide what is generated; those of speed alone are left out."""
-        speed = {"dequantize", "batch_size", "device"}
+        """The settings that decide what is generated; those of speed alone are left out.
+
+        ``dequantize`` is not one of them: the two ways round differently.
+        """
+        speed = {"batch_size", "device"}
         return {key: value for key, value in asdict(self).items() if key not in speed}
 
 

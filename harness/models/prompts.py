@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import yaml
 from harness.errors import ModelError, UsageError
 from harness.records import Example, Prompt
 
+TODAY = date(
+    2024, 7, 26
+)  # what chat templates that print the date are told, so that a run is itself tomorrow
 PROMPT_FILES = ("prompt.yaml", "prompt.yml", "prompt.json")
+_DATED = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 _FIELD = re.compile(r"\{(context|question|evidence)\}")
 
 
@@ -64,6 +69,15 @@ def _chat(prompt: Prompt, example: Example, tokenizer: Any) -> str:
             ) from error
     joined = {"role": "user", "content": f"{prompt.system}\n\n{turns[-1]['content']}"}
     return str(tokenizer.apply_chat_template([joined], **options))
+
+
+def with_fixed_date(template: str) -> str:
+    """A chat template that prints ``TODAY`` where it asked for the day's date.
+
+    >>> with_fixed_date("{{ strftime_now('%d %b %Y') }}")
+    "{{ '26 Jul 2024' }}"
+    """
+    return _DATED.sub(lambda found: f"{found[1]}{TODAY.strftime(found[2])}{found[1]}", template)
 
 
 def load_prompt(choice: str, benchmark: Prompt, adapter: Path | None) -> Prompt:

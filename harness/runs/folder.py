@@ -6,11 +6,11 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -21,12 +21,15 @@ from harness.options import reason
 
 
 class Record(TypedDict):
-    """What ``run.json`` says: when the run began, what makes it the same run, and by which command."""
+    """What ``run.json`` says: when the run began, by which command, what makes it the same run, and which
+    choices it has made since (``decide``).
+    """
 
     time: str
     fingerprint: str
     command: str
     facts: dict[str, Any]
+    decided: NotRequired[dict[str, Any]]
 
 
 _RECORD = TypeAdapter(Record)
@@ -87,6 +90,15 @@ class RunFolder:
         if not os.access(path, os.W_OK):
             raise RunError(f"{path} cannot be written", "give --output a folder that you may write")
         return cls(path, record)
+
+    def decide(self, what: str, measure: Callable[[], Any]) -> Any:
+        """What an earlier start of the run has decided, else what ``measure`` gives now, kept."""
+        record = read_record(self.path)
+        decided = record.setdefault("decided", {})
+        if what not in decided:
+            decided[what] = measure()
+            write_json(self.path / "run.json", record)
+        return decided[what]
 
     @contextmanager
     def lock(self) -> Iterator[None]:

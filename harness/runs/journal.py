@@ -79,6 +79,22 @@ def read(folder: Path, notify: Callable[[str], None] = lambda line: None) -> dic
     return found
 
 
+def examples_by_process(folder: Path, processes: int) -> dict[str, list[int]]:
+    """How many examples of each pair every process has finished, by rank; earlier starts count too.
+
+    An example that two have finished counts for the one whose completion ``read`` gives.
+    """
+    made: dict[tuple[str, str], int] = {}
+    for path in sorted(folder.glob("journal*.jsonl")):
+        rank = int(path.stem.partition("-")[2] or 0)
+        made |= {(done.pair, done.id): rank for done in _lines(path) if done.sample == 0}
+    processes = max([processes, *(rank + 1 for rank in made.values())])
+    counts: dict[str, list[int]] = {pair: [0] * processes for pair, _ in made}
+    for (pair, _), rank in made.items():
+        counts[pair][rank] += 1
+    return counts
+
+
 def note_start(folder: Path, facts: Mapping[str, Any]) -> None:
     """Keep what one start of the run was and cost, beside its journal."""
     with (folder / STARTS).open("a", encoding="utf-8") as file:

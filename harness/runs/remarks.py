@@ -1,10 +1,11 @@
-"""What must be said of a run before any figure: answers without a query, contexts that hide columns."""
+"""What must be said of a run before any figure: own failures, answers without a query, narrow contexts."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+from harness.databases.suite import HARNESS_ERROR
 from harness.records import Outcome, Sample
 
 MOST = 0.5
@@ -17,7 +18,18 @@ def remarks(samples: Sequence[Sample]) -> list[str]:
     for sample in samples:
         if sample.sample == 0:
             pairs[sample.pair].append(sample)
-    return [line for pair, own in pairs.items() for line in _silent(pair, own)] + [*_narrow(pairs)]
+    silent = [line for pair, own in pairs.items() for line in _silent(pair, own)]
+    return [*_failures(samples), *silent, *_narrow(pairs)]
+
+
+def _failures(samples: Sequence[Sample]) -> Iterator[str]:
+    """Golds and predictions that the harness itself failed on."""
+    golds = [s.id for s in samples if s.gold_reason.startswith(HARNESS_ERROR)]
+    predictions = [f"{s.pair}/{s.id}" for s in samples if s.outcome is Outcome.HARNESS_ERROR]
+    for found, what in ((golds, "golds, left out"), (predictions, "predictions, counted as wrong")):
+        if names := list(dict.fromkeys(found)):
+            shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            yield f"The harness itself failed on {len(names)} {what} (log.txt says how): {shown}"
 
 
 def _silent(pair: str, samples: Sequence[Sample]) -> Iterator[str]:

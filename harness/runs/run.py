@@ -6,7 +6,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from harness.runs.selection import RunOptions
 
 STARTER = "starter"
 DEFAULT_BENCHMARK = "create-context-small"
-_CHUNK = 16
 
 
 def run(options: RunOptions, progress: Progress | None = None) -> RunResult | None:
@@ -37,7 +35,7 @@ def run(options: RunOptions, progress: Progress | None = None) -> RunResult | No
         HarnessError: anything that the user can mend, before the first example wherever possible.
     """
     progress = progress or Silent()
-    crew = Crew()
+    crew = Crew(progress.say)
     try:
         with library_log() as log:
             benchmark, plans, settings, folder = _prepare(options, crew, progress)
@@ -128,7 +126,7 @@ def _generate(
     )
     finished = {(pair, id_) for pair, id_ in done}
     examples = {example.id: example for example in benchmark.examples}
-    todo = {plan.name: [id_ for id_ in examples if (plan.name, id_) not in finished] for plan in plans}
+    todo = {plan.name: [e for e in benchmark.examples if (plan.name, e.id) not in finished] for plan in plans}
     left = sum(map(len, todo.values()))
     if finished:
         progress.say(f"Going on: {len(finished)} of {len(examples) * len(plans)} answers are there already.")
@@ -137,31 +135,44 @@ def _generate(
     facts: dict[str, Any] = {}
     try:
         if left:
-            generator = _open(options, plans, settings, progress)
+            generator = _open(options, plans, settings, folder, crew, progress)
         with journal.Journal(folder.path, crew.rank) as book:
-            for plan in plans:
-                if generator is None or not todo[plan.name]:
-                    continue
-                with progress.stage(f"Generating · {plan.name}", len(todo[plan.name])) as advance:
-                    _generate_pair(
-                        generator, plan.name, examples, todo[plan.name], settings, crew, book, advance
-                    )
+            if generator is not None:
+                _generate_pairs(generator, todo, examples, settings, crew, book, progress)
+            if crew.leads and (lost := crew.wait_for_others()):
+                names = " and ".join(map(str, sorted(lost)))
+                progress.say(f"Process {names} of {crew.size} is gone: what it had begun is dealt again.")
+                crew.go_on_alone()
+                kept = set(_complete(folder, settings, progress.say))
+                again = {pair: [e for e in rows if (pair, e.id) not in kept] for pair, rows in todo.items()}
+                if generator is not None:
+                    _generate_pairs(generator, again, examples, settings, crew, book, progress)
     finally:
         if generator is not None:
             facts = dict(generator.facts)
             cost = {plan.name: generator.cost(plan.name).to_json() for plan in plans}
             journal.note_start(folder.path, {"facts": facts, "cost": cost})
             generator.close()
-    crew.wait_for_all()
+    crew.finish()
     starts = journal.starts(folder.path)
     return {
-        "config": {**asdict(settings), **(starts[0]["facts"] if starts else {}), "processes": crew.size},
+        "config": {
+            **asdict(settings),
+            **(starts[0]["facts"] if starts else {}),
+            "processes": crew.size,
+            "examples_by_process": journal.examples_by_process(folder.path, crew.size),
+        },
         "cost": {benchmark.name: _sum_costs(starts, journal.read(folder.path).values())},
     }
 
 
 def _open(
-    options: RunOptions, plans: Sequence[PairPlan], settings: Settings, progress: Progress
+    options: RunOptions,
+    plans: Sequence[PairPlan],
+    settings: Settings,
+    folder: RunFolder,
+    crew: Crew,
+    progress: Progress,
 ) -> Generator:
     if options.endpoint:
         from harness.models import connect
@@ -169,25 +180,30 @@ def _open(
         return connect(options.endpoint, plans, settings)
     from harness.models import load
 
-    return load(plans, settings, progress.say)
+    def choose(what: str, measure: Callable[[], Any]) -> Any:
+        return crew.agree(folder.decide(what, measure) if crew.leads else None)
+
+    return load(plans, settings, progress.say, choose)
 
 
-def _generate_pair(
+def _generate_pairs(
     generator: Generator,
-    pair: str,
+    todo: Mapping[str, Sequence[Example]],
     examples: Mapping[str, Example],
-    todo: Sequence[str],
     settings: Settings,
     crew: Crew,
     book: journal.Journal,
-    advance: Callable[..., None],
+    progress: Progress,
 ) -> None:
-    longest_first = sorted(todo, key=lambda id_: -len(examples[id_].context) - len(examples[id_].question))
-    mine = chain.from_iterable(crew.chunks(longest_first, _CHUNK))
-    for completion in generator.generate(pair, (examples[id_] for id_ in mine)):
-        book.append(completion)
-        if completion.sample == settings.samples - 1:
-            advance(1, note=generator.cost(pair).rate())
+    for pair, rows in todo.items():
+        if not rows:
+            continue
+        with progress.stage(f"Generating · {pair}", len(rows)) as advance:
+            for share in crew.shares(rows):
+                for completion in generator.generate(pair, (examples[id_] for id_ in share)):
+                    book.append(completion)
+                    if completion.sample == settings.samples - 1:
+                        advance(crew.tally(pair), note=generator.cost(pair).rate())
 
 
 def _complete(

@@ -8,6 +8,7 @@ hangs on the order of rows or on ties does not count.
 
 from __future__ import annotations
 
+import math
 import random
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,13 +20,15 @@ from harness.databases import Database, Failure, Result, Sandbox, Suite, attack
 from harness.databases.fairness import Fairness
 from harness.databases.results import Expected
 from harness.databases.values import holds
-from harness.sql.dialect import number_of, quote
+from harness.sql.dialect import LARGEST, is_whole, number_of, quote, stored
 from harness.sql.profile import Atom, Profile, profile_of
-from harness.sql.readings import parsed
-from harness.sql.spans import Text
+from harness.sql.statement import Statement, statement
 
 TINY = 240
 """Tiny databases made against one prediction."""
+
+STEPS = 100_000_000
+"""SQLite's steps that the tiny databases against one prediction may take together."""
 
 Ref = tuple[str, str]
 _SIZES = (2, 3, 4, 6, 9)
@@ -52,13 +55,15 @@ class Attacker:
 
         Tiny ones are only given where they do tell it, and are fair or the first to differ on ties.
         """
+        if not self.suite.databases or self.suite.schema is None:
+            return
         for database in attack(self.suite, sql, count=planned):
             self.box.load(database.image)
             yield database
-        if not self.suite.databases or self.suite.schema is None:
-            return
-        tied = False
+        tied, until = False, self.box.spent + STEPS
         for image in self._images(sql, tiny):
+            if self.box.spent > until:
+                return
             self.box.load(image)
             result = self.box.query(sql)
             answers = tuple(self.box.query(reading) for reading in self.suite.readings)
@@ -78,13 +83,15 @@ class Attacker:
 
     @cached_property
     def _fairness(self) -> Fairness:
-        tree = parsed(self.suite.readings[0])
-        return Fairness(Text(tree) if tree is not None else None)
+        return Fairness(self._statement(self.suite.readings[0]))
 
     @cached_property
     def _gold(self) -> Profile:
-        tree = parsed(self.suite.readings[0])
-        return profile_of(tree, self.suite.schema) if tree is not None and self.suite.schema else Profile()
+        gold = self._statement(self.suite.readings[0])
+        return Profile() if gold is None else profile_of(gold)
+
+    def _statement(self, sql: str) -> Statement | None:
+        return statement(sql, self.suite.schema) if self.suite.schema is not None else None
 
     @cached_property
     def _shape(self) -> tuple[bytes, dict[str, str], dict[Ref, list[Any]]]:
@@ -108,11 +115,11 @@ class Attacker:
         return {(t, c): kind for t, columns in self.suite.kinds for c, kind in columns}
 
     def _images(self, sql: str, count: int) -> Iterator[bytes]:
-        tree = parsed(sql)
-        if tree is None or self.suite.schema is None:
+        query = self._statement(sql)
+        if query is None:
             return
         empty, names, _ = self._shape
-        other = profile_of(tree, self.suite.schema)
+        other = profile_of(query)
         pools = self._pools(other)
         thresholds = sorted(n for n in self._gold.thresholds | other.thresholds if n < _MOST_ROWS)
         few = [n for n in thresholds if n < _MANY_ROWS]
@@ -292,8 +299,11 @@ def _around(value: Any, kind: str) -> list[Any]:
         number = number_of(value) if isinstance(value, str) else value
         if number is None:
             return []
+        if not is_whole(number) and (kind == "integer" or not math.isfinite(number)):
+            number = max(-LARGEST, min(LARGEST, number))
         whole = int(number)
-        return [number, whole - 1, whole + 1, *([number + 0.5] if kind == "real" else [whole])]
+        around = [number, whole - 1, whole + 1, *([number + 0.5] if kind == "real" else [whole])]
+        return [stored(n) for n in around]
     if value is None:
         return []
     text = str(value)

@@ -30,6 +30,9 @@ ORDER = (
 )
 """The clauses that can be wrong, most telling first; "other" where none of them is seen to differ."""
 
+PAIRED = 40
+"""Most conditions of one query that are paired with the other's."""
+
 _AGGREGATE = re.compile(r"(count|sum|avg|min|max|total)\((distinct )?(.*)\)")
 _SELECT = re.compile(r"\bselect\b")
 
@@ -105,8 +108,8 @@ def _conditions(gold: Condition, other: Condition) -> Iterator[str]:
     if gold == other:
         return
     ours, theirs = dict(_literals(gold)), dict(_literals(other))
-    missing = [item for key, item in ours.items() if key not in theirs]
-    extra = [item for key, item in theirs.items() if key not in ours]
+    missing = [item for key, item in ours.items() if key not in theirs][:PAIRED]
+    extra = [item for key, item in theirs.items() if key not in ours][:PAIRED]
     if not missing and not extra:
         yield "operator"
     for name, same in _PAIRINGS:

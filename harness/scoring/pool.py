@@ -15,7 +15,7 @@ from harness.databases.store import SuiteStore, suites
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict, Witness
 from harness.scoring.own_database import own_database
-from harness.scoring.verdict import ATTACKS, judge
+from harness.scoring.verdict import ATTACKS, harness_error, judge
 from harness.scoring.witness import find_witness
 
 _Task = TypeVar("_Task")
@@ -187,4 +187,8 @@ def _judge_task(task: Task) -> list[Verdict]:
 
 def _witness_task(task: tuple[Suite, str | None]) -> Witness | None:
     suite, sql = task
-    return None if not sql else find_witness(suite, sql, _box())
+    try:
+        return None if not sql else find_witness(suite, sql, _box())
+    except Exception as error:  # a witness that is not found ends nothing
+        harness_error(suite, sql, error)
+        return None

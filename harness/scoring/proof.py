@@ -21,6 +21,9 @@ from harness.sql.terms import Compound, Condition, Form, Leaf, Not, render
 LIMIT = 1 << 16
 """Largest product of regions that is looked at, in bits."""
 
+LEAVES = 120
+"""Most comparisons of two conditions that are looked at."""
+
 _COMPARE: dict[str, Callable[[int], bool]] = {
     "=": lambda sign: sign == 0,
     "<>": lambda sign: sign != 0,
@@ -107,6 +110,8 @@ def _atoms(item: Condition) -> Iterator[Leaf]:
 
 def _truths(atoms: dict[str, Leaf], nulls: bool, counted: bool) -> tuple[dict[str, _Truth], int] | None:
     """Each atom's truth over the product of all regions, and the set of the whole product."""
+    if len(atoms) > LEAVES:
+        return None
     groups: dict[str, list[Leaf]] = {}
     for atom in atoms.values():
         groups.setdefault(atom.left if atom.kind else atom.text, []).append(atom)
@@ -167,7 +172,11 @@ def _regions(
 
 def _whole(numbers: list[int | float]) -> list[float]:
     near = {
-        value for n in numbers for low in (math.floor(n), math.ceil(n)) for value in (low - 1, low, low + 1)
+        value
+        for n in numbers
+        if math.isfinite(n)
+        for low in (math.floor(n), math.ceil(n))
+        for value in (low - 1, low, low + 1)
     }
     return sorted(near) or [0]
 
@@ -175,8 +184,9 @@ def _whole(numbers: list[int | float]) -> list[float]:
 def _between(numbers: list[int | float]) -> list[float]:
     if not numbers:
         return [0]
-    gaps = [(low + high) / 2 for low, high in pairwise(numbers)]
-    return sorted({*numbers, *gaps, numbers[0] - 1, numbers[-1] + 1})
+    gaps = [low / 2 + high / 2 for low, high in pairwise(numbers)]
+    ends = math.nextafter(numbers[0], -math.inf), math.nextafter(numbers[-1], math.inf)
+    return sorted({*numbers, *gaps, *ends})
 
 
 def _holds(item: Condition, truths: tuple[dict[str, _Truth], int]) -> _Truth:

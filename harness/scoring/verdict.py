@@ -7,6 +7,7 @@ is; the others get their cause from the parsed queries.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from typing import NamedTuple
 
 from harness.databases import Database, Failure, Result, Sandbox, Suite, populate
 from harness.databases.results import Expected
+from harness.databases.sandbox import LONGEST
+from harness.errors import SchemaError
 from harness.records import Outcome, Verdict
 from harness.scoring.attack import TINY, Attacker
 from harness.scoring.cause import causes, summary
@@ -24,10 +27,10 @@ from harness.scoring.proof import proof
 from harness.sql import Untranspilable
 from harness.sql.canonical import Canonicaliser
 from harness.sql.dialect import strip_distinct
-from harness.sql.profile import Ref
-from harness.sql.schema import Schema
+from harness.sql.schema import Ref, Schema
 from harness.sql.terms import Form
 
+log = logging.getLogger(__name__)
 ATTACKS = 6
 """Databases made from gold and prediction together for a prediction that was not proved."""
 
@@ -50,6 +53,7 @@ class Trial:
     readings: set[int]
     limited: bool = False
     failure: Failure | None = None
+    error: Exception | None = None
     lost: Database | None = None
     nulls: bool = False
     ties: bool = False
@@ -60,7 +64,7 @@ class Trial:
     @property
     def accepted(self) -> bool:
         """Whether its results were the gold's on every fair database so far."""
-        return bool(self.readings) and self.failure is None
+        return bool(self.readings) and self.failure is None and self.error is None
 
 
 class Readers:
@@ -106,20 +110,37 @@ def judge(
     if box is None:
         with Sandbox() as own:
             return judge(suite, sqls, box=own, real=real, attacks=attacks, signatures=signatures)
-    trials: dict[str, Trial | str] = {}
-    for sql in sqls:
-        if sql is not None and sql not in trials:
-            trials[sql] = _trial(suite, sql)
-    started = {trial.text: trial for trial in trials.values() if isinstance(trial, Trial)}
-    execute(suite, list(started.values()), box, real=real, everything=signatures)
-    readers, attacker = Readers(suite), Attacker(suite, box)
-    verdicts = {
-        sql: _verdict(suite, sql, started[trial.text], readers, attacker, attacks, signatures)
-        if isinstance(trial, Trial)
-        else _refused(suite, Outcome.UNTRANSPILABLE, trial)
-        for sql, trial in trials.items()
-    }
-    return [_refused(suite, Outcome.MISSING, "there is no SQL") if s is None else verdicts[s] for s in sqls]
+    verdicts: dict[str | None, Verdict] = {None: _refused(suite, Outcome.MISSING, "there is no SQL")}
+    trials: dict[str, Trial] = {}
+    for sql in dict.fromkeys(sqls):
+        if sql is not None:
+            try:
+                trials[sql] = _trial(suite, sql)
+            except Untranspilable as error:
+                verdicts[sql] = _refused(suite, Outcome.UNTRANSPILABLE, str(error))
+            except Exception as error:
+                verdicts[sql] = harness_error(suite, sql, error)
+    started = {trial.text: trial for trial in trials.values()}
+    try:
+        execute(suite, list(started.values()), box, real=real, everything=signatures)
+        readers, attacker = Readers(suite), Attacker(suite, box)
+    except Exception as error:  # what all of them need
+        verdicts.update({sql: harness_error(suite, sql, error) for sql in trials})
+        return [verdicts[sql] for sql in sqls]
+    for sql, trial in trials.items():
+        try:
+            if (failed := started[trial.text].error) is not None:
+                raise failed
+            verdicts[sql] = _verdict(suite, sql, started[trial.text], readers, attacker, attacks, signatures)
+        except Exception as error:
+            verdicts[sql] = harness_error(suite, sql, error)
+    return [verdicts[sql] for sql in sqls]
+
+
+def harness_error(suite: Suite, sql: str | None, error: Exception) -> Verdict:
+    """The verdict of a prediction that the harness itself failed on; the log has the traceback."""
+    log.error("harness_error on %.500r beside the gold %.500r", sql, suite.gold, exc_info=error)
+    return _refused(suite, Outcome.HARNESS_ERROR, f"{type(error).__name__}: {error}"[:300])
 
 
 def translate(suite: Suite, sql: str) -> str:
@@ -134,13 +155,13 @@ def translate(suite: Suite, sql: str) -> str:
     return text
 
 
-def _trial(suite: Suite, sql: str) -> Trial | str:
-    try:
-        text = translate(suite, sql)
-        limited = suite.limited or " limit " in text.lower()
-        return Trial(text, set(range(len(suite.readings))), limited)
-    except Untranspilable as error:
-        return str(error)
+def _trial(suite: Suite, sql: str) -> Trial:
+    if len(sql) > LONGEST:  # nothing reads it
+        failure = Failure("execution_error", f"the query is longer than {LONGEST} characters")
+        return Trial(sql, set(), failure=failure)
+    text = translate(suite, sql)
+    limited = suite.limited or " limit " in text.lower()
+    return Trial(text, set(range(len(suite.readings))), limited)
 
 
 def execute(
@@ -154,7 +175,7 @@ def execute(
     """Run the trials on the suite's databases, and note in them what came of it. The hot path."""
     own = dict.fromkeys(suite.readings)
     for database in suite.databases:
-        open_ = [t for t in trials if (t.accepted or everything) and t.failure is None]
+        open_ = [t for t in trials if (t.accepted or everything) and t.failure is None and t.error is None]
         if not open_:
             break
         todo = [t for t in open_ if everything or t.text not in own]
@@ -162,7 +183,10 @@ def execute(
             box.load(database.image)
         answers = expected(suite, database)
         for trial in todo:
-            attempt(suite, trial, database, answers, box)
+            try:
+                attempt(suite, trial, database, answers, box)
+            except Exception as error:  # that one's, not the others'
+                trial.error = error
             if everything and trial.failure is None:
                 trial.results.append(trial.result)
     if not suite.databases and suite.schema is not None:
@@ -177,7 +201,10 @@ def execute(
 def _try_out(suite: Suite, trials: Sequence[Trial], box: Sandbox) -> None:
     """Run what is not the gold itself where the gold does not run, only to see whether it does."""
     assert suite.schema is not None
-    box.load(populate(suite.schema, (), rules=suite.rules))
+    try:
+        box.load(populate(suite.schema, (), rules=suite.rules))
+    except SchemaError:  # names that SQLite does not take: nothing can run
+        return
     for trial in trials:
         if trial.text not in suite.readings:
             result = box.query(trial.text)
@@ -292,7 +319,7 @@ def _outcome(
     suite: Suite, trial: Trial, readers: Readers, attacker: Attacker, attacks: int
 ) -> tuple[Outcome, str | None, str]:
     """The outcome, the cause of a wrong one, and a line for people."""
-    if trial.failure and suite.databases:
+    if trial.failure and (suite.databases or not trial.ran):
         return _failed(trial.failure)
     basic = readers.basic.text(trial.text)
     for number, reading in enumerate(_golds(suite)):

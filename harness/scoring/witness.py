@@ -17,16 +17,19 @@ from typing import NamedTuple
 from harness.databases import Failure, Result, Sandbox, Suite, same
 from harness.databases.fairness import Fairness
 from harness.databases.results import Expected
+from harness.databases.sandbox import LONGEST
 from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
-from harness.scoring.verdict import ATTACKS, Readers, judge, translate
+from harness.scoring.verdict import ATTACKS, Readers, harness_error, judge, translate
 from harness.sql.dialect import literal, quote
-from harness.sql.readings import parsed
-from harness.sql.spans import Text
+from harness.sql.statement import statement
 
-_NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE}
+STEPS = 200_000_000
+"""SQLite's steps that making one database smaller may take."""
+
+_NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE, Outcome.HARNESS_ERROR}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +66,15 @@ def explain(suite: Suite, sql: str | None, *, box: Sandbox | None = None) -> Exp
         with Sandbox() as own:
             return explain(suite, sql, box=own)
     (verdict,) = judge(suite, [sql], box=box)
-    if verdict.outcome.right or sql is None or verdict.outcome in _NO_WITNESS:
-        return Explanation(verdict=verdict, causes=(verdict.cause,) if verdict.cause else ())
     found: tuple[str, ...] = (verdict.cause,) if verdict.cause else ()
-    if verdict.outcome is Outcome.WRONG and suite.readings:
-        found = causes(*Readers(suite).forms(suite, translate(suite, sql)))
-    return Explanation(verdict=verdict, causes=found, witness=find_witness(suite, sql, box))
+    if verdict.outcome.right or sql is None or verdict.outcome in _NO_WITNESS:
+        return Explanation(verdict=verdict, causes=found)
+    try:
+        if verdict.outcome is Outcome.WRONG and suite.readings:
+            found = causes(*Readers(suite).forms(suite, translate(suite, sql)))
+        return Explanation(verdict=verdict, causes=found, witness=find_witness(suite, sql, box))
+    except Exception as error:
+        return Explanation(verdict=harness_error(suite, sql, error), causes=found)
 
 
 def find_witness(suite: Suite, sql: str, box: Sandbox) -> Witness | None:
@@ -76,7 +82,7 @@ def find_witness(suite: Suite, sql: str, box: Sandbox) -> Witness | None:
 
     None where there is none, or where the gold has no reading: then no database can be made.
     """
-    if not suite.readings:
+    if not suite.readings or len(sql) > LONGEST:
         return None
     text = translate(suite, sql)
     duel = _Duel(suite, text, box)
@@ -110,8 +116,7 @@ class _Duel:
 
     def __init__(self, suite: Suite, text: str, box: Sandbox) -> None:
         self.suite, self.text, self.box = suite, text, box
-        tree = parsed(suite.readings[0])
-        self.fairness = Fairness(Text(tree) if tree is not None else None)
+        self.fairness = Fairness(statement(suite.readings[0], suite.schema) if suite.schema else None)
 
     def results(self, image: bytes) -> tuple[Result | Failure, Result | Failure]:
         """What the gold's literal reading and the prediction give."""
@@ -218,8 +223,12 @@ class _Editor:
 def _shrunk(image: bytes, duel: _Duel, editor: _Editor, suite: Suite) -> bytes:
     tells, strict = duel.differs(image), duel.fair()
 
+    until = duel.box.spent + STEPS
+
     def smaller(table: str, ids: tuple[int, ...]) -> bool:
         nonlocal image
+        if duel.box.spent > until:
+            return False
         left = editor.without(image, table, ids, suite)
         if duel.differs(left) >= tells and (not strict or duel.fair()):
             image = left

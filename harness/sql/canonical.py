@@ -31,8 +31,8 @@ from harness.sql.joins import (
     left_joins_inward,
     parents_dropped,
 )
-from harness.sql.schema import Schema
-from harness.sql.statement import Ref, Source, Statement, bare, is_star, statement
+from harness.sql.schema import Ref, Schema
+from harness.sql.statement import Source, Statement, bare, is_star, statement
 from harness.sql.terms import (
     TRUE,
     Compound,
@@ -48,6 +48,12 @@ from harness.sql.terms import (
     render,
     show,
 )
+
+STEPS = 400
+"""SELECTs read for one form, the orders of a self join among them."""
+
+LABEL = 8_000
+"""Most characters of a source's canonical text."""
 
 _ALWAYS = {"count(*) >= 1", "count(*) > 0", "count(*) <> 0", "count(*) >= 0"}  # of a group
 _CLAUSES = {
@@ -106,6 +112,7 @@ class Canonicaliser(Joins):
         self._forms: dict[str, Form | None] = {}
         self._texts: dict[str, str] = {}
         self._views: dict[int, str] = {}
+        self._steps = STEPS
 
     def text(self, sql: str) -> str:
         """The canonical text; the query's own words, marked "~", where it has no form."""
@@ -123,7 +130,7 @@ class Canonicaliser(Joins):
 
     def _form(self, of: Statement) -> Form | None:
         self.statement = of
-        self._views = {}
+        self._views, self._steps = {}, STEPS
         try:
             return self.query(of.tree, None, top=True)
         except (Unmodelled, RecursionError):
@@ -176,6 +183,9 @@ class Canonicaliser(Joins):
         return Compound(operator, left, right, order, limit)
 
     def _select(self, node: exp.Select, parent: Draft | None, numbers: dict[int, int], top: bool) -> Query:
+        self._steps -= 1
+        if self._steps < 0:
+            raise Unmodelled("more steps than the budget")
         draft = Draft(node, self.statement.scope(node), parent, top=top)
         self._sources(draft, numbers)
         for rule in self.rules:
@@ -243,7 +253,10 @@ class Canonicaliser(Joins):
             return label
         if id(source.query) not in self._views:
             body = source.query.this if isinstance(source.query, exp.CTE) else source.query
-            self._views[id(source.query)] = f"({render(self.query(body, None))})"
+            text = f"({render(self.query(body, None))})"
+            if len(text) > LABEL:
+                raise Unmodelled("a source whose text is longer than the budget")
+            self._views[id(source.query)] = text
         return _fresh(self._views[id(source.query)], draft, number)
 
     # clauses

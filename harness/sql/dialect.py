@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlglot
 from sqlglot import exp
@@ -29,8 +29,11 @@ AGGREGATES: dict[type[exp.Expr], str] = {
 }  # fmt: skip
 SETS: dict[type[exp.Expr], str] = {exp.Union: "UNION", exp.Intersect: "INTERSECT", exp.Except: "EXCEPT"}
 
-NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?\Z")
-COMMA_NUMBER = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?\Z")
+NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?\Z")
+COMMA_NUMBER = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?\Z")
+LARGEST = 2**63 - 1
+"""SQLite's largest integer; what is larger is a real there."""
+_Item = TypeVar("_Item")
 
 
 def words(text: str) -> list[str]:
@@ -75,7 +78,42 @@ def number_of(text: str) -> int | float | None:
         text = text.replace(",", "")
     elif not NUMBER.match(text):
         return None
-    return float(text) if any(c in text for c in ".eE") else int(text)
+    return plain_number(text)
+
+
+def plain_number(text: str) -> int | float | None:
+    """The number that SQLite reads in a text: a whole one beyond 64 bits is a real, one beyond that infinite.
+
+    >>> plain_number("9223372036854775808"), plain_number("1e400"), plain_number("nan")
+    (9.223372036854776e+18, inf, None)
+    """
+    if not NUMBER.match(text):
+        return None
+    real = float(text)
+    return real if abs(real) > 2 * LARGEST or any(c in text for c in ".eE") else stored(int(text))
+
+
+def stored(value: int | float) -> int | float:
+    """A number as SQLite keeps it: whole ones beyond 64 bits are reals."""
+    return value if isinstance(value, float) or -LARGEST - 1 <= value <= LARGEST else float(value)
+
+
+def is_whole(value: object) -> bool:
+    """Whether a number is a whole one that SQLite keeps in 64 bits.
+
+    >>> is_whole(3), is_whole(3.0), is_whole(3.5), is_whole(1e300), is_whole(float("inf"))
+    (True, True, False, False, False)
+    """
+    return isinstance(value, int) or (
+        isinstance(value, float) and value.is_integer() and abs(value) <= LARGEST
+    )
+
+
+def spread(items: Sequence[_Item], most: int) -> Sequence[_Item]:
+    """So many of the items, from the first to the last at even distances; all where they are fewer."""
+    if len(items) <= most:
+        return items
+    return [items[n * (len(items) - 1) // (most - 1)] for n in range(most)]
 
 
 def constant(node: exp.Expr | None) -> tuple[Value] | None:
@@ -84,7 +122,9 @@ def constant(node: exp.Expr | None) -> tuple[Value] | None:
         return constant(node.this)
     if isinstance(node, exp.Neg):
         inner = constant(node.this)
-        return (-inner[0],) if inner and isinstance(inner[0], (int, float)) else None
+        if not inner or not isinstance(inner[0], (int, float)):
+            return None
+        return (-LARGEST - 1,) if inner[0] == LARGEST + 1 else (-inner[0],)
     if isinstance(node, exp.Null):
         return (None,)
     if isinstance(node, exp.Boolean):

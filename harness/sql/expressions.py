@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
 
-from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, NUMBER, literal, words
+from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, is_whole, literal, plain_number, words
 from harness.sql.statement import Scope, Statement, bare
 from harness.sql.terms import TRUE, Condition, Form, Kind, Leaf, Not, Query, conjunction, quoted, render, show
 
@@ -517,27 +517,19 @@ def constant(node: Any) -> Number | str | None:
     text = str(node.this)
     if node.is_string:
         return text
-    if text.isdigit():
-        if int(text) >= 1 << 63:
-            raise Unmodelled("an integer beyond 64 bits")
-        return int(text)
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+    number = plain_number(text)
+    if text.isdigit() and not isinstance(number, int):
+        raise Unmodelled("an integer beyond 64 bits")
+    return number if number is not None and math.isfinite(number) else None
 
 
 def converted(value: Number | str, kind: Kind) -> Number | str:
     """The constant as SQLite's affinity rules read it beside a column of this kind."""
     if kind in {"integer", "real"}:
-        if isinstance(value, str):
-            if not NUMBER.match(value.strip()):
-                return value
-            spelled = value.strip().lstrip("+")
-            value = int(spelled) if spelled.lstrip("-").isdigit() else float(spelled)
-        whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
-        return int(value) if whole else value
+        number = plain_number(value.strip()) if isinstance(value, str) else value
+        if number is None:
+            return value
+        return int(number) if isinstance(number, float) and is_whole(number) else number
     if kind == "text" and isinstance(value, int):
         return str(value)
     return value

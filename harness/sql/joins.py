@@ -14,7 +14,8 @@ from sqlglot import exp
 
 from harness.sql.dialect import COMPARISONS
 from harness.sql.expressions import Draft, Expressions, Level, Outer
-from harness.sql.statement import Ref, Source, bare, is_star
+from harness.sql.schema import Ref
+from harness.sql.statement import Source, bare, is_star
 from harness.sql.terms import quoted
 
 _TESTS = (exp.Between, exp.In, exp.Like, exp.Glob)

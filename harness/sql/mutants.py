@@ -14,12 +14,15 @@ from sqlglot import exp
 from harness.chance import Chance
 from harness.sql import operators as _operators
 from harness.sql.mutation import BUILDING, HELD_OUT, Operator, Site
-from harness.sql.schema import Schema
-from harness.sql.spans import Text
+from harness.sql.statement import Statement
 
 __all__ = ["BUILDING", "HELD_OUT", "Mutant", "mutants_of"]
 
 _ENTERED = _operators  # its operators enter BUILDING when it is read
+
+
+CHARACTERS = 4_000_000
+"""Most characters that the near misses of one query are written in."""
 
 
 class Mutant(NamedTuple):
@@ -30,8 +33,7 @@ class Mutant(NamedTuple):
 
 
 def mutants_of(
-    text: Text,
-    schema: Schema,
+    query: Statement,
     operators: Iterable[str] | None = None,
     *,
     limit: int = 64,
@@ -46,13 +48,17 @@ def mutants_of(
     for name in operators if operators is not None else BUILDING:
         for kind in table[name][0]:
             by_kind.setdefault(kind, []).append((name, table[name][1]))
-    site = Site(text, schema)
+    site, text = Site(query), query.printed
+    left = CHARACTERS
     found: dict[str, dict[str, None]] = {}
     seen = {text.sql}
-    for node in text.tree.walk():
+    for node in query.tree.walk():
         for name, function in by_kind.get(type(node), ()):
             for target, replacement in function(node, site):
                 sql = text.edited(target, replacement)
+                left -= len(text.sql)
+                if left < 0:
+                    break
                 if sql is not None and sql not in seen:
                     seen.add(sql)
                     found.setdefault(name, {})[sql] = None

@@ -8,19 +8,18 @@ from collections.abc import Callable, Iterator
 from sqlglot import exp
 
 from harness.sql.dialect import COMPARISONS, backquote, words
-from harness.sql.schema import Schema, Table
-from harness.sql.spans import Text
+from harness.sql.schema import Table
+from harness.sql.statement import Statement
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*\Z")
 
 
 class Site:
-    """Where an operator works: the query's text and its schema."""
+    """Where an operator works: a query, and the texts of its nodes."""
 
-    def __init__(self, text: Text, schema: Schema) -> None:
-        self.text, self.schema = text, schema
-        self.literals = [n for n in text.tree.find_all(exp.Literal) if text.of(n)]
-        self._sources: dict[int, dict[str, Table]] = {}
+    def __init__(self, query: Statement) -> None:
+        self.query, self.text, self.schema = query, query.printed, query.schema
+        self.literals = [n for n in query.tree.find_all(exp.Literal) if self.text.of(n)]
 
     def of(self, node: exp.Expr | None) -> str:
         """The text of a node ("" where it has none of its own)."""
@@ -28,23 +27,7 @@ class Site:
 
     def sources(self, node: exp.Expr) -> dict[str, Table]:
         """Alias and table of the SELECT around a node."""
-        select = node if isinstance(node, exp.Select) else node.find_ancestor(exp.Select)
-        if select is None:
-            return {}
-        found = self._sources.get(id(select))
-        if found is None:
-            found = {}
-            clauses = [select.args.get("from_"), *(select.args.get("joins") or ())]
-            for clause in clauses:
-                table = (
-                    self.schema.table(clause.this.name)
-                    if clause is not None and isinstance(clause.this, exp.Table)
-                    else None
-                )
-                if table is not None:
-                    found[clause.this.alias_or_name] = table
-            self._sources[id(select)] = found
-        return found
+        return {s.spelling: s.table for s in self.query.scope(node).sources if s.table is not None}
 
     def columns(self, node: exp.Expr, alias: str | None = None) -> list[str]:
         """Columns that could stand at a node, qualified where several tables are joined."""

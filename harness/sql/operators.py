@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
 from sqlglot import exp
 
-from harness.sql.dialect import AGGREGATES, COMPARISONS, NUMBER, SETS, constant, literal
+from harness.sql.dialect import AGGREGATES, COMPARISONS, NUMBER, SETS, constant, literal, plain_number
 from harness.sql.mutation import Edit, Site, column_name, is_compared, operator
 
 
@@ -80,16 +81,17 @@ def equality_loosened(node: exp.Expr, site: Site) -> Iterator[Edit]:
 def number_shifted(node: exp.Expr, site: Site) -> Iterator[Edit]:
     """A number one more or less."""
     text: str = node.this
-    if not NUMBER.match(text) or not is_compared(node):
+    number = plain_number(text)
+    if number is None or not is_compared(node) or not math.isfinite(number):
         return
     mark = (lambda t: literal(t)) if node.args.get("is_string") else str
-    if text.lstrip("+-").isdigit():
-        yield node, mark(str(int(text) + 1))
-        yield node, mark(str(int(text) - 1))
+    if isinstance(number, int):
+        yield node, mark(str(number + 1))
+        yield node, mark(str(number - 1))
     else:
-        yield node, mark(f"{float(text) + 0.1:.6g}")
-        yield node, mark(f"{float(text) - 0.1:.6g}")
-        yield node, mark(str(int(float(text))))
+        yield node, mark(f"{number + 0.1:.6g}")
+        yield node, mark(f"{number - 0.1:.6g}")
+        yield node, mark(str(int(number)))
 
 
 @operator(exp.Literal)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sqlglot import exp
 
-from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, Value, constant, number_of
-from harness.sql.schema import Schema, Table
+from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, Value, constant, is_whole, number_of, spread
+from harness.sql.schema import Ref
+from harness.sql.statement import Output, Scope, Statement
 
 _OPS: dict[type[exp.Expr], str] = {
     **COMPARISONS, exp.Is: "is", exp.Like: "like", exp.Glob: "glob", exp.In: "in", exp.Between: "between",
@@ -17,8 +18,11 @@ _OPS: dict[type[exp.Expr], str] = {
 _OPPOSITE = {**NEGATED, "like": "not like", "in": "not in", "between": "not between", "is": "is not",
              "near": "near", "glob": "not like"}  # fmt: skip
 
-Ref = tuple[str, str]
-"""Table and column, both in lower case."""
+CONDITIONS, SCOPE, VALUES = 240, 24, 60
+"""What a profile keeps of a longer query: its conditions, those of one source, the constants of one."""
+
+MOST_ROWS = 250
+"""Largest number of rows that LIMIT or HAVING can have a database show."""
 
 
 class Atom(NamedTuple):
@@ -64,81 +68,58 @@ class Profile:
     dependencies: list[tuple[tuple[Ref, ...], tuple[Ref, ...]]] = field(default_factory=list)
 
 
-Source = Table | Mapping[str, Ref | None]
+def profile_of(query: Statement) -> Profile:
+    """The profile of a query (names as ``to_sqlite`` leaves them)."""
+    reader = _Reader(query)
+    reader.query(query.tree)
+    profile = reader.profile
+    profile.atoms = [_brief(atom) for atom in spread(profile.atoms, CONDITIONS)]
+    profile.scopes = [
+        scope._replace(atoms=tuple(map(_brief, spread(scope.atoms, SCOPE)))) for scope in profile.scopes
+    ]
+    return profile
 
 
-class Scope:
-    """The sources of one SELECT, with those of the queries around it."""
-
-    def __init__(self, outer: Scope | None = None) -> None:
-        self.outer = outer
-        self.sources: dict[str, Source] = {}
-        self.optional: set[str] = set()  # aliases whose columns an outer join may leave NULL
-        self.named: dict[str, Mapping[str, Ref | None]] = dict(outer.named) if outer else {}
-
-    def resolve(self, column: exp.Column) -> tuple[str, Ref] | None:
-        """Alias and column that a name stands for, None where it is not one of the schema's."""
-        name, qualifier = column.name.lower(), column.table.lower()
-        for alias, source in self.sources.items():
-            if qualifier and alias != qualifier:
-                continue
-            if isinstance(source, Table):
-                if source.column(name) is not None:
-                    return alias, (source.name.lower(), name)
-            elif (ref := source.get(name)) is not None:
-                return alias, ref
-        return self.outer.resolve(column) if self.outer else None
-
-
-def profile_of(tree: exp.Expr, schema: Schema) -> Profile:
-    """The profile of a parsed query (SQLite's dialect, names as ``to_sqlite`` leaves them)."""
-    reader = _Reader(schema)
-    if isinstance(tree, exp.Query):
-        reader.query(tree, None)
-    return reader.profile
+def _brief(atom: Atom) -> Atom:
+    return atom._replace(values=tuple(spread(atom.values, VALUES))) if len(atom.values) > VALUES else atom
 
 
 class _Reader:
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
+    def __init__(self, statement: Statement) -> None:
+        self.statement = statement
         self.profile = Profile()
 
-    def query(self, node: exp.Expr, outer: Scope | None) -> list[tuple[str, Ref | None]]:
-        """Read a query; its output columns as (name, column of the schema)."""
-        scope = Scope(outer)
+    def query(self, node: exp.Expr) -> tuple[Output, ...]:
+        """Read a query; the columns of its result."""
         with_ = node.args.get("with_")
         for cte in with_.expressions if with_ else ():
-            scope.named[cte.alias.lower()] = {}
-            outputs = self.query(cte.this, scope)
-            names = [c.name.lower() for c in cte.args["alias"].columns] if cte.args.get("alias") else []
-            scope.named[cte.alias.lower()] = _mapping(outputs, names)
+            self.query(cte.this)
         if isinstance(node, exp.SetOperation):
-            left, right = self.query(node.this, scope), self.query(node.expression, scope)
+            left, right = self.query(node.this), self.query(node.expression)
             if isinstance(node, exp.Intersect):
-                self.profile.shared.update(r for _, r in (*left, *right) if r)
-            for (_, a), (_, b) in zip(left, right, strict=False):
-                if a and b and a != b:
-                    self.profile.peers.append((a, b))
+                self.profile.shared.update(output.ref for output in (*left, *right) if output.ref)
+            for one, other in zip(left, right, strict=False):
+                if one.ref and other.ref and one.ref != other.ref:
+                    self.profile.peers.append((one.ref, other.ref))
             self._limit(node)
             return left
         if isinstance(node, exp.Subquery):
-            return self.query(node.this, scope)
-        return self._select(node, scope) if isinstance(node, exp.Select) else []
+            return self.query(node.this)
+        return self._select(node) if isinstance(node, exp.Select) else ()
 
-    def _select(self, node: exp.Select, scope: Scope) -> list[tuple[str, Ref | None]]:
-        profile = self.profile
+    def _select(self, node: exp.Select) -> tuple[Output, ...]:
+        profile, scope = self.profile, self.statement.scope(node)
         joins: list[exp.Join] = node.args.get("joins") or []
-        first = node.args.get("from_")
-        for source in [first, *joins]:
-            if source is not None:
-                self._source(source.this, scope)
+        for source in scope.sources:
+            if source.table is not None:
+                profile.tables.add(source.name)
+            elif isinstance(source.query, exp.Query):
+                self.query(source.query)
         atoms: list[tuple[str, Atom]] = []
         for join in joins:
-            if join.side in ("LEFT", "FULL"):
-                scope.optional.add(join.this.alias_or_name.lower())
             self._condition(join.args.get("on"), scope, atoms, joining=True)
             for name in join.args.get("using") or ():
-                refs = [r for s in scope.sources.values() if (r := _lookup(s, name.name.lower()))]
+                refs = [r for s in scope.sources if (r := (s.columns or {}).get(name.name.lower()))]
                 profile.links.extend((refs[0], r) for r in refs[1:])
         where = node.args.get("where")
         self._condition(where.this if where else None, scope, atoms, joining=True)
@@ -151,49 +132,29 @@ class _Reader:
         having = node.args.get("having")
         if having is not None:
             self._having(having.this, scope)
-        outputs = [(e.alias_or_name.lower(), self._output(e, scope)) for e in node.expressions]
+        for item in node.expressions:
+            self._output(item, scope)
         self._grouping(node, scope)
         self._limit(node)
         order = node.args.get("order")
         for item in order.expressions if order else ():
             self._ordered(item.this, scope, node)
             self._walk(item.this, scope)
-        return outputs
+        return self.statement.outputs(node) or ()
 
-    def _source(self, node: exp.Expr, scope: Scope) -> None:
-        alias = node.alias_or_name.lower()
-        if isinstance(node, exp.Table):
-            if node.name.lower() in scope.named:
-                scope.sources[alias] = scope.named[node.name.lower()]
-                return
-            table = self.schema.table(node.name)
-            if table is not None:
-                scope.sources[alias] = table
-                self.profile.tables.add(table.name.lower())
-        elif isinstance(node, exp.Subquery):
-            scope.sources[alias or f"_{len(scope.sources)}"] = _mapping(
-                self.query(node.this, (scope.outer and scope) or scope), []
-            )
-
-    def _output(self, node: exp.Expr, scope: Scope) -> Ref | None:
+    def _output(self, node: exp.Expr, scope: Scope) -> None:
         inner = node.this if isinstance(node, exp.Alias) else node
         self._walk(inner, scope)
-        if isinstance(inner, exp.Column):
-            found = scope.resolve(inner)
-            if found:
-                self.profile.outputs.add(found[1])
-                return found[1]
         for column in _columns(inner):
             found = scope.resolve(column)
             if found:
                 self.profile.outputs.add(found[1])
-        return None
 
     def _limit(self, node: exp.Expr) -> None:
         for key in ("limit", "offset"):
             clause = node.args.get(key)
             value = constant(clause.expression) if clause is not None else None
-            if value and isinstance(value[0], int):
+            if value and isinstance(value[0], int) and 0 <= value[0] <= MOST_ROWS:
                 self.profile.thresholds.add(value[0])
 
     def _grouping(self, node: exp.Select, scope: Scope) -> None:
@@ -231,7 +192,7 @@ class _Reader:
         if node is None or isinstance(node, (exp.Literal, exp.Column, exp.Star)):
             return
         if isinstance(node, (exp.Select, exp.SetOperation)):
-            self.query(node, scope)
+            self.query(node)
             return
         if isinstance(node, (exp.Sum, exp.Avg, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg)):
             self._numeric(node, scope)
@@ -251,9 +212,9 @@ class _Reader:
 
     def _null(self, node: exp.Expr, scope: Scope) -> None:
         for column in _columns(node):
-            found = scope.resolve(column)
-            if found and found[0] not in scope.optional:  # there IS NULL asks whether a row was found
-                self.profile.nullable.add(found[1])
+            found = scope.find(column)
+            if found and found.ref and not found.source.optional:  # there IS NULL asks if a row was found
+                self.profile.nullable.add(found.ref)
 
     def _having(self, node: exp.Expr, scope: Scope) -> None:
         for comparison in node.find_all(*_OPS):
@@ -263,7 +224,7 @@ class _Reader:
             values = [v[0] for s in sides if s is not None and (v := constant(s))]
             if any(s is not None and s.find(exp.Count) for s in sides):
                 self.profile.thresholds.update(
-                    int(v) for v in values if isinstance(v, (int, float)) and v <= 250
+                    int(v) for v in values if isinstance(v, (int, float)) and 0 <= v <= MOST_ROWS
                 )
         found: list[tuple[str, Atom]] = []
         self._condition(node, scope, found, joining=False)
@@ -302,11 +263,11 @@ class _Reader:
             values = [v[0] for e in node.expressions if (v := constant(e))]
             inner = node.args.get("query")
             if inner is not None:
-                outputs = self.query(inner.this if isinstance(inner, exp.Subquery) else inner, scope)
+                outputs = self.query(inner.this if isinstance(inner, exp.Subquery) else inner)
                 found = scope.resolve(left) if isinstance(left, exp.Column) else None
-                self.profile.shared.update(r for _, r in outputs if r)
-                if found and outputs and outputs[0][1] and outputs[0][1] != found[1]:
-                    self.profile.links.append((found[1], outputs[0][1]))
+                self.profile.shared.update(output.ref for output in outputs if output.ref)
+                if found and outputs and outputs[0].ref and outputs[0].ref != found[1]:
+                    self.profile.links.append((found[1], outputs[0].ref))
         elif op == "between":
             values = [v[0] for k in ("low", "high") if (v := constant(node.args[k]))]
         else:
@@ -332,7 +293,7 @@ class _Reader:
         aggregate = left is not None and left.find(exp.Count, exp.Length, exp.AggFunc) if not plain else None
         measured = isinstance(aggregate, (exp.Count, exp.Length)) or _reshaped(left)
         if numbers and len(numbers) == len(values) and not measured:
-            self._numeric(left, scope, any(isinstance(n, float) and n != int(n) for n in numbers))
+            self._numeric(left, scope, any(not is_whole(n) for n in numbers))
         for column in _columns(left):
             found = scope.resolve(column)
             if found and not isinstance(aggregate, exp.Count):
@@ -357,21 +318,15 @@ class _Reader:
                     for c in _columns(s)
                     if (f := scope.resolve(c))
                 ]
-                outputs = self.query(inner, scope)
+                outputs = self.query(inner)
                 aggregate = inner.expressions[0].find(exp.AggFunc) if inner.expressions else None
                 if isinstance(aggregate, (exp.Avg, exp.Sum)):
                     for ref in mine:
                         self.profile.numeric.setdefault(ref, False)
-                if mine and outputs and outputs[0][1] and outputs[0][1] != mine[0]:
-                    self.profile.peers.append((mine[0], outputs[0][1]))
+                if mine and outputs and outputs[0].ref and outputs[0].ref != mine[0]:
+                    self.profile.peers.append((mine[0], outputs[0].ref))
             elif other is None:
                 self._walk(side, scope)
-
-
-def _mapping(outputs: list[tuple[str, Ref | None]], names: list[str]) -> Mapping[str, Ref | None]:
-    found = dict(outputs)
-    found.update({name: ref for name, (_, ref) in zip(names, outputs, strict=False)})
-    return found
 
 
 def _reshaped(node: exp.Expr | None) -> bool:
@@ -380,12 +335,6 @@ def _reshaped(node: exp.Expr | None) -> bool:
     return any(
         not isinstance(f, (exp.AggFunc, exp.Cast, exp.Abs, exp.Round, exp.Coalesce)) for f in functions
     )
-
-
-def _lookup(source: Source, name: str) -> Ref | None:
-    if isinstance(source, Table):
-        return (source.name.lower(), name) if source.column(name) else None
-    return source.get(name)
 
 
 def _columns(node: exp.Expr | None, *, inside_aggregates: bool = True) -> Iterator[exp.Column]:

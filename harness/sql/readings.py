@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from harness.records import Rules
 from harness.sql.dialect import COMMA_NUMBER, COMPARISONS, constant, strip_distinct, to_sqlite
-from harness.sql.schema import Schema
-from harness.sql.spans import Text
+from harness.sql.profile import profile_of
+from harness.sql.schema import Ref, Schema
+from harness.sql.statement import Statement, statement
 
+_COMMAS = re.compile(r"'[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?'")
+_COMPARING = (*COMPARISONS, exp.Between, exp.In)
 _COLUMN_FUNCTIONS = (exp.Sum, exp.Avg, exp.Min, exp.Max)
-
-
-def parsed(sql: str) -> exp.Query | None:
-    """The tree of an SQLite query; None where sqlglot cannot read it (SQLite still may)."""
-    try:
-        tree = sqlglot.parse_one(sql, read="sqlite")
-    except (SqlglotError, RecursionError):
-        return None
-    return tree if isinstance(tree, exp.Query) else None
 
 
 def readings_of(gold: str, schema: Schema, rules: Rules, dialect: str) -> tuple[str, ...]:
@@ -30,7 +23,8 @@ def readings_of(gold: str, schema: Schema, rules: Rules, dialect: str) -> tuple[
 
     Others are added, unless the rules want the literal one alone, for a string that spells a number with
     commas ("12,552" is read as 12552) and for a double-quoted word right of a comparison that also names
-    a column. Raises Untranspilable.
+    a column. Beside a column of numbers such a string would make its condition always true or always false:
+    there it is the number in every reading. Raises Untranspilable.
     """
     fold = rules.case == "ignore"
     texts = [to_sqlite(gold, dialect=dialect, namespaces=schema.namespaces, fold=fold)]
@@ -38,37 +32,62 @@ def readings_of(gold: str, schema: Schema, rules: Rules, dialect: str) -> tuple[
         if dialect == "sqlite" and '"' in gold:
             names = frozenset(c.name.lower() for t in schema.tables for c in t.columns)
             texts.append(to_sqlite(gold, namespaces=schema.namespaces, fold=fold, columns=names))
-        texts += [_without_commas(t) for t in list(texts) if "," in t]
+        texts = [plain_numbers(t, schema, _of_numbers(t, schema, rules)) for t in texts]
+        texts += [plain_numbers(t, schema, None) for t in texts]
     if rules.distinct == "strip":
         texts = [strip_distinct(t) for t in texts]
     return tuple(dict.fromkeys(texts))
 
 
-def _without_commas(sql: str) -> str:
-    if not re.search(r"'[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?'", sql):
+def plain_numbers(sql: str, schema: Schema, columns: Collection[Ref] | None) -> str:
+    """The query with strings such as '12,552' beside these columns (None: beside any) read as numbers.
+
+    >>> from harness.sql.schema import parse_schema
+    >>> schema = parse_schema("CREATE TABLE t (a INT, b TEXT)")
+    >>> plain_numbers("SELECT b FROM t WHERE a < '1,000' AND b = '1,000'", schema, {("t", "a")})
+    "SELECT b FROM t WHERE a < 1000 AND b = '1,000'"
+    """
+    query = statement(sql, schema) if _COMMAS.search(sql) else None
+    if query is None:
         return sql
-    tree = parsed(sql)
-    if tree is None:
-        return sql
-    text = Text(tree)
-    edits = [
-        (node, node.this.replace(",", ""))
-        for node in tree.find_all(exp.Literal)
-        if node.args.get("is_string")
-        and COMMA_NUMBER.match(node.this)
-        and isinstance(node.parent, (*COMPARISONS, exp.Between, exp.In))
-    ]
-    return text.replaced(edits)
+    edits = []
+    for node in query.tree.find_all(exp.Literal):
+        beside = node.parent
+        if beside is None or not isinstance(beside, _COMPARING):
+            continue
+        if not (node.is_string and COMMA_NUMBER.match(node.this)):
+            continue
+        others = [one for one in beside.iter_expressions() if isinstance(one, exp.Column)]
+        refs = {found[1] for one in others if (found := query.scope(node).resolve(one))}
+        if columns is None or not refs.isdisjoint(columns):
+            edits.append((node, node.this.replace(",", "")))
+    return query.printed.replaced(edits) if edits else sql
 
 
-def degenerate(tree: exp.Query | None) -> str:
+def _of_numbers(sql: str, schema: Schema, rules: Rules) -> set[Ref]:
+    """The columns that hold numbers: as they are declared, or as the query uses them."""
+    query = statement(sql, schema) if _COMMAS.search(sql) else None
+    if query is None:
+        return set()
+    used = profile_of(query).numeric if rules.types == "inferred" else {}
+    declared = {
+        (table.name.lower(), column.name.lower())
+        for table in schema.tables
+        for column in table.columns
+        if column.affinity in ("INTEGER", "REAL", "NUMERIC") and column.type
+    }
+    return declared | set(used)
+
+
+def degenerate(query: Statement | None) -> str:
     """Why a gold is broken in form ("" where it is not): it reads a number where a column should stand.
 
-    >>> degenerate(parsed("SELECT 1949 FROM t WHERE 1945 = 'a'"))
+    >>> degenerate(statement("SELECT 1949 FROM t WHERE 1945 = 'a'", Schema(())))
     'it reads the number 1949 where a column should stand'
     """
-    if tree is None:
+    if query is None:
         return ""
+    tree = query.tree
     for select in tree.find_all(exp.Select):
         if select.args.get("from_") is None:
             continue

@@ -20,6 +20,8 @@ from sqlglot.errors import SqlglotError
 from harness.errors import SchemaError
 
 Affinity = Literal["INTEGER", "REAL", "TEXT", "NUMERIC", "BLOB"]
+Ref = tuple[str, str]
+"""Table and column, both in lower case."""
 
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # "falling back to Command" is dealt with here
 
@@ -27,6 +29,10 @@ _DIGIT_NAME = re.compile(
     r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\])|(?<![\w$.])(\d+[A-Za-z_]\w*)"""
 )
 _MYSQL = re.compile(r"\bAUTO_INCREMENT\b|\)\s*ENGINE\s*=|\bUNSIGNED\b|[(,]\s*KEY\s+`?\w+`?\s*\(", re.I)
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+LONGEST = 400_000
+"""Most characters of a context."""
+
 _FALLBACKS = ("sqlite", "mysql", "postgres", "tsql", "")
 
 
@@ -105,6 +111,7 @@ def parse_schema(context: str, *, dialect: str = "sqlite") -> Schema:
 
     Raises SchemaError, with the reason, where no table can be read or a CREATE TABLE cannot be parsed.
     """
+    _check(context)
     tables: dict[str, Table] = {}
     namespaces: dict[str, str] = {}
     for statement in _statements(context, dialect):
@@ -127,6 +134,15 @@ def parse_schema(context: str, *, dialect: str = "sqlite") -> Schema:
             "the context has no CREATE TABLE statement", "give the tables as CREATE TABLE name (…)"
         )
     return Schema(tuple(tables.values()), tuple(dict.fromkeys(namespaces.values())))
+
+
+def _check(context: str) -> None:
+    if len(context) > LONGEST:
+        raise SchemaError(f"the context is longer than {LONGEST} characters", "give the tables in question")
+    if found := _UNSTORABLE.search(context):
+        raise SchemaError(
+            f"the context holds a character that no database takes (U+{ord(found[0]):04X})", "mend the text"
+        )
 
 
 def _statements(context: str, dialect: str) -> list[exp.Expr | None]:

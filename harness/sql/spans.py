@@ -105,7 +105,9 @@ class Text:
             self._spans[id(order)] = (start, self._at)
         for key, word in (("limit", "LIMIT"), ("offset", "OFFSET")):
             clause = node.args.get(key)
-            if clause is not None:
+            if clause is not None and clause.args.get("expression") is None:  # FETCH FIRST n ROWS ONLY
+                self._put(" " + clause.sql("sqlite"))
+            elif clause is not None:
                 start = self._at
                 self._put(f" {word} ")
                 self._node(clause.expression)

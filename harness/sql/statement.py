@@ -14,13 +14,19 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from harness.sql.schema import Schema, Table
-
-Ref = tuple[str, str]
-"""Table and column of the schema, both in lower case."""
+from harness.sql.schema import Ref, Schema, Table
+from harness.sql.spans import Text
 
 KEPT = 1024
 """Statements that are kept: those of a few hundred examples, each with its gold and its predictions."""
+
+NODES = 6_000
+"""Most nodes of a query that is looked into; larger ones are only run."""
+
+DEPTH = 200
+"""How deep they may lie; SQLite's own limit for an expression is the same."""
+
+_SHORT = 400  # characters in which neither is reached
 
 
 class Source(NamedTuple):
@@ -28,9 +34,12 @@ class Source(NamedTuple):
 
     ``columns`` are its columns by name, each with the column of the schema that it shows (None: it shows a
     value); None where they are not known. ``optional``: an outer join may leave it out. ``name`` is that of
-    the table or common table expression ("" for a derived table), all names in lower case."""
+    the table or common table expression ("" for a derived table). Names are in lower case but for
+    ``spelling``, the alias as it is written.
+    """
 
     alias: str
+    spelling: str
     name: str
     table: Table | None
     query: Any
@@ -96,12 +105,20 @@ class Scope:
 class Statement:
     """One query over one schema. Nothing of it ever changes; scopes are worked out when first asked for."""
 
-    __slots__ = ("_outputs", "_scopes", "schema", "text", "tree")
+    __slots__ = ("_outputs", "_printed", "_scopes", "schema", "text", "tree")
 
     def __init__(self, text: str, tree: exp.Query, schema: Schema) -> None:
         self.text, self.tree, self.schema = text, tree, schema
+        self._printed: Text | None = None
         self._scopes: dict[int, Scope] = {}
         self._outputs: dict[int, tuple[Output, ...] | None] = {}
+
+    @property
+    def printed(self) -> Text:
+        """The query printed from its tree, with the place of each node."""
+        if self._printed is None:
+            self._printed = Text(self.tree)
+        return self._printed
 
     def scope(self, node: exp.Expr) -> Scope:
         """The scope of a query, or of the query around a node."""
@@ -159,16 +176,18 @@ class Statement:
     def _source(self, node: Any, select: exp.Select, place: int, *, optional: bool) -> Source:
         if isinstance(node, exp.Table):
             name = node.name.lower()
-            alias = node.alias_or_name.lower()
+            spelling = node.alias_or_name
+            alias = spelling.lower()
             view = self.view(name, select)
             if view is not None:
-                return Source(alias, name, None, view, self._columns(view), optional)
+                return Source(alias, spelling, name, None, view, self._columns(view), optional)
             table = self.schema.table(name)
             own = None if table is None else {c.name.lower(): _ref(table, c.name) for c in table.columns}
-            return Source(alias, name, table, None, own, optional)
+            return Source(alias, spelling, name, table, None, own, optional)
         body = node.this if isinstance(node, exp.Subquery) else None
         shown = None if body is None else self._columns(node)
-        return Source(node.alias_or_name.lower() or f"_{place}", "", None, body, shown, optional)
+        spelling = node.alias_or_name or f"_{place}"
+        return Source(spelling.lower(), spelling, "", None, body, shown, optional)
 
     def view(self, name: str, node: Any) -> Any:
         """The common table expression of that name that a node sees."""
@@ -225,13 +244,26 @@ def _statement(text: str, key: _Same) -> Statement | None:
     return None if tree is None else Statement(text, tree, key.schema)
 
 
-def parsed(text: str) -> exp.Query | None:
+def parsed(sql: str) -> exp.Query | None:
     """The tree of an SQLite query; None where sqlglot cannot read it as one query."""
     try:
-        found = [one for one in sqlglot.parse(text, dialect="sqlite") if one is not None]
-    except (SqlglotError, ValueError, RecursionError):
+        trees = [tree for tree in sqlglot.parse(sql, read="sqlite") if tree is not None]
+    except (SqlglotError, RecursionError, ValueError):
         return None
-    return found[0] if len(found) == 1 and isinstance(found[0], exp.Query) else None
+    tree = trees[0] if len(trees) == 1 else None
+    return tree if isinstance(tree, exp.Query) and (len(sql) < _SHORT or within_budget(tree)) else None
+
+
+def within_budget(tree: exp.Expr) -> bool:
+    """Whether a query is small enough to be looked into: its nodes, and how deep they lie in one another."""
+    level: list[exp.Expr] = [tree]
+    nodes = depth = 0
+    while level:
+        nodes, depth = nodes + len(level), depth + 1
+        if nodes > NODES or depth > DEPTH:
+            return False
+        level = [child for node in level for child in node.iter_expressions()]
+    return True
 
 
 def bare(node: Any) -> Any:

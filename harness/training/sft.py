@@ -14,9 +14,9 @@ from typing import Any
 
 from harness.benchmarks import load_benchmark, load_file
 from harness.errors import DataError, ModelError, RecipeError
-from harness.models.pair import pick_device
 from harness.models.prompts import messages
 from harness.models.sources import download_text, find_base
+from harness.models.weights import load_weights, pick_device, pick_dtype
 from harness.records import Example, Prompt
 
 from .recipe import Optimisation, Recipe
@@ -121,31 +121,23 @@ def _rows(recipe: Recipe) -> Any:
 
 
 def _load(recipe: Recipe, base: str, where: str) -> tuple[Any, Any]:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+    from transformers import AutoTokenizer
 
-    dtype = torch.float32
-    if where.startswith("cuda"):
-        best = "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-        dtype = getattr(torch, best if recipe.compute_dtype == "auto" else recipe.compute_dtype)
-    quantized = None
-    if recipe.quantization != "none":
-        quantized = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type=recipe.quantization, bnb_4bit_compute_dtype=dtype
-        )
+    chosen = recipe.compute_dtype if where.startswith("cuda") else "float32"
+    model = load_weights(
+        base,
+        revision=recipe.revision,
+        device=where,
+        dtype=pick_dtype(chosen, where),
+        quantization=recipe.quantization,
+        named=recipe.model,
+    )
     try:
         tokenizer = AutoTokenizer.from_pretrained(base, revision=recipe.revision)
-        model = AutoModelForCausalLM.from_pretrained(
-            base,
-            revision=recipe.revision,
-            dtype=dtype,
-            quantization_config=quantized,
-            device_map={"": where},
-        )
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(
-            f"base {recipe.model} cannot be loaded: {first}", "name a folder or a hub id: --model"
+            f"the tokenizer of {recipe.model} cannot be loaded: {first}", "name a folder or a hub id: --model"
         ) from error
     if tokenizer.chat_template is None:
         raise ModelError(f"the tokenizer of {recipe.model} has no chat template", "take an instruct base")

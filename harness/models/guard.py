@@ -1,0 +1,132 @@
+"""One guard for every family: the slots give what the model gives without them, or the pair is refused.
+
+When a pair is loaded, three rows of unequal length go through the decoder's own path (shared beginnings,
+prefill, steps) and their logits are compared with forward passes without a cache of each row alone; again
+with a row beyond every window and rope limit that the prompts pass. The difference may be a multiple of what
+batching alone makes in that dtype. So no list says which families work: recurrent ones, encoders, positions
+read off a mask, a rope whose factor hangs on the batch are all seen by their logits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.errors import ModelError
+from harness.models.cost import Cost
+from harness.models.decoder import Decoder, Row, out_of_memory
+from harness.models.pair import LoadedBase
+from harness.models.plan import Settings
+
+_LIMITS = re.compile(r"window|chunk|local|block|max_position|context|seq|span|stride|n_positions|n_ctx")
+_SHORT, _STEPS = 24, 4  # tokens of the longest row where no limit is reached; new tokens of each row
+_NOISE = 16  # times what batching makes
+
+
+def limits_within(config: Any, reach: int) -> frozenset[int]:
+    """Numbers in a config that may be a window or a rope limit and that a row of ``reach`` tokens passes."""
+    return frozenset(value for key, value in _numbers(config.to_dict()) if 1 < value < reach)
+
+
+def _beyond(limit: int) -> int:
+    """Tokens of a row that is so far beyond a window that short rows beside it would lose much of it."""
+    return limit + max(32, limit // 4)
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, int]]:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _numbers(part, str(name))
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _numbers(part, key)
+    elif isinstance(value, int) and not isinstance(value, bool) and _LIMITS.search(key):
+        yield key, value
+
+
+def refusal(base: LoadedBase, why: str) -> ModelError:
+    """The one line for a family that the slots cannot serve."""
+    return ModelError(
+        f"{type(base.model).__name__} cannot be generated from here: {why}",
+        "serve it (vLLM, SGLang, llama.cpp) and evaluate it with --endpoint URL --model NAME",
+    )
+
+
+def check(
+    base: LoadedBase, settings: Settings, limits: frozenset[int] = frozenset(), reach: int = _SHORT
+) -> dict[str, float]:
+    """See that the slots give the pair that is on its logits; how far off they were.
+
+    ``limits`` are those that the prompts pass, ``reach`` is the longest prompt with its answer, in tokens.
+
+    Raises:
+        ModelError: they do not, or the model's forward pass cannot work with them at all.
+    """
+    try:
+        seen, rows = _through_slots(
+            base, settings, max(3, min(reach, max([_SHORT, *map(_beyond, limits)])) - _STEPS)
+        )
+        off = max(_off(base, ids, logits) for ids, logits in zip(rows, seen, strict=True))
+        noise = _noise(base, rows[1][: len(rows[1]) // 2 * 2])
+    except ModelError:
+        raise
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(base.device) from error
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [""])[0][:120]
+        raise refusal(
+            base, f"its forward pass does not take the slots ({type(error).__name__}: {line})"
+        ) from error
+    allowed = max(_NOISE * noise, torch.finfo(base.dtype).eps ** 0.5 / 4)
+    if not off <= allowed:
+        raise refusal(
+            base,
+            f"rows that stand side by side do not get the logits of each alone (off by {off:.2g}, "
+            f"batching alone makes {noise:.2g}): it needs more than keys, values and positions",
+        )
+    return {"off": off, "noise": noise, "tokens": float(len(rows[0]))}
+
+
+def _through_slots(
+    base: LoadedBase, settings: Settings, longest: int
+) -> tuple[list[torch.Tensor], list[list[int]]]:
+    """Logits of the steps of three rows, and the rows' tokens with those that were made."""
+    size = base.model.config.get_text_config(decoder=True).vocab_size
+    ids = (np.arange(longest) * 7919 + 11) % max(2, size - 4) + 2 if size > 8 else np.ones(longest)
+    ids = ids.astype(np.int32)
+    other = np.concatenate([ids[: longest // 4], ids[::-1][: longest // 3]])
+    rows = [ids, other, ids[: longest // 4 + 1][::-1].copy()]
+    plain = settings.replace(
+        max_new_tokens=_STEPS, samples=1, temperature=0.0, batch_size=max(3, settings.batch_size or 3)
+    )
+    decoder = Decoder(base, plain, lambda _: None)
+    decoder.watch = {}
+    decoder.begin(Cost(), np.zeros(0, dtype=np.int64))
+    decoder.add([Row(str(i), 0, row, "ab"[i // 2]) for i, row in enumerate(rows)])
+    made = {done.row.example: done.tokens for done in decoder.run(drain=True)}
+    seen = [torch.stack(decoder.watch[str(i)]) for i in range(len(rows))]
+    return seen, [[*row.tolist(), *made[str(i)]] for i, row in enumerate(rows)]
+
+
+def _alone(base: LoadedBase, ids: list[list[int]]) -> torch.Tensor:
+    with torch.inference_mode():
+        logits = base.model(input_ids=torch.tensor(ids, device=base.device), use_cache=False).logits
+    return logits.float()
+
+
+def _off(base: LoadedBase, ids: list[int], seen: torch.Tensor) -> float:
+    """How far the steps' logits are from those of the row alone: the median of the steps."""
+    alone = _alone(base, [ids])[0, -_STEPS - 1 : -1].to(seen.device)
+    scale = (alone - alone.mean(-1, keepdim=True)).norm(dim=-1).clamp(min=1e-30)
+    return float(((seen - alone).norm(dim=-1) / scale).median())
+
+
+def _noise(base: LoadedBase, ids: list[int]) -> float:
+    """What batching alone makes: a row beside itself turned round, against the row alone."""
+    alone, beside = _alone(base, [ids])[0], _alone(base, [ids, ids[::-1]])[0]
+    scale = (alone - alone.mean(-1, keepdim=True)).norm(dim=-1).clamp(min=1e-30)
+    return float(((beside - alone).norm(dim=-1) / scale).median())
