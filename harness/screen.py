@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -24,6 +24,8 @@ from rich.text import Text
 from harness.records import Metric
 from harness.runs.progress import Advance
 from harness.text import visible, visible_json
+
+T = TypeVar("T")
 
 _LOG_EVERY = 10.0  # seconds between lines where there is no terminal
 
@@ -106,6 +108,19 @@ class Screen:
             self.show("  ".join(f"{letter} = {name}" for name, letter in letters.items()))
             return
         self._out.print(drawn)
+
+    def walk(self, items: Iterator[T], text: Callable[[T], str]) -> list[T]:
+        """Show one after the other; on a terminal the next one when Enter is pressed, "q" ends."""
+        shown: list[T] = []
+        for item in items:
+            if shown and self._out.is_terminal and sys.stdin.isatty():
+                if self._out.input("Enter: the next one, q: end ", markup=False).strip().lower() == "q":
+                    break
+            elif shown:
+                self.show("")
+            self.show(text(item))
+            shown.append(item)
+        return shown
 
     def show(self, text: str) -> None:
         """Text for people, where tables go."""

@@ -108,6 +108,30 @@ def good(body, text="SELECT 1", reason="stop"):
     return 200, {"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 3}}, {}
 
 
+def test_a_model_that_is_not_served_ends_at_once():
+    def answer(number, body):
+        return good(body) if body["model"] == "m" else (500, {"error": "no such model"}, {})
+
+    with server(answer) as (url, seen):
+        plans = plan_endpoint(url, ["other"])
+        start = time.monotonic()
+        with pytest.raises(ModelError, match="does not serve other: 500 no such model; it serves m"):
+            connect(url, plans, Settings())
+    assert (len(seen), seen[0][2]["max_tokens"]) == (1, 1)
+    assert time.monotonic() - start < 5
+
+
+def test_a_model_that_answers_without_being_listed_is_taken():
+    with server(lambda number, body: good(body)) as (url, _):
+        connect(url, plan_endpoint(url, ["alias"]), Settings()).close()
+
+
+def test_the_address_is_no_part_of_what_a_run_is():
+    here, there = (plan_endpoint(f"http://host:{port}", ["m"])[0] for port in (1, 2))
+    assert here.fingerprint() == there.fingerprint()
+    assert here.fingerprint() != plan_endpoint("http://host:1", ["n"])[0].fingerprint()
+
+
 def ask(url, rows=ROWS, prompt=None, **settings):
     plans = plan_endpoint(url, ["m"], benchmark_prompt=prompt or Prompt())
     endpoint = connect(url, plans, Settings(**settings))

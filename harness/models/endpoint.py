@@ -29,6 +29,7 @@ _CONCURRENT = 16
 _TRIES = 7
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0  # seconds
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_BUSY = frozenset({408, 425, 429, 502, 503, 504})
 _TOO_LONG = (
     "context length",
     "context_length",
@@ -88,7 +89,7 @@ class Endpoint:
         self._client.close()
 
     def check(self) -> None:
-        """Ask the server for its models, once."""
+        """Ask the server for its models, once, and for a token of those that it does not list."""
         try:
             answer = self._client.get(f"{self._url}/models", timeout=10.0)
         except httpx.HTTPError as error:
@@ -100,6 +101,26 @@ class Endpoint:
             str(entry.get("id")) for entry in _json(answer).get("data") or [] if isinstance(entry, dict)
         ]
         self._served = ", ".join(served[:8])
+        for plan in self._plans.values() if served else ():
+            if plan.base not in served:
+                self._try_once(plan)
+
+    def _try_once(self, plan: PairPlan) -> None:
+        """Ask a model that the server does not list for a token: some serve more than they list."""
+        body = {"model": plan.base, "max_tokens": 1, "messages": [{"role": "user", "content": "1"}]}
+        if plan.prompt.form == "plain":
+            body = {"model": plan.base, "max_tokens": 1, "prompt": "1"}
+        path = "completions" if plan.prompt.form == "plain" else "chat/completions"
+        try:
+            answer = self._client.post(f"{self._url}/{path}", json=body)
+        except httpx.HTTPError:
+            return  # what is wrong with the line, the first real request says
+        if answer.status_code >= 400 and answer.status_code not in _BUSY:
+            self._raise_for_key(answer)
+            raise ModelError(
+                f"{self._url} does not serve {plan.base}: {answer.status_code} {_message(answer)}",
+                f"it serves {self._served}: --model",
+            )
 
     def generate(self, pair: str, examples: Iterable[Example]) -> Iterator[Completion]:
         """Completions as they come back; at most twice as many requests are queued as run side by side.

@@ -81,7 +81,7 @@ def check(
         raise refusal(
             base, f"its forward pass does not take the slots ({type(error).__name__}: {line})"
         ) from error
-    allowed = max(_NOISE * noise, torch.finfo(base.dtype).eps ** 0.5 / 4)
+    allowed = max(_NOISE * noise, _rounding(base) ** 0.5 / 4)
     if not off <= allowed:
         raise refusal(
             base,
@@ -89,6 +89,13 @@ def check(
             f"batching alone makes {noise:.2g}): it needs more than keys, values and positions",
         )
     return {"off": off, "noise": noise, "tokens": float(len(rows[0]))}
+
+
+def _rounding(base: LoadedBase) -> float:
+    """The unit of the numbers that products are made in: bitsandbytes' own may be coarser than the dtype."""
+    quantized = getattr(base.model, "is_quantized", False) and not base.dequantized
+    dtypes = [base.dtype, torch.bfloat16] if quantized else [base.dtype]
+    return float(max(torch.finfo(dtype).eps for dtype in dtypes))
 
 
 def _through_slots(

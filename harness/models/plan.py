@@ -218,7 +218,7 @@ def plan_endpoint(
             name=name,
             base=model,
             revision=None,
-            base_hash=f"{url} {model}",
+            base_hash=f"served {model}",  # at whatever address: a run may go on at another port
             adapter=None,
             adapter_hash=None,
             tokenizer=url,
