@@ -54,7 +54,7 @@ app = typer.Typer(
     help="Evaluate models that write SQL: base+adapter in 4-bit, verdicts on databases that discriminate.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
 )
 
 
@@ -80,7 +80,8 @@ def run(options: RunOptions, *, json: Json = False) -> None:
     from harness.runs.run import run as run_pairs
 
     screen = _screen(json)
-    result = run_pairs(replace(options, command=_command()), screen)
+    with screen.waiting("Reading the benchmark and the models"):
+        result = run_pairs(replace(options, command=_command()), screen)
     if result is not None:
         _present(screen, result, own_folder=options.output is None)
 
@@ -92,7 +93,8 @@ def score(options: ScoreOptions, *, json: Json = False) -> None:
     from harness.runs.score import score as score_files
 
     screen = _screen(json)
-    result = score_files(replace(options, command=_command()), screen)
+    with screen.waiting("Reading the benchmark and the predictions"):
+        result = score_files(replace(options, command=_command()), screen)
     _present(screen, result, own_folder=options.output is None)
 
 
@@ -356,8 +358,9 @@ def _present(screen: Any, result: Any, *, own_folder: bool) -> None:
     from harness.screen import percent
 
     remember(result.folder)
-    report = write_report(result.folder)
-    page = write_page(result.folder)
+    with screen.waiting("Writing report and page"):
+        report = write_report(result.folder)
+        page = write_page(result.folder)
     board = _board_of_runs(screen, result.results_file) if own_folder else None
     for benchmark, pairs in result.results.items():
         names = list(dict.fromkeys(metric for metrics in pairs.values() for metric in metrics))

@@ -18,7 +18,7 @@ from harness.runs.results import BenchmarkResult, Results, read_results
 from harness.runs.samples import sample_row
 
 _SHOWN_ROWS = 12
-_WORDS = re.compile(r"\s+|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\w+(?:\.\w+)*|[<>=!|]+|.", re.S)
+_WORDS = re.compile(r"(\s*)('(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\w+|[<>=!|]+|\S)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Shown:
         head = [
             f"{asked.id}: {asked.question.strip() or '(no question)'}",
             f"run          {self.run}",
-            f"schema       {asked.context}",
+            "schema       " + asked.context.replace("; CREATE", f";\n{' ' * 13}CREATE"),
             f"gold         {asked.gold}{flag}",
         ]
         if asked.suite_strength is not None:
@@ -157,17 +157,26 @@ def judging_of(side: BenchmarkResult) -> Judging:
 def marked(gold: str, prediction: str) -> str:
     """Both queries as one text: ``[-what the gold alone has-]`` and ``{+what the prediction alone has+}``.
 
-    >>> marked("SELECT a FROM t", "SELECT b FROM t")
-    'SELECT [-a-]{+b+} FROM t'
+    Blanks make no difference, nor does the case of words outside quotes.
+
+    >>> marked("SELECT a FROM t WHERE b='X'", "select c from t  WHERE b='x'")
+    "select [-a-]{+c+} from t WHERE b=[-'X'-]{+'x'+}"
     """
     left, right = _WORDS.findall(gold), _WORDS.findall(prediction)
-    folded = [word.lower() for word in left], [word.lower() for word in right]
-    matcher = difflib.SequenceMatcher(None, *folded, False)
-    parts = []
-    for what, a, b, c, d in matcher.get_opcodes():
-        old, new = "".join(left[a:b]), "".join(right[c:d])
-        parts.append(new if what == "equal" else f"[-{old}-]" * bool(old) + f"{{+{new}+}}" * bool(new))
+    before, after = (
+        [word if word[0] in "'\"" else word.lower() for _, word in side] for side in (left, right)
+    )
+    parts: list[str] = []
+    for what, a, b, c, d in difflib.SequenceMatcher(a=before, b=after, autojunk=False).get_opcodes():
+        old, new = _joined(left[a:b]), _joined(right[c:d])
+        blank = " " if parts and (right[c:d] or left[a:b])[0][0] else ""
+        changed = f"[-{old}-]" * bool(old) + f"{{+{new}+}}" * bool(new)
+        parts.append(blank + (new if what == "equal" else changed))
     return "".join(parts)
+
+
+def _joined(words: Sequence[tuple[str, str]]) -> str:
+    return "".join((" " if blank else "") + word for blank, word in words).removeprefix(" ")
 
 
 def _answer(sample: Sample) -> str:
