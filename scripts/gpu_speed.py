@@ -1,13 +1,14 @@
 """What the engine reaches on a GPU at the shape of Qwen2.5-1.5B, beside its ceiling and other ways.
 
-    python scripts/gpu_speed.py --out results          # an H200; about 8 minutes
+    python scripts/gpu_speed.py --out results          # a GPU; 8 minutes a call; call again until done
     python scripts/gpu_speed.py --out results --tiny   # the same code on a CPU, in a minute: a rehearsal
 
-Random weights, so that nothing is downloaded: 28 layers, hidden 1536, 12 heads, 2 key/value heads,
-intermediate 8960, vocabulary 151,936, with a rank-16 adapter on q, k, v, o. The prompts are random words, as
-many as sql-create-context's questions have tokens in the chat form; every answer is 32 tokens long. Each
-stage has its own time limit and its results are written when it ends: a lease that runs out leaves the rest.
-The last line is one JSON document.
+Random weights (``random_pair``), so that nothing is downloaded. Answers are ragged: every eighth word ends
+one, so that they are 1 to 32 tokens long, for every way alike. Each stage has a limit, prints one JSON line
+as it ends and is kept in ``gpu_speed.json``; a call does those that are not there yet, as far as 8 minutes
+allow. Fixed batch sizes come first, lm-evaluation-harness's automatic one last. The last line is one JSON
+document. Wheels that must travel to a machine without network: lm_eval and what it needs beyond the harness
+(``pip download lm_eval`` names them).
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ from harness.models.weights import cache_argument
 from harness.records import Example
 
 NEW = 32
+CALL = 480  # seconds of one call
 
 
 class OutOfTime(Exception):
@@ -47,32 +48,43 @@ class OutOfTime(Exception):
 
 
 class Report:
-    """Results by stage, written after each."""
+    """Results by stage, written after each; what an earlier call has done stays."""
 
     def __init__(self, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        self.path, self.values = out / "gpu_speed.json", dict[str, Any]()
+        self.path = out / "gpu_speed.json"
+        self.values: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.start = time.perf_counter()
+        self.left: list[str] = []
 
-    @contextmanager
-    def stage(self, name: str, limit: int) -> Iterator[dict[str, Any]]:
-        """Run a stage for at most ``limit`` seconds; whatever it put into its dictionary is kept."""
+    def stage(self, name: str, limit: int, work: Callable[[dict[str, Any]], None]) -> None:
+        """Do a stage in at most ``limit`` seconds; whatever it put into its dictionary is kept."""
+        before = self.values.get(name)
+        if before and "failed" not in before and name != "machine":
+            return
+        if time.perf_counter() - self.start + limit > CALL:
+            self.left.append(name)
+            return
 
         def stop(*_: object) -> None:
-            raise OutOfTime
+            raise OutOfTime(f"not done in {limit} s")
 
-        found: dict[str, Any] = self.values.setdefault(name, {})
+        found: dict[str, Any] = {}
+        self.values[name] = found
         signal.signal(signal.SIGALRM, stop)
         signal.alarm(limit)
         start = time.perf_counter()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
         try:
-            yield found
+            work(found)
         except Exception as error:  # the other stages' results are worth more than this one's trace
             found["failed"] = f"{type(error).__name__}: {error}"[:300]
         finally:
             signal.alarm(0)
             found["stage_seconds"] = round(time.perf_counter() - start, 1)
             self.path.write_text(json.dumps(self.values, indent=1))
-            print(f"{name}: {json.dumps(found)}", file=sys.stderr, flush=True)
+            print(json.dumps({"stage": name, **found}), flush=True)
 
 
 def synchronized() -> float:
@@ -90,26 +102,26 @@ def engine_for(base: Path, adapter: Path | None, **settings: Any) -> Engine:
         benchmark_prompt=PROMPT,
         settings=chosen,
     )
-    engine = load(plans, chosen)
-    for plan in plans:
-        engine.ready(plan.name)
-        engine._texts[plan.name].stops = engine._texts[plan.name].stops[:0]  # fixed length
-    return engine
+    return load(plans, chosen)
 
 
 def run_engine(engine: Engine, examples: Sequence[Example]) -> dict[str, Any]:
     (pair,) = engine._plans
     list(engine.generate(pair, examples[: min(256, len(examples))]))
     before = dict(engine.cost(pair).seconds)
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    engine.cost(pair).peak_memory_bytes = 0
     start = synchronized()
-    done = sum(1 for _ in engine.generate(pair, examples))
+    lengths = [done.new_tokens for done in engine.generate(pair, examples)]
     seconds = synchronized() - start
     cost = engine.cost(pair)
     spent = {key: round(value - before.get(key, 0.0), 2) for key, value in cost.seconds.items()}
     return {
         "seconds": round(seconds, 2),
-        "questions_per_second": round(done / seconds, 1),
-        "new_tokens_per_second": round(done * NEW / seconds),
+        "questions_per_second": round(len(lengths) / seconds, 1),
+        "new_tokens_per_second": round(sum(lengths) / seconds),
+        "mean_new_tokens": round(sum(lengths) / len(lengths), 1),
         "rows": cost.batch_rows,
         "peak_GiB": round(cost.peak_memory_bytes / 2**30, 1),
         "stages": spent,
@@ -192,7 +204,6 @@ def loop(base: Path, adapter: Path, examples: Sequence[Example]) -> dict[str, An
             engine._base.model.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                min_new_tokens=NEW,
                 max_new_tokens=NEW,
                 do_sample=False,
             )
@@ -220,47 +231,66 @@ def main() -> None:
         "nf4 merged": {"merge": True},
         "bf16": {"quantization": "none"},
     }
+    examples = prompts(count, shape["vocab_size"])
+    part = examples[: count // 8]
+    few = examples[: 3 if arguments.tiny else 24]
     with tempfile.TemporaryDirectory() as place:
         hush_libraries()
-        with report.stage("machine", 120) as found:
-            base, adapter = make_pair(Path(place), shape)
+        base, adapter = Path(place) / "base", Path(place) / "adapter"
+
+        def machine(found: dict[str, Any]) -> None:
+            make_pair(Path(place), shape, ragged=True)
             found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
             found["torch"] = torch.__version__
-        examples = prompts(count, shape["vocab_size"])
-        with report.stage("engine", 90) as found:
-            found |= run_engine(engine_for(base, adapter), examples)
-        with report.stage("ceiling", 60) as found:
-            ceiling(base, sizes, found)
-        with report.stage("lm_eval", 150) as found:
-            part = examples[: count // 8]
-            for size in ("auto", *(str(size) for size in sizes[:3])):
-                found[size] = lm_eval(base, adapter, size, examples if size != "auto" else part)
-        with report.stage("loop", 60) as found:
-            found |= loop(base, adapter, examples[: 3 if arguments.tiny else 24])
+
+        report.stage("machine", 120, machine)
+        report.stage(
+            "engine", 90, lambda found: found.update(run_engine(engine_for(base, adapter), examples))
+        )
+        report.stage("ceiling", 60, lambda found: ceiling(base, sizes, found))
+        for size in map(str, sizes[:3]):
+            report.stage(
+                f"lm_eval {size}",
+                60,
+                lambda found, size=size: found.update(lm_eval(base, adapter, size, part)),  # type: ignore[misc]
+            )
+        report.stage("loop", 60, lambda found: found.update(loop(base, adapter, few)))
         for name, options in ways.items():
-            with report.stage(name, 60) as found:
-                for rows in sizes:
-                    engine = engine_for(base, adapter, batch_size=rows, **options)
-                    found[str(rows)] = run_engine(engine, examples[: max(512, 2 * rows)])
-    print(json.dumps(summary(report.values, count)))
+            for rows in sizes:
+                report.stage(
+                    f"{name}, {rows} rows",
+                    60,
+                    lambda found, rows=rows, options=options: found.update(  # type: ignore[misc]
+                        run_engine(
+                            engine_for(base, adapter, batch_size=rows, **options),
+                            examples[: max(512, 2 * rows)],
+                        )
+                    ),
+                )
+        report.stage("lm_eval auto", 150, lambda found: found.update(lm_eval(base, adapter, "auto", part)))
+    if report.left:
+        print(f"not done yet: {', '.join(report.left)}; call again", file=sys.stderr)
+    print(json.dumps(summary(report.values)))
 
 
-def summary(values: dict[str, Any], count: int) -> dict[str, Any]:
+def summary(values: dict[str, Any]) -> dict[str, Any]:
     """The asked ratios, ours over each, as far as the stages got."""
-    rate = values.get("engine", {}).get("questions_per_second")
-    tried = {key: value for key, value in values.get("lm_eval", {}).items() if isinstance(value, dict)}
-    best = max((value["questions_per_second"] for key, value in tried.items() if key != "auto"), default=None)
-    top = values.get("ceiling", {})
-    ratios: dict[str, Any] = {"questions_per_second": rate}
-    if rate and "auto" in tried:
-        ratios["lm_eval_auto"] = round(rate / tried["auto"]["questions_per_second"], 2)
-    if rate and best:
-        ratios["lm_eval_best"] = round(rate / best, 2)
-    if rate and "questions_per_second" in values.get("loop", {}):
-        ratios["loop"] = round(rate / values["loop"]["questions_per_second"], 1)
+    rates = {name: found.get("questions_per_second") for name, found in values.items()}
+    ratios: dict[str, Any] = {"questions_per_second": rates.get("engine")}
+    fixed = [
+        rate for name, rate in rates.items() if rate and name.startswith("lm_eval ") and "auto" not in name
+    ]
+    others = {
+        "lm_eval_auto": rates.get("lm_eval auto"),
+        "lm_eval_best": max(fixed, default=None),
+        "loop": rates.get("loop"),
+    }
+    rate, top = rates.get("engine"), values.get("ceiling", {})
+    ratios |= {name: round(rate / other, 2) for name, other in others.items() if rate and other}
     if rate and "best_decode_tokens_per_second" in top:
         mean = sum((a[1] + b[1]) / 2 * (b[0] - a[0]) for a, b in pairwise(LENGTHS))
-        limit = mean / top["prefill_tokens_per_second"] + NEW / top["best_decode_tokens_per_second"]
+        new = values["engine"]["mean_new_tokens"]
+        limit = mean / top["prefill_tokens_per_second"] + new / top["best_decode_tokens_per_second"]
         ratios["share_of_ceiling"] = round(rate * limit, 3)
     return ratios
 

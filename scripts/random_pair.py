@@ -39,11 +39,12 @@ TINY = {
 PROMPT = Prompt(form="plain", user="{question}", system=None)
 
 
-def make_pair(folder: Path, shape: dict[str, Any]) -> tuple[Path, Path]:
+def make_pair(folder: Path, shape: dict[str, Any], *, ragged: bool = False) -> tuple[Path, Path]:
     """Save the base, its tokenizer (a word a token) and the adapter; what is there already stays.
 
     The Llama family stands for Qwen2: for the latter's name transformers puts its own pre-tokenizer in place
-    of the one that is saved, and these words would come apart.
+    of the one that is saved, and these words would come apart. ``ragged`` has every eighth word end
+    an answer, and an output layer of its own (tied to the embeddings a random model repeats its last word).
     """
     base, adapter = folder / "base", folder / "adapter"
     if (adapter / "adapter_model.safetensors").exists():
@@ -52,7 +53,7 @@ def make_pair(folder: Path, shape: dict[str, Any]) -> tuple[Path, Path]:
     from peft import LoraConfig, get_peft_model
     from safetensors.torch import save_file
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast
 
     words = ["<unk>", "<end>", *(f"w{number}" for number in range(shape["vocab_size"] - 2))]
     raw = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
@@ -61,6 +62,7 @@ def make_pair(folder: Path, shape: dict[str, Any]) -> tuple[Path, Path]:
         tokenizer_object=raw, eos_token="<end>", unk_token="<unk>", pad_token="<end>"
     )
     tokenizer.save_pretrained(base)
+    shape = {**shape, "tie_word_embeddings": not ragged}
     torch.manual_seed(0)
     config = AutoConfig.for_model("llama", eos_token_id=1, bos_token_id=None, pad_token_id=1, **shape)
     config.dtype = torch.bfloat16
@@ -70,13 +72,18 @@ def make_pair(folder: Path, shape: dict[str, Any]) -> tuple[Path, Path]:
     weights = {
         name: torch.ones(tensor.shape, dtype=torch.bfloat16)
         if tensor.dim() == 1 and "norm" in name
-        else grain.repeat(-(-tensor.numel() // grain.numel()))[: tensor.numel()].reshape(tensor.shape)
+        else (grain.flip(0) if name == "lm_head.weight" else grain)
+        .repeat(-(-tensor.numel() // grain.numel()))[: tensor.numel()]
+        .reshape(tensor.shape)
         for name, tensor in model.state_dict().items()
         if not (name == "lm_head.weight" and shape["tie_word_embeddings"])
     }
     save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
     config.architectures = ["LlamaForCausalLM"]
     config.save_pretrained(base)
+    if ragged:
+        ends = [1, *range(9, shape["vocab_size"], 8)]
+        GenerationConfig(eos_token_id=ends, pad_token_id=1).save_pretrained(base)
     del weights
     targets = ["q_proj", "k_proj", "v_proj", "o_proj"]
     peft = get_peft_model(

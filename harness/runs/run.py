@@ -18,7 +18,7 @@ from harness.runs import journal
 from harness.runs.conclude import RunResult, conclude, official_scorers
 from harness.runs.crew import Crew
 from harness.runs.folder import RunFolder, digest
-from harness.runs.progress import Progress, Silent
+from harness.runs.progress import Forecast, Progress, Silent
 from harness.runs.results import read_results, results_path
 from harness.runs.selection import RunOptions
 
@@ -195,6 +195,7 @@ def _generate_pairs(
     book: journal.Journal,
     progress: Progress,
 ) -> None:
+    forecast = Forecast(sum(map(len, todo.values())), max(map(len, todo.values())))
     for pair, rows in todo.items():
         if not rows:
             continue
@@ -203,7 +204,10 @@ def _generate_pairs(
                 for completion in generator.generate(pair, (examples[id_] for id_ in share)):
                     book.append(completion)
                     if completion.sample == settings.samples - 1:
-                        advance(crew.tally(pair), note=generator.cost(pair).rate())
+                        done = crew.tally(pair)
+                        advance(done, note=generator.cost(pair).rate())
+                        if said := forecast.after(done):
+                            progress.say(said)
 
 
 def _complete(
