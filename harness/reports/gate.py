@@ -383,7 +383,6 @@ def _not_newer(old: Results) -> None:
 def _same_conditions(old: BenchmarkResult, new: BenchmarkResult, baseline: Path) -> None:
     for key, what in (
         ("data_hash", "other examples"),
-        ("verdicts", "another version of the verdicts"),
         ("rules", "other rules of the verdict"),
     ):
         if old.config.get(key) != new.config.get(key):
