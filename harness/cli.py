@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -54,10 +54,11 @@ app = typer.Typer(
     help="Evaluate models that write SQL: base+adapter in 4-bit, verdicts on databases that discriminate.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
 )
 
 
+RunFolderOption = Annotated[Path | None, typer.Option("--run", help="A run's folder. [default: the latest]")]
 _WITH_INTERVALS = 3  # so many pairs fit into 80 columns with their intervals
 
 
@@ -79,7 +80,8 @@ def run(options: RunOptions, *, json: Json = False) -> None:
     from harness.runs.run import run as run_pairs
 
     screen = _screen(json)
-    result = run_pairs(replace(options, command=_command()), screen)
+    with screen.waiting("Reading the benchmark and the models"):
+        result = run_pairs(replace(options, command=_command()), screen)
     if result is not None:
         _present(screen, result, own_folder=options.output is None)
 
@@ -91,7 +93,8 @@ def score(options: ScoreOptions, *, json: Json = False) -> None:
     from harness.runs.score import score as score_files
 
     screen = _screen(json)
-    result = score_files(replace(options, command=_command()), screen)
+    with screen.waiting("Reading the benchmark and the predictions"):
+        result = score_files(replace(options, command=_command()), screen)
     _present(screen, result, own_folder=options.output is None)
 
 
@@ -141,6 +144,12 @@ def check(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail too where the questions are too few to tell.")
     ] = False,
+    junit: Annotated[
+        Path | None, typer.Option(help="Write JUnit XML there, a case a benchmark, pair and metric.")
+    ] = None,
+    comment: Annotated[
+        Path | None, typer.Option(help="Write Markdown there, sized for a comment on a pull request.")
+    ] = None,
     update: Annotated[
         bool,
         typer.Option("--update", help="Write the run, or its --pair alone, as the new baseline instead."),
@@ -149,7 +158,7 @@ def check(
 ) -> None:
     """Gate: exit code 0 if the run is no worse than the baseline, 1 if it is."""
     from harness.reports import check as check_run
-    from harness.reports import write_baseline
+    from harness.reports import publish, write_baseline
 
     screen = _screen(json)
     if update:
@@ -168,6 +177,7 @@ def check(
     )
     for line in gate.lines:
         screen.show(line)
+    publish(gate, junit_file=junit, comment_file=comment)
     screen.finish(gate.to_json())
     if not gate.passed:
         raise typer.Exit(1)
@@ -208,39 +218,61 @@ def leaderboard(
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(help="The example's id.")],
-    run_folder: Annotated[
-        Path | None, typer.Option("--run", help="A run's folder. [default: the latest]")
-    ] = None,
+    id: Annotated[str | None, typer.Argument(help="The example's id; or --failed.")] = None,
+    run_folder: RunFolderOption = None,
     pair: Annotated[str | None, typer.Option(help="Only this pair.")] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Every wrong answer, one after the other.")
+    ] = False,
+    cause: Annotated[str | None, typer.Option(help="With --failed: of this cause, say wrong-column.")] = None,
+    database: Annotated[
+        Path | None, typer.Option(help="Write the database that shows the failure: .sqlite or .sql.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Explain a verdict: question, queries, cause, and the smallest database that shows the difference."""
-    from harness.runs.show import show_example
+    from harness.runs.latest import latest_run
+    from harness.runs.show import show_example, show_failed
 
     screen = _screen(json)
-    shown = show_example(run_folder or _latest_run(), id, pair=pair)
-    screen.show(shown.to_text())
-    screen.finish(shown.to_json())
+    if (id is None) != failed or (cause and not failed) or (failed and database):
+        raise UsageError("show takes an id, or --failed", "show ID [--database FILE], or show --failed")
+    folder = run_folder or latest_run()
+    if id is None:
+        shown = screen.walk(show_failed(folder, cause=cause, pair=pair), lambda one: one.to_text())
+        screen.finish({"run": str(folder), "samples": [s for one in shown for s in one.to_json()["samples"]]})
+        return
+    example = show_example(folder, id, pair=pair)
+    screen.show(example.to_text())
+    if database:
+        example.write_database(database)
+        screen.show(f"Wrote {database}.")
+    screen.finish(example.to_json() | ({"file": str(database)} if database else {}))
 
 
 @app.command()
 def export(
-    id: Annotated[str, typer.Argument(help="The example's id.")],
-    output: Annotated[Path, typer.Option(help="The .sqlite or .sql file to write.")],
-    run_folder: Annotated[
-        Path | None, typer.Option("--run", help="A run's folder. [default: the latest]")
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
+    form: Annotated[
+        Literal["model-index", "eval-results", "inspect"],
+        typer.Option("--format", help="Whose form."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The file to write. [default: FORMAT.yaml or .json in the run's folder]"),
     ] = None,
-    pair: Annotated[str | None, typer.Option(help="The pair. [default: the first that is wrong]")] = None,
+    pair: Annotated[str | None, typer.Option(help="The pair. [default: the only one under test]")] = None,
+    benchmark: BenchmarkName = None,
     json: Json = False,
 ) -> None:
-    """Write the database that shows a failure, as a .sqlite file or as SQL text."""
-    from harness.runs.show import export_witness
+    """Write a pair's results as a model card's index, the hub's evaluation results or an Inspect log."""
+    from harness.reports import export as export_run
 
     screen = _screen(json)
-    export_witness(run_folder or _latest_run(), id, output, pair=pair)
-    screen.show(f"Wrote {output}.")
-    screen.finish({"file": str(output)})
+    target = output or run_folder / f"{form}.{'json' if form == 'inspect' else 'yaml'}"
+    export_run(run_folder, target, form, benchmark=benchmark, pair=pair)
+    screen.show(f"Wrote {target}.")
+    screen.finish({"file": str(target)})
 
 
 @app.command()
@@ -311,10 +343,13 @@ def _screen(as_json: bool) -> Any:
 def _present(screen: Any, result: Any, *, own_folder: bool) -> None:
     """Report, page and leaderboard of a finished run, and its table on the screen."""
     from harness.reports import write_page, write_report
+    from harness.runs.latest import remember
     from harness.screen import percent
 
-    report = write_report(result.folder)
-    page = write_page(result.folder)
+    remember(result.folder)
+    with screen.waiting("Writing report and page"):
+        report = write_report(result.folder)
+        page = write_page(result.folder)
     board = _board_of_runs(screen, result.results_file) if own_folder else None
     for benchmark, pairs in result.results.items():
         names = list(dict.fromkeys(metric for metrics in pairs.values() for metric in metrics))
@@ -369,15 +404,6 @@ def _results_files(places: Sequence[Path]) -> list[Path]:
             raise RunError(f"{place} holds no results", "name a run's folder or a results_<time>.json")
         files += found
     return files
-
-
-def _latest_run() -> Path:
-    found = sorted(Path("reports", "runs").glob("*/results_*.json"), key=lambda path: path.stat().st_mtime)
-    if not found:
-        raise RunError(
-            "there is no run under reports/runs", "give --run FOLDER, or start one: python -m harness run"
-        )
-    return found[-1].parent
 
 
 def _command() -> str:

@@ -119,7 +119,9 @@ def validated(kind: Any, values: object, *, where: str, error: type[HarnessError
         raise error(
             f"{place} is unknown", f"did you mean '{near[0]}'?" if near else f"remove it, or {remedy}"
         )
-    said = fault["msg"].removeprefix("Value error, ")
+    given = fault["input"]
+    shown = f", not {given!r}" if isinstance(given, (str, int, float)) and len(str(given)) < 40 else ""
+    said = fault["msg"].removeprefix("Value error, ") + ("" if fault["type"] == "value_error" else shown)
     raise error(f"{place}: {said}", f"add '{key}:'" if fault["type"] == "missing" else remedy)
 
 

@@ -42,11 +42,15 @@ class Prompt:
     chat template. ``origin`` says where the prompt came from: "benchmark", "adapter" or a path.
     """
 
-    user: str = "{context}\nQuestion: {question}"
-    system: str | None = "You are a SQL expert."
-    form: Form = "chat"
-    chat_template: str | None = None
-    plain: str = "{context}\n-- {question}\n"
+    user: Annotated[str, Option("template over `{context}`, `{question}` and `{evidence}`")] = (
+        "{context}\nQuestion: {question}"
+    )
+    system: Annotated[str | None, Option("the system message")] = "You are a SQL expert."
+    form: Annotated[Form, Option("through a chat template, or the template's text itself")] = "chat"
+    chat_template: Annotated[str | None, Option("in place of the tokenizer's")] = None
+    plain: Annotated[str, Option("the template where a tokenizer has no chat template")] = (
+        "{context}\n-- {question}\n"
+    )
     origin: str = "benchmark"
 
 
@@ -116,7 +120,7 @@ class Judging:
     workers: Annotated[int, Option("Judging processes. [default: cores, 8 at most]", unset=_cores), Ge(0)] = 1
     witnesses: Annotated[
         int, Option("How many wrong predictions get their smallest database at once."), Ge(0)
-    ] = 200
+    ] = 2000
     policy: Annotated[bool, Option("Also give the score with each rule of a verdict flipped.")] = True
     cache: Path | None = None
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -15,15 +15,17 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.status import Status
+from rich.table import Column, Table
 from rich.text import Text
 
 from harness.records import Metric
 from harness.runs.progress import Advance
 from harness.text import visible, visible_json
+
+T = TypeVar("T")
 
 _LOG_EVERY = 10.0  # seconds between lines where there is no terminal
 
@@ -35,26 +37,45 @@ class Screen:
         self.as_json = as_json
         self._errors = Console(stderr=True, highlight=False)
         self._out = self._errors if as_json else Console(highlight=False)
+        self._waiting: Status | None = None
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """On a terminal, say at once what is being done, with something that moves, until the next words."""
+        self._still()
+        if self._errors.is_terminal:
+            self._waiting = self._errors.status(Text(visible(text)))
+            self._waiting.start()
+        try:
+            yield
+        finally:
+            self._still()
+
+    def _still(self) -> None:
+        if self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
 
     def say(self, text: str) -> None:
         """One line, on standard error."""
+        self._still()
         self._errors.print(visible(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, total: int) -> Iterator[Advance]:
         """A bar on a terminal; elsewhere a line every ten seconds and one at the end."""
+        self._still()
         yield from self._bar(name, total) if self._errors.is_terminal else self._log(name, total)
 
     def _bar(self, name: str, total: int) -> Iterator[Advance]:
         columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=30),
+            TextColumn("{task.description}", markup=False, table_column=_shortened(2)),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}", markup=False),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn("{task.fields[note]}", markup=False, table_column=_shortened(3)),
         )
-        with Progress(*columns, console=self._errors) as bar:
+        with Progress(*columns, console=self._errors, expand=True) as bar:
             task = bar.add_task(visible(name), total=total, note="")
 
             def advance(done: int = 1, note: str = "") -> None:
@@ -92,6 +113,7 @@ class Screen:
 
         Where it is wider than the screen, ``names`` in it become letters, told in a line below.
         """
+        self._still()
         drawn = _table(title, columns, rows, figures)
         unbounded = self._out.options.update(max_width=10_000)
         if names and self._out.measure(drawn, options=unbounded).maximum > self._out.width:
@@ -107,12 +129,27 @@ class Screen:
             return
         self._out.print(drawn)
 
+    def walk(self, items: Iterator[T], text: Callable[[T], str]) -> list[T]:
+        """Show one after the other; on a terminal the next one when Enter is pressed, "q" ends."""
+        shown: list[T] = []
+        for item in items:
+            if shown and self._out.is_terminal and sys.stdin.isatty():
+                if self._out.input("Enter: the next one, q: end ", markup=False).strip().lower() == "q":
+                    break
+            elif shown:
+                self.show("")
+            self.show(text(item))
+            shown.append(item)
+        return shown
+
     def show(self, text: str) -> None:
         """Text for people, where tables go."""
+        self._still()
         self._out.print(visible(text), markup=False, soft_wrap=True)
 
     def finish(self, document: Mapping[str, Any]) -> None:
         """With ``--json``, the last line on standard output."""
+        self._still()
         if self.as_json:
             text = json.dumps(document, ensure_ascii=False, default=str)
             sys.stdout.write(visible_json(text) + "\n")
@@ -132,6 +169,11 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], fi
 def _cell(text: str) -> Text:
     """Text in a table, its brackets no markup."""
     return Text(visible(text))
+
+
+def _shortened(ratio: int) -> Column:
+    """A column that gives way where the line would be wider than the screen."""
+    return Column(ratio=ratio, no_wrap=True, overflow="ellipsis")
 
 
 def _letter(place: int) -> str:

@@ -29,12 +29,13 @@ from rewrites import rewritten
 from verdict_quality import QWEN, RULES, SYSTEMS, ready, rows, spread
 
 from harness.databases import Sandbox, Suite
+from harness.databases.readers import Readers
 from harness.records import Example, Judging, Prediction
 from harness.scoring import judge_all
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
 from harness.scoring.proof import proof
-from harness.scoring.verdict import ATTACKS, Readers, Trial, execute
+from harness.scoring.verdict import ATTACKS, Trial, execute
 from harness.scoring.witness import find_witness
 
 

@@ -34,10 +34,10 @@ from rewrites import rewritten
 
 from harness import build_suite, explain, judge
 from harness.databases import Sandbox, Suite
+from harness.databases.readers import Readers
 from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict
 from harness.scoring import judge_all
 from harness.scoring.proof import proof
-from harness.scoring.verdict import Readers
 from harness.sql.mutants import HELD_OUT, mutants_of
 from harness.sql.statement import statement
 

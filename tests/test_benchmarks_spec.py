@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from harness.benchmarks import BenchmarkSpec, describe, get_spec, list_benchmark
 from harness.benchmarks.spec import Source
 from harness.errors import BenchmarkError
 
+ROOT = Path(__file__).resolve().parents[1]
 OWN = """
 title: My warehouse
 source:
@@ -128,6 +130,17 @@ def test_a_wrong_yaml_names_file_key_and_remedy(own: Path, change: tuple[str, st
         load_benchmark("mine")
     assert str(error.value).startswith(str(own))
     assert said in str(error.value)
+
+
+def test_every_key_of_the_yaml_is_in_the_docs_with_its_help() -> None:
+    module = runpy.run_path(str(ROOT / "scripts" / "yaml_reference.py"))
+    page = (ROOT / "docs" / "benchmarks.md").read_text("utf-8")
+    assert page == module["render"](), "run scripts/yaml_reference.py"
+    found = list(module["keys"](BenchmarkSpec))
+    assert {"title", "source.kind", "prompt.user", "rules.case", "generation.max_new_tokens"} < {
+        key.name for key in found
+    }
+    assert all(key.help for key in found)
 
 
 def test_dialects_are_carried(own: Path) -> None:

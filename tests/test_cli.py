@@ -250,6 +250,8 @@ BAD: list[tuple[str, Callable[[Path], list[str | Path]], str]] = [
     ("missing predictions", lambda f: ["score", "--data", data_file(f), "--predictions", f / "p"], "p"),
     ("no such run", lambda f: ["check", f / "run", "--baseline", f / "b.json"], "run"),
     ("no run to show", lambda f: ["show", "1"], "--run"),
+    ("nothing to show", lambda f: ["show"], "--failed"),
+    ("a database of many", lambda f: ["show", "--failed", "--database", f / "x.sql"], "--failed"),
     ("unknown id", lambda f: ["run", "--data", data_file(f), "--ids", "99"], "99"),
     ("missing recipe", lambda f: ["train", f / "recipe.yaml"], "recipe.yaml"),
     ("no results", lambda f: ["leaderboard", f], "results"),
@@ -316,10 +318,23 @@ def test_score_prints_its_results_as_the_last_line(harness: Run, tmp_path: Path)
     code, out, _ = harness("show", "1", "--run", folder)
     assert code == 0
     assert "smallest database" in out
-    assert rows[1]["witness"]["script"].strip() in out, "the same database as in the report"
+    assert "difference   SELECT COUNT(*) FROM head WHERE age [->-]{+>=+} 51" in out
+    assert "── " in out
+    latest = harness("show", "1")[1].splitlines()
+    assert latest[2:] == out.splitlines()[2:], "the latest run is found without its folder"
+    code, _, err = harness("show", "11")
+    assert code == 2
+    assert "did you mean 1?" in err
+    code, out, _ = harness("show", "--failed", "--json")
+    assert [row["id"] for row in json.loads(out.splitlines()[-1])["samples"]] == ["1", "2"]
+    code, out, _ = harness("show", "--failed", "--cause", "schema-error", "--json")
+    assert [row["id"] for row in json.loads(out.splitlines()[-1])["samples"]] == ["2"]
+    code, _, err = harness("show", "--failed", "--cause", "bad-luck")
+    assert code == 2
+    assert "schema error (1)" in err
     target = tmp_path / "witness.sqlite"
-    assert harness("export", "1", "--run", folder, "--output", target)[0] == 0
-    code, _, err = harness("export", "1", "--run", folder, "--output", target)
+    assert harness("show", "1", "--run", folder, "--database", target)[0] == 0
+    code, _, err = harness("show", "1", "--run", folder, "--database", target)
     assert code == 2, "what exists is not overwritten"
     assert "exists already" in err
     import sqlite3

@@ -22,7 +22,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.inside = False
-        self.data: list[list[dict[str, Any]]] = []
+        self.data: list[dict[str, Any]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -48,26 +48,34 @@ def test_the_page_loads_nothing_from_anywhere(tmp_path: Path) -> None:
     assert not re.search(r"url\(|@import|fetch\(|XMLHttp", text)
 
 
-def test_every_answer_to_look_at_is_in_it(tmp_path: Path) -> None:
+def test_every_answer_is_in_it_those_to_look_at_first(tmp_path: Path) -> None:
     answers = {"base": outcomes(50, 0.3, 1), "starter": outcomes(50, 0.6, 2)}
     folder = write_run(tmp_path / "run", answers, flagged={"4": "broken"})
-    rows = Page(write_page(folder).read_text("utf-8")).data[0]
-    expected = {
-        (pair, str(place))
-        for pair, ended in answers.items()
-        for place, one in enumerate(ended)
-        if not one.right or one is Outcome.NULL_ONLY
+    section = Page(write_page(folder).read_text("utf-8")).data[0]
+    rows = [{**section["examples"][row["example"]], **row} for row in section["answers"]]
+    assert {(row["pair"], row["id"]) for row in rows} == {
+        (pair, str(place)) for pair in answers for place in range(50)
     }
-    assert {(row["pair"], row["id"]) for row in rows} == expected
-    pairs = [row["pair"] for row in rows]
+    assert len(section["examples"]) == 50
+    assert section["contexts"] == ["CREATE TABLE t (name VARCHAR, age INTEGER)"]
+    kept = [not Outcome(row["outcome"]).right or Outcome(row["outcome"]).marked for row in rows]
+    assert kept == sorted(kept, reverse=True)
+    pairs = [row["pair"] for row, look in zip(rows, kept, strict=True) if look]
     assert pairs == sorted(pairs, reverse=True), "the pair under test comes first"
     for row in rows:
         known = answers["base"][int(row["id"])].right
-        assert row["reference"] == ("" if row["pair"] == "base" else "right" if known else "wrong")
-        assert (row["witness"] is None) == Outcome(row["outcome"]).right
-    witness = next(row["witness"] for row in rows if row["witness"])
+        assert row.get("reference", "") == ("" if row["pair"] == "base" else "right" if known else "wrong")
+        assert ("witness" not in row) == Outcome(row["outcome"]).right
+        assert ("flagged" in row) == (row["id"] == "4")
+    witness = next(row["witness"] for row in rows if "witness" in row)
     assert witness["gold"]["differs"] == [False, True], "'Ann' and 'ann' are the same where case is ignored"
     assert witness["prediction"]["differs"] == [False, True]
+
+
+def test_the_hint_names_the_run(tmp_path: Path) -> None:
+    text = write_page(write_run(tmp_path / "a run", {"p": [Outcome.WRONG] * 3})).read_text("utf-8")
+    assert "--run ${run}" in text
+    assert "a run" in text.split("run = ")[1].split(";")[0]
 
 
 def test_markup_in_the_data_stays_data(tmp_path: Path) -> None:
@@ -80,6 +88,6 @@ def test_markup_in_the_data_stays_data(tmp_path: Path) -> None:
     text = write_page(folder).read_text("utf-8")
     assert "alert(1)</script>" not in text
     page = Page(text)
-    assert [row["prediction"] for row in page.data[0]] == [evil] * 3
+    assert [row["prediction"] for row in page.data[0]["answers"]] == [evil] * 3
     assert "i" not in {tag for tag, _ in page.tags}
     assert sum(tag == "script" for tag, _ in page.tags) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,11 @@ def test_regions_agree_with_every_value(one: Any, other: Any) -> None:
         for b in range(-2, 7)
     )
     assert same_condition(one, other, nulls=False) is everywhere
+
+
+def test_equal_forms_give_equal_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(CASES.parents[1] / "scripts"))
+    fuzz = runpy.run_path(str(CASES.parents[1] / "scripts" / "form_fuzz.py"))
+    told = dict.fromkeys(("pairs", "queries", "runs"), 0)
+    assert list(fuzz["differences"](400, 7, told)) == []
+    assert told["runs"] > 50

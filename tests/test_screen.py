@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import re
+import time
+
 import pytest
+from rich.console import Console
 
 from harness.screen import Screen
 
@@ -38,3 +43,45 @@ def test_what_fits_keeps_its_names(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "mine" in out
     assert "A =" not in out
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch) -> tuple[Screen, io.StringIO]:
+    """A screen on a terminal of 80 columns, and what it shows."""
+    shown = io.StringIO()
+    screen = Screen()
+    console = Console(file=shown, force_terminal=True, width=80, highlight=False)
+    monkeypatch.setattr(screen, "_errors", console)
+    return screen, shown
+
+
+def test_a_stage_moves_within_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, shown = terminal(monkeypatch)
+    with screen.stage("Generating · Qwen2.5-1.5B-SQL-Assistant-r16-lr2e-4", 12_345) as advance:
+        advance(6_000, "52.5 examples/s, 1,240 tokens/s, 0.7 GiB")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue())
+    lines = [line for part in plain.split("\n") for line in part.split("\r")]
+    assert max(map(len, lines)) <= 80
+    assert re.search(r"Generating · Qwen.*6000/12345 .*52\.5 examples/s", lines[-2])
+
+
+def test_something_moves_before_the_first_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, shown = terminal(monkeypatch)
+
+    def fail() -> None:
+        with screen.waiting("Reading the [benchmark]"):
+            time.sleep(0.5)
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        fail()
+    assert "Reading the [benchmark]" in shown.getvalue()
+    assert shown.getvalue().rindex("\x1b[?25h") > shown.getvalue().rindex("\x1b[?25l"), "the cursor is back"
+    with screen.waiting("Reading"), screen.stage("Judging", 3) as advance:
+        advance(3)
+    assert "3/3" in shown.getvalue()
+
+
+def test_without_a_terminal_nothing_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    with Screen().waiting("Reading"):
+        pass
+    assert capsys.readouterr().err == ""

@@ -36,28 +36,34 @@ class _Strict(BaseModel):
 
 
 class Source(_Strict):
-    """Where the examples come from.
+    """Where the examples come from."""
 
-    ``kind`` names the reader. ``files`` (kind "files") maps a split to its file, ``folder`` is the place
-    where a download is looked for first, both relative to the YAML. ``hub`` is a data set's id on the
-    hub, ``file`` the file in it, ``revision`` the revision asked for and ``sha256`` the pin: the hash of
-    that file. ``variant`` and ``sample`` (this many stratified test questions) belong to the kinds that
-    have them. ``url``, ``fetch`` and ``licence`` are for people.
-    """
-
-    kind: Literal["files", "create-context", "wikisql", "spider", "bird"]
-    files: dict[str, Path] = Field(default_factory=dict)
-    folder: Path | None = None
-    hub: str | None = None
-    file: str | None = None
-    revision: str | None = None
-    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    variant: Literal["plain", "full", "used", "mini"] = "plain"
-    sample: int | None = Field(default=None, gt=0)
-    context_field: str = "context"
-    url: str = ""
-    fetch: str = ""
-    licence: str = ""
+    kind: Literal["files", "create-context", "wikisql", "spider", "bird"] = Field(
+        description="names the reader"
+    )
+    files: dict[str, Path] = Field(default_factory=dict, description="kind files: split to file")
+    folder: Path | None = Field(
+        default=None, description="where a download is looked for before the cache is"
+    )
+    hub: str | None = Field(default=None, description="a data set's id on the hub")
+    file: str | None = Field(default=None, description="the file in it")
+    revision: str | None = Field(default=None, description="the revision asked for")
+    sha256: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="the pin: that file's hash"
+    )
+    variant: Literal["plain", "full", "used", "mini"] = Field(
+        default="plain",
+        description="`full` and `plain` (sql-create-context), `used` (WikiSQL), `mini` (BIRD)",
+    )
+    sample: int | None = Field(
+        default=None, gt=0, description="this many stratified test questions (sql-create-context)"
+    )
+    context_field: str = Field(
+        default="context", description="kind files: the field that holds the CREATE statements"
+    )
+    url: str = Field(default="", description="for people: where it comes from")
+    fetch: str = Field(default="", description="for people: how to fetch it")
+    licence: str = Field(default="", description="for people: its licence")
 
     @model_validator(mode="after")
     def _files_are_named(self) -> Source:
@@ -76,7 +82,7 @@ def _asks(prompt: Prompt) -> Prompt:
 class Generation(_Strict):
     """Limits of generation."""
 
-    max_new_tokens: int = Field(default=256, gt=0, le=32768)
+    max_new_tokens: int = Field(default=256, gt=0, le=32768, description="most tokens of a completion")
 
 
 class BenchmarkSpec(_Strict):
@@ -84,14 +90,21 @@ class BenchmarkSpec(_Strict):
 
     name: str
     path: Path
-    title: str
+    title: str = Field(description="one line for listings")
     source: Source
-    split: str = "test"
+    split: str = Field(default="test", description="the split that is meant")
     prompt: Annotated[Prompt, AfterValidator(_asks)] = Prompt()
     rules: Rules = Rules()
-    dialect: str = "sqlite"
-    metrics: tuple[str, ...] = ("execution_accuracy", "exact_match")
-    baselines: tuple[Literal["rule"], ...] = ()
+    dialect: str = Field(
+        default="sqlite", description="what golds and contexts are written in; any that sqlglot reads"
+    )
+    metrics: tuple[str, ...] = Field(
+        default=("execution_accuracy", "exact_match"),
+        description="official ones are computed beside the harness's own",
+    )
+    baselines: tuple[Literal["rule"], ...] = Field(
+        default=(), description="`rule`: the no-model rule gets a row"
+    )
     generation: Generation = Generation()
 
     @field_validator("metrics")

@@ -155,6 +155,7 @@ def encode(suite: Suite) -> bytes:
     """A suite without what its example says; compressed some 8 times."""
     head = {
         "readings": suite.readings,
+        "forms": suite.forms,
         "ordered": suite.ordered,
         "limited": suite.limited,
         "strength": suite.strength,
@@ -187,6 +188,7 @@ def decode(blob: bytes, example: Example, judging: Judging) -> Suite:
             databases.append(Database(raw[end : end + size], kind, tuple(_answer(a) for a in answers)))
             end += size
         head["readings"] = tuple(head.get("readings", ()))
+        head["forms"] = tuple(head.get("forms", ()))
         head["kinds"] = tuple((t, tuple((c, k) for c, k in columns)) for t, columns in head.get("kinds", ()))
         head["links"] = tuple((tuple(a), tuple(b)) for a, b in head.get("links", ()))
         head["primary"] = tuple((t, tuple(c)) for t, c in head.get("primary", ()))

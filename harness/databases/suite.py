@@ -13,11 +13,11 @@ from typing import Literal
 from harness.databases.fairness import Fairness
 from harness.databases.modes import AGAINST, CYCLE, LARGE
 from harness.databases.populate import Plan
+from harness.databases.readers import Readers
 from harness.databases.results import Expected, Failure, Result
 from harness.databases.sandbox import LONGEST, Sandbox
 from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
-from harness.sql.canonical import Canonicaliser
 from harness.sql.dialect import Untranspilable, to_sqlite
 from harness.sql.mutants import BUILDING, Mutant, mutants_of
 from harness.sql.profile import Profile, profile_of
@@ -55,17 +55,18 @@ class Database:
 class Suite:
     """What an example is judged by; picklable, and the same for the same arguments everywhere.
 
-    ``readings`` are the gold as SQLite runs it, the literal reading first. ``strength`` is the share of the
-    ``mutants`` (near misses that are not equivalent) that some deciding database tells from the gold.
-    ``limited``: the gold has a LIMIT. ``kinds`` are what columns hold ("integer", "real", "text", "" for
-    mixed), ``links`` the foreign keys that hold as (child, parent) columns, ``primary`` the keys of tables;
-    all in lower case. ``schema`` is None where the context cannot be read; ``reason`` says why a gold is not
-    "ok".
+    ``readings`` are the gold as SQLite runs it, the literal reading first, ``forms`` their canonical texts.
+    ``strength`` is the share of the ``mutants`` (near misses that are not equivalent) that some deciding
+    database tells from the gold. ``limited``: the gold has a LIMIT. ``kinds`` are what columns hold
+    ("integer", "real", "text", "" for mixed), ``links`` the foreign keys that hold as (child, parent)
+    columns, ``primary`` the keys of tables; all in lower case. ``schema`` is None where the context cannot be
+    read; ``reason`` says why a gold is not "ok".
     """
 
     schema: Schema | None
     gold: str
     readings: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
     ordered: bool = False
     limited: bool = False
     databases: tuple[Database, ...] = ()
@@ -164,6 +165,8 @@ class Builder:
             links=plan.keys.foreign,
             primary=tuple(plan.keys.primary.items()),
         )
+        reader = Readers(self.suite).basic
+        self.suite = replace(self.suite, forms=tuple(map(reader.text, self.suite.readings)))
         form = degenerate(self.statements[0])
         found = self._candidates(plan, 4 if form else self.size + 2)
         if isinstance(found, Failure):
@@ -261,7 +264,8 @@ class Builder:
             if len(results) == len(candidates) and any(r.rows != results[0].rows for r in results[1:]):
                 kept.append(number)
         if kept and len(kept) < len(self.suite.readings):
-            self.suite = replace(self.suite, readings=tuple(self.suite.readings[i] for i in kept))
+            readings, forms = ([side[i] for i in kept] for side in (self.suite.readings, self.suite.forms))
+            self.suite = replace(self.suite, readings=tuple(readings), forms=tuple(forms))
             self.statements = [self.statements[i] for i in kept]
             for candidate in candidates:
                 answers = tuple(candidate.database.answers[i] for i in kept)
@@ -308,14 +312,7 @@ class Builder:
         equivalent: set[int] = set()
         if not survivors:
             return equivalent
-        canon = Canonicaliser(
-            self.schema,
-            kinds={table: dict(columns) for table, columns in self.suite.kinds},
-            case=self.suite.rules.case,
-            strong=True,
-            primary=self.suite.primary,
-            links=self.suite.links,
-        )
+        canon = Readers(self.suite).filled
         gold = canon.text(self.suite.readings[0])
         killed = 0
         for number in survivors:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import yaml
+from typing_extensions import TypedDict
 
 from harness.errors import ModelError, UsageError
-from harness.records import Example, Prompt
+from harness.files import read_text, read_yaml
+from harness.options import validated
+from harness.records import Example, Form, Prompt
 
 TODAY = date(
     2024, 7, 26
@@ -109,45 +110,42 @@ def load_prompt(choice: str, benchmark: Prompt, adapter: Path | None) -> Prompt:
     return _from_file(path, benchmark, str(path))
 
 
+class _PromptFile(TypedDict, total=False):
+    """The keys of a prompt file."""
+
+    system: str | None
+    user: str
+    form: Form
+    chat_template: str | None
+
+
 def _from_file(path: Path, benchmark: Prompt, origin: str) -> Prompt:
-    try:
-        text = path.read_text("utf-8")
-        if path.suffix in {".jinja", ".jinja2"}:
-            values: Any = {"form": "chat", "chat_template": text}
-        elif path.suffix == ".txt":
-            values = {"form": "plain", "user": text}
-        else:
-            values = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(
-            f"prompt file {path} cannot be read: {error}", "write YAML or JSON in UTF-8"
-        ) from error
-    allowed = {"system", "user", "form", "chat_template"}
-    if not isinstance(values, Mapping) or not set(values) <= allowed:
-        odd = f"the key {min(set(values) - allowed)!r}" if isinstance(values, Mapping) else "no mapping"
-        raise UsageError(f"prompt file {path} has {odd}", f"its keys are {', '.join(sorted(allowed))}")
-    fields: dict[str, Any] = dict(values)
-    if fields.get("form", "chat") not in {"chat", "plain"}:
-        raise UsageError(f"prompt file {path}: form is {fields['form']!r}", "form is chat or plain")
-    if any(
-        not isinstance(value, str) and (value is not None or key == "user") for key, value in fields.items()
-    ):
-        raise UsageError(f"prompt file {path}: every value is text", "quote it")
+    what = f"prompt file {path}"
+    if path.suffix in {".jinja", ".jinja2"}:
+        values: Any = {"form": "chat", "chat_template": _read(path)}
+    elif path.suffix == ".txt":
+        values = {"form": "plain", "user": _read(path)}
+    else:
+        values = read_yaml(path, error=UsageError, what="prompt file")
+    fields: _PromptFile = validated(
+        _PromptFile,
+        values,
+        where=what,
+        error=UsageError,
+        remedy=f"its keys are {', '.join(sorted(_PromptFile.__annotations__))}, their values text",
+    )
     template = fields.get("chat_template")
     if template and template.endswith(".jinja"):
-        try:
-            template = fields["chat_template"] = (path.parent / template).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"prompt file {path}: {error}", "put the template beside it") from error
+        template = fields["chat_template"] = _read(path.parent / template)
     if template is not None and not template.strip():
-        raise UsageError(
-            f"prompt file {path}: its chat template is empty", "leave it out to use the tokenizer's"
-        )
+        raise UsageError(f"{what}: its chat template is empty", "leave it out to use the tokenizer's")
     if fields.get("form") == "plain":
         fields.setdefault("system", None)
     prompt = replace(benchmark, **fields, origin=origin)
     if "{question}" not in prompt.user:
-        raise UsageError(
-            f"prompt file {path}: its user template has no {{question}}", "add {context} and {question}"
-        )
+        raise UsageError(f"{what}: its user template has no {{question}}", "add {context} and {question}")
     return prompt
+
+
+def _read(path: Path) -> str:
+    return read_text(path, error=UsageError, what="prompt file")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from .ci import publish
 from .comparison import Comparison, Comparisons, compare, compare_all
+from .exchange import export
 from .gate import Gate, check, write_baseline
 from .leaderboard import stale, write_leaderboard
 from .page import write_page
@@ -15,6 +17,8 @@ __all__ = [
     "check",
     "compare",
     "compare_all",
+    "export",
+    "publish",
     "stale",
     "write_baseline",
     "write_leaderboard",

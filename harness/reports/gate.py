@@ -25,6 +25,7 @@ from harness.runs.results import (
     read_results,
     write_document,
 )
+from harness.text import visible
 
 from .comparison import choose
 from .marks import Marks, Paired, read_marks
@@ -43,6 +44,8 @@ TOLERANCE = 0.01
 """A drop of up to one point passes where nothing else is said."""
 ALPHA = 0.05
 
+_NAMED = 10
+_FLIPS = ("fixed", "broken", "fixed_ids", "broken_ids")
 _KEPT = ("harness", "time", "fingerprint", "results", "configs", "pairs", "config", "versions")
 
 
@@ -66,6 +69,8 @@ class Change(NamedTuple):
     broken: int | None
     p: float
     unpaired: str = ""
+    fixed_ids: tuple[str, ...] = ()
+    broken_ids: tuple[str, ...] = ()
 
     @property
     def drop(self) -> float:
@@ -111,8 +116,8 @@ class Finding:
         """As a JSON object; shares, not points."""
         change = self.change
         return {
-            **{name: value for name, value in change._asdict().items() if name not in ("fixed", "broken")},
-            "flips": None if change.fixed is None else {"fixed": change.fixed, "broken": change.broken},
+            **{name: value for name, value in change._asdict().items() if name not in _FLIPS},
+            "flips": None if change.fixed is None else {name: getattr(change, name) for name in _FLIPS},
             "p": change.p,
             "p_adjusted": self.p,
             "tolerance": self.tolerance,
@@ -122,6 +127,12 @@ class Finding:
             "verdict": self.word.lower(),
             "reason": self.reason,
         }
+
+    def flipped(self) -> tuple[str, ...]:
+        """The examples that broke, a line, where the finding is no ok."""
+        ids = self.change.broken_ids if self.word != "ok" else ()
+        more = f", and {count(len(ids) - _NAMED)} more" if len(ids) > _NAMED else ""
+        return (f"  broken: {', '.join(map(visible, ids[:_NAMED]))}{more}",) if ids else ()
 
     def line(self) -> str:
         """For people."""
@@ -159,7 +170,7 @@ class Gate:
     @property
     def lines(self) -> tuple[str, ...]:
         """For people: a line a finding, and what an inconclusive one comes to."""
-        told = tuple(one.line() for one in self.findings)
+        told = tuple(line for one in self.findings for line in (one.line(), *one.flipped()))
         if not any(one.inconclusive for one in self.findings):
             return told
         counts = "fails, as --strict asks" if self.strict else "passes; with --strict it fails"
@@ -263,11 +274,7 @@ def write_baseline(run: Path, target: Path, *, pair: str | None = None) -> tuple
     kept["pairs"] = _only(whole.get("pairs", {}), chosen)
     marks = whole.get("marks", {})
     kept["marks"] = {name: _only(found, {"ids", *chosen}) for name, found in marks.items()}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_document(target, kept)
-    except OSError as error:
-        raise RunError(f"{target} cannot be written: {error.strerror}", "choose another path") from None
+    write_document(target, kept)
     return tuple(sorted(chosen))
 
 
@@ -318,7 +325,8 @@ def _change(
         counts = (round(after.value * after.n), after.n), (round(before.value * before.n), before.n)
         limits, p = unpaired_difference(*counts), unpaired_drop(*counts)
         return Change(*names, before.value, after.value, *limits, after.n, None, None, p, unpaired)
-    return change_of(table, *names)
+    fixed, broken = marks[1][metric].flips(marks[0][metric])
+    return change_of(table, *names)._replace(fixed_ids=fixed, broken_ids=broken)
 
 
 def change_of(table: Paired, benchmark: str, pair: str, known: str, metric: str) -> Change:

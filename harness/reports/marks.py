@@ -42,6 +42,14 @@ class Marks:
             (was & ~now).bit_count(),
         )
 
+    def flips(self, before: Marks) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The ids of those that are right after alone, and before alone."""
+        known = dict(zip(before.ids, before.digits, strict=True))
+        changed = {"01": [], "10": []}  # type: dict[str, list[str]]
+        for id_, digit in zip(self.ids, self.digits, strict=True):
+            changed.get(known.get(id_, "x") + digit, []).append(id_)
+        return tuple(changed["01"]), tuple(changed["10"])
+
     def _bits(self, digits: str) -> int:
         table = str.maketrans({digit: str(int(digit in digits)) for digit in "01x"})
         return int(self.digits.translate(table) or "0", 2)

@@ -1,9 +1,10 @@
-"""``page.html``: the answers to look at in one file that opens anywhere, filterable, with witnesses."""
+"""``page.html``: every answer in one file that opens anywhere, to filter, wrong ones with their witness."""
 
 from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,70 +23,94 @@ from .wording import label, render
 def write_page(folder: Path) -> Path:
     """Write ``page.html`` into a run's folder; returns its path.
 
-    It holds every answer that is wrong, forgiven (``null_only``, ``tie_only``) or judged otherwise by an
-    official scorer, at most ``LIMIT`` a benchmark. It loads nothing from anywhere; its content security
-    policy holds the browser to that. Raises as ``write_report`` does.
+    It holds every answer, at most ``LIMIT`` a benchmark: first those to look at (wrong, forgiven, judged
+    otherwise by an official scorer), then the right ones. It loads nothing from anywhere; its content
+    security policy holds the browser to that. Raises as ``write_report`` does.
     """
     results = read_results(folder)
     made = sections(results, folder)
-    rows = [_rows(section) for section in made]
     text = render(
         "page.html.j2",
         results=results,
         sections=made,
         headline=HEADLINE,
-        left_out=[max(len(found) - LIMIT, 0) for found in rows],
+        left_out=[max(sum(s.sample == 0 for s in section.samples) - LIMIT, 0) for section in made],
         data_uri=_data_uri,
-        data=_embed([found[:LIMIT] for found in rows]),
+        data=_embed([_data(section) for section in made]),
         meanings=_embed({outcome: outcome.meaning for outcome in Outcome}),
         colours=_embed(OUTCOME_COLOURS),
-        references=_embed([section.side.reference for section in made]),
+        run=shlex.quote(str(folder)),
     )
     return write_text(folder / "page.html", text)
 
 
-def _rows(section: Section) -> list[dict[str, Any]]:
-    """The pairs under test first, and of theirs what the reference had right."""
+def _data(section: Section) -> dict[str, Any]:
+    """The section's examples, each once, and its answers, which name theirs by place.
+
+    Answers to look at come first, of these the pairs under test, and of theirs what the reference had right.
+    """
     reference = section.side.reference
     right = {s.id: s.execution_match for s in section.samples if s.pair == reference and s.sample == 0}
     subjects = [pair.pair for pair in section.side.subjects]
-    shown = section.notable
-    shown.sort(key=lambda s: (s.pair not in subjects, s.execution_match, not right.get(s.id)))
-    return [
-        _row(sample, right.get(sample.id) if sample.pair != reference else None, section.side.folds)
-        for sample in shown
-    ]
+    shown = [sample for sample in section.samples if sample.sample == 0]
+    shown.sort(key=lambda s: (not s.notable, s.pair not in subjects, s.execution_match, not right.get(s.id)))
+    contexts: dict[str, int] = {}
+    places: dict[str, int] = {}
+    examples: list[dict[str, Any]] = []
+    answers = []
+    for sample in shown[:LIMIT]:
+        if sample.id not in places:
+            places[sample.id] = len(examples)
+            examples.append(
+                {
+                    "id": sample.id,
+                    "question": sample.question.strip() or "(no question)",
+                    "kind": sample.kind or "",
+                    "gold": sample.gold,
+                    "context": contexts.setdefault(sample.context, len(contexts)),
+                }
+            )
+        known = right.get(sample.id) if sample.pair != reference else None
+        answers.append(_answer(sample, places[sample.id], known, section.side.folds))
+    return {
+        "reference": reference or "",
+        "pairs": [pair.pair for pair in section.side.pairs],
+        "contexts": list(contexts),
+        "examples": examples,
+        "answers": answers,
+    }
 
 
-def _row(sample: Sample, reference_right: bool | None, fold: bool) -> dict[str, Any]:
+def _answer(sample: Sample, place: int, reference_right: bool | None, fold: bool) -> dict[str, Any]:
     groups = sample.meta.get("groups") or {}
     said = sample.completion if sample.completion and sample.completion.strip() != sample.prediction else None
-    return {
-        "id": sample.id,
+    facts = [
+        "" if sample.detail == sample.cause else sample.detail,
+        "" if sample.counted else f"{sample.gold_status} gold: {sample.gold_reason or 'flagged'}",
+        *(f"{name}: {value}" for name, value in groups.items()),
+        f"seen in training: {', '.join(sample.exposure)}" if sample.exposure else "",
+        *(
+            f"{label(name)}: {value:.3g} {sample.official_notes.get(name, '')}"
+            for name, value in sample.official.items()
+        ),
+    ]
+    made: dict[str, Any] = {
+        "example": place,
         "pair": sample.pair,
-        "question": sample.question,
-        "kind": sample.kind or "",
         "outcome": sample.outcome,
+        "prediction": sample.prediction,
+    }
+    more = {
         "cause": label(sample.cause or ""),
         "right": sample.execution_match,
         "reference": {True: "right", False: "wrong", None: ""}[reference_right],
-        "gold": sample.gold,
-        "prediction": sample.prediction,
-        "context": sample.context,
         "completion": said,
-        "facts": [
-            "" if sample.detail == sample.cause else sample.detail,
-            "" if sample.counted else f"{sample.gold_status} gold: {sample.gold_reason or 'flagged'}",
-            *(f"{name}: {value}" for name, value in groups.items()),
-            f"seen in training: {', '.join(sample.exposure)}" if sample.exposure else "",
-            *(
-                f"{label(name)}: {value:.3g} {sample.official_notes.get(name, '')}"
-                for name, value in sample.official.items()
-            ),
-        ],
+        "facts": [fact for fact in facts if fact],
         "apart": any(map(sample.apart, sample.official)),
+        "flagged": not sample.counted,
         "witness": _witness(sample.witness, fold) if sample.witness else None,
     }
+    return made | {key: value for key, value in more.items() if value}
 
 
 def _witness(witness: Witness, fold: bool) -> dict[str, Any]:

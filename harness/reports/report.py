@@ -20,7 +20,7 @@ from .marks import read_marks
 from .statistics import PairedDifference, paired_difference
 from .wording import label, render
 
-LIMIT = 5000
+LIMIT = 20_000
 """So many answers a benchmark go into the page; a browser stays quick with them."""
 _PARTS = ("system", "user", "chat_template")
 EXPOSURE = "Execution accuracy by exposure"
@@ -61,11 +61,6 @@ class Section:
         shown = {failure.sample.pair for failure in self.failures}
         wrong = (s.pair for s in self.samples if not s.execution_match and s.counted and s.sample == 0)
         return Counter(pair for pair in wrong if pair not in shown)
-
-    @property
-    def notable(self) -> list[Sample]:
-        """What the page shows."""
-        return [sample for sample in self.samples if sample.notable]
 
     @property
     def sampled(self) -> int:

@@ -15,7 +15,7 @@ from harness.records import Benchmark, Example, Judging, Metric, Prediction, Sam
 from harness.runs.folder import RunFolder
 from harness.runs.progress import Progress
 from harness.runs.remarks import remarks
-from harness.runs.results import Suite, describe_benchmark, metric_json, write_results
+from harness.runs.results import SuiteFacts, describe_benchmark, metric_json, write_results
 from harness.runs.samples import samples_path, write_database, write_samples
 from harness.scoring.metrics import breakdown, marks, share, summarise
 
@@ -274,11 +274,11 @@ def _policy(
         )
 
 
-def _suite_facts(samples: Sequence[Sample], judging: Judging) -> Suite:
+def _suite_facts(samples: Sequence[Sample], judging: Judging) -> SuiteFacts:
     golds = {sample.id: sample for sample in samples}
     strengths = [gold.suite_strength for gold in golds.values() if gold.suite_strength is not None]
     flagged = Counter(gold.gold_status for gold in golds.values() if not gold.counted)
-    return Suite(
+    return SuiteFacts(
         strength=share(strengths).value if strengths else None,
         databases=judging.databases,
         flagged={str(status): number for status, number in flagged.items()},

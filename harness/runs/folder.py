@@ -20,7 +20,7 @@ from harness.files import read_json, write_json
 from harness.options import reason
 
 
-class Record(TypedDict):
+class RunRecord(TypedDict):
     """What ``run.json`` says: when the run began, by which command, what makes it the same run, and which
     choices it has made since (``decide``).
     """
@@ -32,7 +32,7 @@ class Record(TypedDict):
     decided: NotRequired[dict[str, Any]]
 
 
-_RECORD = TypeAdapter(Record)
+_RECORD = TypeAdapter(RunRecord)
 
 
 def digest(facts: Mapping[str, Any]) -> str:
@@ -43,7 +43,7 @@ def digest(facts: Mapping[str, Any]) -> str:
 class RunFolder:
     """One run on the disk: ``run.json`` (what it is), journals, samples, results, report."""
 
-    def __init__(self, path: Path, record: Record) -> None:
+    def __init__(self, path: Path, record: RunRecord) -> None:
         self.path = path
         self.time, self.fingerprint, self.facts = record["time"], record["fingerprint"], record["facts"]
 
@@ -69,7 +69,7 @@ class RunFolder:
                     f"{path} is not empty and holds no run", "give --output a new folder or an empty one"
                 )
             now = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
-            record = Record(time=now, fingerprint=digest(facts), command=command, facts=dict(facts))
+            record = RunRecord(time=now, fingerprint=digest(facts), command=command, facts=dict(facts))
             with _lock(path):
                 if record_path.exists():  # another process was faster
                     return cls._resume(path, facts)
@@ -123,7 +123,7 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path) -> RunRecord:
     """``run.json`` of a run's folder.
 
     Raises:

@@ -42,7 +42,7 @@ _PACKAGES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "sql
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class PairCost:
     """What a pair's completions cost: real tokens, wall seconds by stage, peak memory in bytes."""
 
     examples: int = 0
@@ -68,7 +68,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Suite:
+class SuiteFacts:
     """How strong the databases are: share of near misses killed, number a question, flagged golds."""
 
     strength: float | None = None
@@ -87,7 +87,7 @@ class PairResult:
     outcomes: Mapping[str, int]
     causes: Mapping[str, int]
     policy: Mapping[str, Metric]
-    cost: Cost | None
+    cost: PairCost | None
     facts: Mapping[str, Any]
 
     @property
@@ -107,7 +107,7 @@ class BenchmarkResult:
     name: str
     config: Mapping[str, Any]
     part: str
-    suite: Suite
+    suite: SuiteFacts
     official_flagged: Mapping[str, Mapping[str, str]]
     pairs: tuple[PairResult, ...]
 
@@ -265,7 +265,7 @@ def read_results(path: Path) -> Results:
                 name=name,
                 config=file.configs.get(name, {}),
                 part=_part(file, name),
-                suite=file.suite.get(name, Suite()),
+                suite=file.suite.get(name, SuiteFacts()),
                 official_flagged=file.official_flagged.get(name, {}),
                 pairs=tuple(_pair(file, name, pair) for pair in pairs),
             )
@@ -370,12 +370,12 @@ class ResultsFile:
     results: dict[str, dict[str, dict[str, _Share]]]
     breakdown: dict[str, dict[str, dict[str, dict[str, int | _Share]]]] = field(default_factory=dict)
     policy: dict[str, dict[str, dict[str, _Share]]] = field(default_factory=dict)
-    suite: dict[str, Suite] = field(default_factory=dict)
+    suite: dict[str, SuiteFacts] = field(default_factory=dict)
     official_flagged: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     configs: dict[str, _Config] = field(default_factory=dict)
     pairs: dict[str, _Facts] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
-    cost: dict[str, dict[str, Cost]] = field(default_factory=dict)
+    cost: dict[str, dict[str, PairCost]] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     command: str = ""

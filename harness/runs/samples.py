@@ -24,6 +24,36 @@ _OWN = {field.name for field in fields(Sample)} | {"execution_match"}
 _LEFT_OUT: Any = {"official": True, "witness": {"image"}}
 
 
+_TABLES = {
+    "samples": "a row a question, pair and sample: queries, outcome, cause, witness (JSON), official scores",
+    "metrics": "every metric of every pair with its 95 % interval; n examples counted, excluded left out",
+    "described": "this list",
+}
+_VIEWS = {
+    "failures": (
+        "wrong answers to sound golds, with cause and detail",
+        "SELECT pair, id, kind, outcome, cause, detail, question, gold, prediction FROM samples "
+        "WHERE NOT execution_match AND gold_status = 'ok' AND sample = 0",
+    ),
+    "flips": (
+        "questions that one pair (before) and another (after) answer differently: fixed or broken",
+        "SELECT a.pair AS before, b.pair AS after, "
+        "CASE WHEN b.execution_match THEN 'fixed' ELSE 'broken' END AS change, "
+        "a.id, a.kind, a.question, a.gold, a.prediction AS prediction_before, "
+        "b.prediction AS prediction_after, "
+        "a.outcome AS outcome_before, b.outcome AS outcome_after "
+        "FROM samples a JOIN samples b ON a.id = b.id AND a.sample = 0 AND b.sample = 0 AND a.pair <> b.pair "
+        "WHERE a.execution_match <> b.execution_match AND a.gold_status = 'ok'",
+    ),
+    "scores": (
+        "the metrics in percent, a row a benchmark, pair and metric, best first",
+        "SELECT benchmark, pair, metric, round(100 * value, 1) AS percent, round(100 * low, 1) AS low, "
+        "round(100 * high, 1) AS high, n, excluded FROM metrics ORDER BY benchmark, metric, value DESC",
+    ),
+}
+"""Views of ``results.db``: what each holds, and its SELECT."""
+
+
 def samples_path(folder: Path, benchmark: str, time: str) -> Path:
     """Where a benchmark's samples lie."""
     return folder / f"samples_{benchmark.replace('/', '__')}_{time}.jsonl"
@@ -77,12 +107,13 @@ def _read(row: Any) -> Sample:
 def write_database(
     path: Path, samples: Sequence[Sample], results: Mapping[str, Mapping[str, Mapping[str, Metric]]]
 ) -> None:
-    """Write ``results.db`` (tables ``samples`` and ``metrics``), which opens in Datasette."""
+    """Write ``results.db``, which opens in Datasette: what it holds stands in its table ``described``."""
     from sqlite_utils import Database
 
     draft = path.with_name(f".{path.name}")
     draft.unlink(missing_ok=True)
     db = Database(draft)
+    db.execute("PRAGMA synchronous = OFF")  # a draft that a crash spoils is made again
     db["samples"].insert_all(
         ({key: _cell(value) for key, value in sample_row(sample).items()} for sample in samples),
         pk=("pair", "id", "sample"),
@@ -99,6 +130,11 @@ def write_database(
     )
     if samples:
         db["samples"].create_index(["pair", "execution_match"])
+        db["samples"].create_index(["id", "sample"])
+        for name, (_, select) in _VIEWS.items():
+            db.create_view(name, select)
+    described = {**_TABLES, **({name: what for name, (what, _) in _VIEWS.items()} if samples else {})}
+    db["described"].insert_all(({"name": name, "what": what} for name, what in described.items()), pk="name")
     db.close()
     draft.replace(path)
 

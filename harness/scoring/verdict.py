@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.databases import Database, Failure, Result, Sandbox, Suite, populate
+from harness.databases.readers import Readers
 from harness.databases.results import Expected
 from harness.databases.sandbox import LONGEST
 from harness.errors import SchemaError
@@ -25,10 +25,7 @@ from harness.scoring.attack import TINY, Attacker
 from harness.scoring.cause import causes, summary
 from harness.scoring.proof import proof
 from harness.sql import Untranspilable
-from harness.sql.canonical import Canonicaliser
 from harness.sql.dialect import strip_distinct
-from harness.sql.schema import Ref, Schema
-from harness.sql.terms import Form
 
 log = logging.getLogger(__name__)
 ATTACKS = 6
@@ -65,31 +62,6 @@ class Trial:
     def accepted(self) -> bool:
         """Whether its results were the gold's on every fair database so far."""
         return bool(self.readings) and self.failure is None and self.error is None
-
-
-class Readers:
-    """The canonical readers of a suite's schema; ``strong`` is right with NULLs, ``filled`` without any."""
-
-    def __init__(self, suite: Suite) -> None:
-        known = {table: dict(columns) for table, columns in suite.kinds}
-        read = partial(Canonicaliser, suite.schema or Schema(()), kinds=known, case=suite.rules.case)
-        strong = partial(read, strong=True, primary=suite.primary, links=suite.links)
-        self.basic = read()
-        self.strong, self.filled = strong(filled=_filled(suite)), strong()
-
-    def forms(self, suite: Suite, text: str) -> tuple[Form | None, Form | None]:
-        """Gold and prediction (as SQLite runs it), as far folded as they can be and differ."""
-        gold = suite.readings[0] if suite.readings else None
-        pairs = ((r.form(gold) if gold else None, r.form(text)) for r in (self.filled, self.strong))
-        return next((pair for pair in pairs if pair[0] != pair[1]), (None, None))
-
-
-def _filled(suite: Suite) -> Iterator[Ref]:
-    """The columns that are NULL on no database of the suite's rules."""
-    yield from ((table, column) for table, key in suite.primary for column in key)
-    yield from (child for child, _ in suite.links)
-    for table in suite.schema.tables if suite.schema else ():
-        yield from ((table.name.lower(), c.name.lower()) for c in table.columns if c.not_null)
 
 
 def judge(
@@ -296,7 +268,7 @@ def _verdict(
     suite: Suite, sql: str, trial: Trial, readers: Readers, attacker: Attacker, attacks: int, signatures: bool
 ) -> Verdict:
     outcome, cause, detail = _outcome(suite, trial, readers, attacker, attacks)
-    valid, adheres = _runs(trial, readers)
+    valid, adheres = _runs(suite, trial, readers)
     return Verdict(
         id="",
         pair="",
@@ -349,7 +321,7 @@ def _outcome(
         if ties and suite.rules.ties == "forgive" and not (nulls and suite.rules.nulls == "count"):
             return Outcome.TIE_ONLY, None, f"differs only where the superlative is tied{_also(shown)}"
     trial.readings = set()
-    gold, other = readers.forms(suite, trial.text)
+    gold, other = readers.forms(trial.text)
     found = causes(gold, other)
     if not suite.databases:
         reason = "gold does not run" if suite.schema is not None else "context cannot be read"
@@ -411,15 +383,15 @@ def _attacked(trial: Trial, attacker: Attacker, attacks: int) -> tuple[int, Fail
     return count + attacks + TINY, trial.failure
 
 
-def _runs(trial: Trial, readers: Readers) -> tuple[bool, bool]:
+def _runs(suite: Suite, trial: Trial, readers: Readers) -> tuple[bool, bool]:
     """Whether it is valid SQL apart from unknown names, and whether it names only what exists."""
     if trial.failure is not None:
         names = trial.failure.message.startswith(_NAMES)
         late = trial.failure.kind == "timeout"
         return names or late, late or (trial.failure.kind in _PREPARED and not names)
-    if trial.ran:
+    if trial.ran or (suite.databases and trial.text in suite.readings):
         return True, True
-    form = readers.basic.form(trial.text)  # it is the gold itself, or there is no database
+    form = readers.basic.form(trial.text)  # there is no database
     return form is not None, form is not None and "?." not in readers.basic.text(trial.text)
 
 

@@ -16,13 +16,14 @@ from typing import NamedTuple
 
 from harness.databases import Failure, Result, Sandbox, Suite, same
 from harness.databases.fairness import Fairness
+from harness.databases.readers import Readers
 from harness.databases.results import Expected
 from harness.databases.sandbox import LONGEST
 from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
-from harness.scoring.verdict import ATTACKS, Readers, harness_error, judge, translate
+from harness.scoring.verdict import ATTACKS, harness_error, judge, translate
 from harness.sql.dialect import literal, quote
 from harness.sql.statement import statement
 
@@ -71,7 +72,7 @@ def explain(suite: Suite, sql: str | None, *, box: Sandbox | None = None) -> Exp
         return Explanation(verdict=verdict, causes=found)
     try:
         if verdict.outcome is Outcome.WRONG and suite.readings:
-            found = causes(*Readers(suite).forms(suite, translate(suite, sql)))
+            found = causes(*Readers(suite).forms(translate(suite, sql)))
         return Explanation(verdict=verdict, causes=found, witness=find_witness(suite, sql, box))
     except Exception as error:
         return Explanation(verdict=harness_error(suite, sql, error), causes=found)

@@ -15,6 +15,7 @@ USING, …) has no form: it is equal to nothing but its own words, and nothing i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from itertools import permutations
 from typing import Any
 
@@ -77,11 +78,11 @@ _CLAUSES = {
 class Canonicaliser(Joins):
     """Reads queries over one schema; forms and texts are kept for as long as the object lives.
 
-    ``kinds`` maps each table's columns to what they hold ("integer", "real", "text", …; "" where unknown),
-    which the strong form needs to know what a constant means. ``case`` is the rule for text. ``primary``
-    keys and foreign-key ``links`` (child, parent), in lower case, are used by the strong form, as are the
-    columns that are never NULL, ``filled`` (None: no column ever is). Nothing here raises on SQL, however
-    broken.
+    ``kinds`` maps each table's columns (lower case) to what they hold ("integer", "real", "text", …; "" where
+    unknown), which the strong form needs to know what a constant means. ``case`` is the rule for text.
+    ``primary`` keys and foreign-key ``links`` (child, parent), in lower case, are used by the strong form, as
+    are the columns that are never NULL, ``filled`` (None: no column ever is). Nothing here raises on SQL,
+    however broken.
 
     >>> from harness.sql.schema import parse_schema
     >>> read = Canonicaliser(parse_schema("CREATE TABLE head (name TEXT, age INT)"))
@@ -103,12 +104,9 @@ class Canonicaliser(Joins):
         levels: frozenset[Level] = frozenset(("basic", "meaning", "keys") if strong else ("basic",))
         super().__init__(fold=case == "ignore", levels=levels, primary=dict(primary), links=dict(links))
         self.schema = schema
-        self.rules = [rule for level, rule in RULES if level in levels]
+        self.rules = _rules(levels)
         self.never_null = None if filled is None else frozenset(filled)
-        self._table_kinds = {
-            table.lower(): {name.lower(): kind for name, kind in columns.items()}
-            for table, columns in (kinds or {}).items()
-        }
+        self._table_kinds = kinds or {}
         self._forms: dict[str, Form | None] = {}
         self._texts: dict[str, str] = {}
         self._views: dict[int, str] = {}
@@ -120,6 +118,10 @@ class Canonicaliser(Joins):
             form = self.form(sql)
             known = self._texts[sql] = f"~ {tokens(sql)}" if form is None else render(form)
         return known
+
+    def know(self, sql: str, text: str) -> None:
+        """Take the canonical text of a query from one who has read it."""
+        self._texts[sql] = text
 
     def form(self, sql: str) -> Form | None:
         """The query taken apart; None where it cannot be read, or says what is not modelled."""
@@ -245,7 +247,7 @@ class Canonicaliser(Joins):
                 raise Unmodelled("a source that is neither table nor query")
             label = _fresh(quoted(source.name), draft, number)
             kinds = self._table_kinds.get(source.name, {})
-            for name in source.columns or ():
+            for name in source.columns or () if self.strong else ():
                 text = f"{label}.{quoted(name)}"
                 self.kinds[text], draft.owner[text] = kinds.get(name, ""), label
                 if self.never_null is None or (source.name, name) in self.never_null:
@@ -412,6 +414,11 @@ RULES: tuple[tuple[Level, Callable[[Any, Draft], None]], ...] = (
     ("meaning", outputs_sorted),
 )
 """What a SELECT goes through, in order, each rule with the level of what it preserves."""
+
+
+@cache
+def _rules(levels: frozenset[Level]) -> tuple[Callable[[Any, Draft], None], ...]:
+    return tuple(rule for level, rule in RULES if level in levels)
 
 
 def modelled(node: Any, kind: type[Any] | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
@@ -124,8 +125,7 @@ class Expressions:
         self.kinds: dict[str, Kind] = {}
         self.filled: set[str] = set()
         self.statement: Statement
-        self._values = _by_node(VALUES, levels)
-        self._conditions = _by_node(CONDITIONS, levels)
+        self._values, self._conditions = _by_node(levels)
 
     def covers(self, columns: Iterable[str], draft: Draft) -> bool:
         """Whether no two rows of a SELECT's joins agree in some columns."""
@@ -230,8 +230,8 @@ class Expressions:
             kind = self.kind(first)
             if isinstance(value, str) and self.caseless(left, right, draft):
                 value = lowered(value)
-            if self.strong:
-                value = converted(value, kind)
+            if self.strong and isinstance(bare(left), exp.Column) and shown(bare(left), draft):
+                value = converted(value, kind)  # what is no column has no affinity
             return Leaf(f"{first} {operator} {literal(value)}", first, operator, value, kind)
         second = self.value(right, draft)
         if first == second and operator == "=" and first in draft.same.values():
@@ -468,13 +468,14 @@ CONDITIONS: tuple[tuple[Level, tuple[type[Any], ...], ConditionRule], ...] = (
 )
 
 
-def _by_node(
-    rules: Iterable[tuple[Level, tuple[type[Any], ...], Any]], levels: frozenset[Level]
-) -> dict[Any, Any]:
-    found: dict[Any, list[Any]] = {}
-    for level, kinds, rule in rules:
-        for kind in kinds if level in levels else ():
-            found.setdefault(kind, []).append(rule)
+@cache
+def _by_node(levels: frozenset[Level]) -> tuple[dict[Any, list[Any]], dict[Any, list[Any]]]:
+    """The rules of these levels for values and for conditions, by kind of node."""
+    found: tuple[dict[Any, list[Any]], dict[Any, list[Any]]] = ({}, {})
+    for table, rules in zip(found, (VALUES, CONDITIONS), strict=True):
+        for level, kinds, rule in rules:
+            for kind in kinds if level in levels else ():
+                table.setdefault(kind, []).append(rule)
     return found
 
 

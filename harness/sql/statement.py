@@ -182,7 +182,11 @@ class Statement:
             if view is not None:
                 return Source(alias, spelling, name, None, view, self._columns(view), optional)
             table = self.schema.table(name)
-            own = None if table is None else {c.name.lower(): _ref(table, c.name) for c in table.columns}
+            own = (
+                None
+                if table is None
+                else {low: (name, low) for c in table.columns if (low := c.name.lower())}
+            )
             return Source(alias, spelling, name, table, None, own, optional)
         body = node.this if isinstance(node, exp.Subquery) else None
         shown = None if body is None else self._columns(node)
@@ -278,10 +282,6 @@ def bare(node: Any) -> Any:
 def is_star(node: Any) -> bool:
     """Whether an output is ``*`` or ``table.*``."""
     return isinstance(node, exp.Star) or (isinstance(node, exp.Column) and isinstance(node.this, exp.Star))
-
-
-def _ref(table: Table, column: str) -> Ref:
-    return table.name.lower(), column.lower()
 
 
 def _inside(query: Any) -> bool:

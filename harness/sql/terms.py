@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
 Kind = str
@@ -110,6 +111,7 @@ def conjunction(items: Iterable[Condition], operator: Literal["and", "or"] = "an
     return Junction(operator, tuple(flat[key] for key in sorted(flat)))
 
 
+@lru_cache(maxsize=20_000)
 def quoted(name: str) -> str:
     """A lower-case name, in brackets where it is not a plain word."""
     return name if _NAME.fullmatch(name) else f"[{name}]"
