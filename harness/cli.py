@@ -277,22 +277,33 @@ def export(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, such as adapters/recipes/starter.yaml.")],
+    recipe: Annotated[Path, typer.Argument(help="A recipe, such as adapters/recipes/sql-assistant.yaml.")],
     output: Annotated[
         Path | None, typer.Option(help="Where the adapter goes. [default: the recipe's]")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Another base than the recipe's.")] = None,
     data: Annotated[Path | None, typer.Option(help="A local file in place of the recipe's data.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Another value than the recipe's; may be repeated."),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, …")] = "auto",
     json: Json = False,
 ) -> None:
-    """Train an adapter (or the starter pair) by a recipe; a killed training goes on where it stopped."""
+    """Train an adapter by a recipe; a killed training goes on where it stopped."""
     from harness.training import train as train_recipe
 
     screen = _screen(json)
     folder = train_recipe(
-        recipe, output=output, model=model, data=data, limit=limit, device=device, notify=screen.say
+        recipe,
+        output=output,
+        model=model,
+        data=data,
+        limit=limit,
+        settings=settings or (),
+        device=device,
+        notify=screen.say,
     )
     screen.show(f"Trained: {folder}. Evaluate it with: python -m harness run --adapter {folder}")
     screen.finish({"adapter": str(folder)})

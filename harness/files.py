@@ -108,6 +108,14 @@ def read_json(path: Path, *, error: type[HarnessError] = DataError, what: str = 
         raise error(f"{what} {path}: not JSON ({failure})".lstrip(), "mend the file") from None
 
 
+def read_object(path: Path, *, error: type[HarnessError] = DataError, what: str = "") -> dict[str, Any]:
+    """The object that a JSON file holds. Raises ``error`` where it cannot be read or is none."""
+    value = read_json(path, error=error, what=what)
+    if not isinstance(value, dict):
+        raise error(f"{what} {path} holds no JSON object".lstrip(), "mend the file, or save it again")
+    return value
+
+
 def read_yaml(path: Path, *, error: type[HarnessError] = DataError, what: str = "") -> dict[str, Any]:
     """The mapping that a YAML file holds. Raises ``error`` where it cannot be read or is none."""
     import yaml

@@ -238,6 +238,17 @@ def test_bad_options(tmp_path: Path, baseline: Path) -> None:
         check(run, baseline, pair="x")
 
 
+def test_verdicts_of_another_version_are_told(tmp_path: Path, baseline: Path) -> None:
+    kept = json.loads(baseline.read_text("utf-8"))
+    kept["configs"]["starter"]["verdicts"] = 0
+    baseline.write_text(json.dumps(kept), "utf-8")
+    gate = check(after(tmp_path, 0), baseline)
+    assert gate.passed
+    assert gate.lines[0].startswith(
+        "Note: the baseline's verdicts on starter are of version 0, the run's of "
+    )
+
+
 def test_a_malformed_baseline_is_named(tmp_path: Path, baseline: Path) -> None:
     data = json.loads(baseline.read_text("utf-8"))
     data["marks"]["starter"]["starter"]["execution_accuracy"] = "101"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import doctest
 import io
@@ -55,3 +56,31 @@ def test_reward_function_of_the_docs() -> None:
     suite = build_suite("CREATE TABLE t (a INTEGER)", "SELECT a FROM t WHERE a > 3")
     completions = ["SELECT a FROM t WHERE a >= 4", "SELECT a FROM t", "nothing", None]
     assert [float(verdict.execution_match) for verdict in judge(suite, completions)] == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_the_way_of_a_gold(root: Path) -> None:
+    text = (root / "docs" / "way-of-a-gold.md").read_text("utf-8")
+    (code,), (shown,) = (
+        re.findall(r"```python\n(.*?)```", text, re.S),
+        re.findall(r"```\n(1 .*?)```", text, re.S),
+    )
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})
+    assert printed.getvalue() == shown
+    for path in re.findall(r"`(harness/[\w/]+\.py)`", text):
+        assert (root / path).is_file(), path
+
+
+def test_what_a_query_says_runs_nothing(root: Path) -> None:
+    """The room of SQL knows what stands below it, and no database."""
+    for path in (root / "harness" / "sql").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                assert name != "sqlite3", path
+                below = name.startswith(
+                    ("harness.sql", "harness.records", "harness.errors", "harness.chance")
+                )
+                assert below or not name.startswith("harness"), (path, name)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from harness.benchmarks.starter import generate
-from harness.benchmarks.starter_domains import _WORDS, SPLITS, domains, pool_words
-from harness.benchmarks.starter_questions import KINDS
+from scripts.starter.benchmark import generate
+from scripts.starter.domains import _WORDS, SPLITS, domains, pool_words
+from scripts.starter.questions import KINDS
 
 Row = dict[str, Any]
 

@@ -9,7 +9,6 @@ skeleton   a row whose query is the same but for names and literals
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from harness.benchmarks.origins import Origin, Origins
 from harness.benchmarks.spec import find_specs, get_spec
 from harness.benchmarks.splits import Record
 from harness.errors import BenchmarkError, DataError
+from harness.files import read_json
 from harness.records import Benchmark, Example
 
 KINDS = ("table", "header", "columns", "question", "skeleton")
@@ -135,7 +135,7 @@ def declared(adapter: Path) -> Training | None:
     if not path.exists():
         return None
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_json(path, error=BenchmarkError)
         data = told["data"]
         rows = told.get("recipe", {}).get("data")
         rows = rows if isinstance(rows, dict) else {}

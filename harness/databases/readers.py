@@ -35,12 +35,12 @@ class Readers:
     @cached_property
     def strong(self) -> Canonicaliser:
         """The reader of the same meaning, with NULL or without."""
-        return self._strong(tuple(_filled(self.suite)))
+        return self._strong(tuple(_filled(self.suite)), None)
 
     @cached_property
     def filled(self) -> Canonicaliser:
         """The reader of the same meaning where no value is NULL."""
-        return self._strong(None)
+        return self._strong(None, self.strong)
 
     def forms(self, text: str) -> tuple[Form | None, Form | None]:
         """Gold and another query (as SQLite runs it), as far folded as they can be and differ."""
@@ -52,7 +52,7 @@ class Readers:
     def _kinds(self) -> dict[str, dict[str, str]]:
         return {table: dict(columns) for table, columns in self.suite.kinds}
 
-    def _strong(self, filled: tuple[Ref, ...] | None) -> Canonicaliser:
+    def _strong(self, filled: tuple[Ref, ...] | None, stricter: Canonicaliser | None) -> Canonicaliser:
         return Canonicaliser(
             self.suite.schema or Schema(()),
             kinds=self._kinds,
@@ -61,6 +61,7 @@ class Readers:
             primary=self.suite.primary,
             links=self.suite.links,
             filled=filled,
+            stricter=stricter,
         )
 
 

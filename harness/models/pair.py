@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.errors import ModelError
+from harness.files import read_object
 from harness.log import hush_libraries
 from harness.models.plan import PairPlan, Settings
-from harness.models.sources import read_json, tensor_shapes
+from harness.models.sources import tensor_shapes
 from harness.models.weights import (
     four_bit_layers,
     four_bit_share,
@@ -98,7 +99,7 @@ def _writes_into_base(plan: PairPlan) -> bool:
     folder = Path(plan.adapter or "")
     if not (folder / "adapter_config.json").is_file():
         return False
-    config = read_json(folder / "adapter_config.json")
+    config = read_object(folder / "adapter_config.json", error=ModelError)
     start = config.get("init_lora_weights", True)
     return config.get("bias", "none") != "none" or str(start).lower().startswith(("pissa", "olora", "corda"))
 
@@ -117,7 +118,8 @@ def _embedding_rows(plan: PairPlan) -> int | None:
     base_rows = {
         shape[0] for name, shape in held.items() if name.endswith(("embed_tokens.weight", "wte.weight"))
     }
-    beside = read_json(folder / "adapter_config.json").get("modules_to_save")  # those stand beside the base's
+    config = read_object(folder / "adapter_config.json", error=ModelError)
+    beside = config.get("modules_to_save")  # those stand beside the base's
     return max(rows) if rows and (set(rows) != base_rows or not beside) else None
 
 

@@ -5,7 +5,6 @@ A pair is a base with or without an adapter, the tokenizer and chat template tha
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Le
 
 from harness.errors import ModelError, UsageError
+from harness.files import read_object, read_text
 from harness.models.prompts import load_prompt
 from harness.models.sources import Source, download_text, find_adapter, find_base, tensor_shapes
 from harness.options import Option, check_ranges
@@ -250,7 +250,7 @@ def _prompt(
     prompt = load_prompt(choice, benchmark, source.folder)
     template = source.folder / "chat_template.jinja" if source.folder else None
     if prompt.form == "chat" and not prompt.chat_template and template and template.exists() and not base_row:
-        own = template.read_text("utf-8")
+        own = read_text(template, error=ModelError)
         if own != _base_template(base):  # else the same words would pass for another prompt
             prompt = replace(prompt, chat_template=own)
     return prompt
@@ -262,10 +262,10 @@ def _base_template(base: Source) -> str | None:
         return None
     file, settings = base.folder / "chat_template.jinja", base.folder / "tokenizer_config.json"
     if file.exists():
-        return file.read_text("utf-8")
+        return read_text(file, error=ModelError)
     if not settings.exists():
         return None
-    told = json.loads(settings.read_text("utf-8")).get("chat_template")
+    told = read_object(settings, error=ModelError).get("chat_template")
     return told if isinstance(told, str) else None
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
+from harness.files import read_object
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_CACHE = re.compile(r"models--([\w.-]+?)--([\w.-]+)")
@@ -47,17 +48,6 @@ class Source:
     def has(self, *names: str) -> bool:
         """Whether the folder holds any of these files."""
         return self.folder is not None and any((self.folder / name).exists() for name in names)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file; ModelError where it is none."""
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read: {error}", "save the adapter or model again") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} holds no JSON object", "save the adapter or model again")
-    return value
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
@@ -150,7 +140,12 @@ def _local(folder: Path, config: str) -> Source:
     if not weights:
         kind = "adapter_model.safetensors" if config.startswith("adapter") else "model weights"
         raise ModelError(f"{folder} has {config} but no {kind}", "save or download the weights too")
-    return Source(str(folder), folder, read_json(folder / config), _hash([folder / config, *weights]))
+    return Source(
+        str(folder),
+        folder,
+        read_object(folder / config, error=ModelError),
+        _hash([folder / config, *weights]),
+    )
 
 
 def _hash(files: Iterable[Path]) -> str:
@@ -185,7 +180,9 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
         )
         for config in configs:
             if (folder / config).exists() and any(folder.glob("*.safetensors")):
-                return Source(name, folder, read_json(folder / config), folder.name, revision)
+                return Source(
+                    name, folder, read_object(folder / config, error=ModelError), folder.name, revision
+                )
     except (LocalEntryNotFoundError, OSError):
         pass  # not cached: ask the hub
     fetch = f"fetch it where there is a network (hf download {name}) and give its folder"
@@ -199,7 +196,7 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
         path = Path(hf_hub_download(name, wanted[0], revision=revision))
         if wanted[0] == "adapter_config.json":
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FETCHED))
-            return Source(name, folder, read_json(path), facts.sha or "", revision)
+            return Source(name, folder, read_object(path, error=ModelError), facts.sha or "", revision)
     except GatedRepoError as error:
         raise ModelError(
             f"{name} is gated on the hub", "accept its terms there, then: hf auth login"
@@ -211,7 +208,7 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
     except Exception as error:  # whatever the hub's HTTP library of the day raises
         raise ModelError(f"{name} is not on this machine and the hub cannot be reached", advice) from error
     size = sum(bytes_ for file, bytes_ in files.items() if file.endswith((".safetensors", ".json")))
-    return Source(name, None, read_json(path), facts.sha or "", revision, size)
+    return Source(name, None, read_object(path, error=ModelError), facts.sha or "", revision, size)
 
 
 def download_text(sources: Iterable[Source]) -> str:

@@ -211,6 +211,7 @@ def compare(
         benchmark=" → ".join(dict.fromkeys((side_a.name, side_b.name))),
         names=names,
         remarks=remarks,
+        resample=True,
     )
 
 
@@ -248,8 +249,12 @@ def compare_samples(
     benchmark: str,
     names: tuple[str, str],
     remarks: Sequence[str] = (),
+    resample: bool = False,
 ) -> Comparison:
-    """The comparison of two lists of samples, each with one sample an example."""
+    """The comparison of two lists of samples, each with one sample an example.
+
+    ``resample`` works out ``by_schema``, which takes a second or two where there are many schemas.
+    """
     first, second = ({sample.id: sample for sample in samples} for samples in (before, after))
     both = [(first[id_], second[id_]) for id_ in first if id_ in second]
     counted = [(a, b) for a, b in both if a.counted and b.counted]
@@ -271,7 +276,9 @@ def compare_samples(
         difference=difference,
         by_schema=by_schema(
             [(a.db_id or a.context, b.execution_match - a.execution_match) for a, b in counted]
-        ),
+        )
+        if resample
+        else None,
         detectable=detectable(difference.n, (difference.fixed + difference.broken) / max(difference.n, 1)),
         adjusted_p=difference.p,
         kinds={
@@ -316,6 +323,9 @@ def differences(before: Entry, after: Entry) -> list[str]:
     found = {
         "the prompts differ": _changed(before.prompt, after.prompt, ignore={"origin"}),
         "the rules of the verdict differ": _changed(*rules),
+        "the versions of the verdicts differ": _changed(
+            *(side.benchmark.config.get("verdicts", 1) for side in (before, after))
+        ),
         "the versions of the harness differ": ""
         if a.harness == b.harness
         else f"{a.harness} and {b.harness}",

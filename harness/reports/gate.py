@@ -8,7 +8,7 @@ compared as independent ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -154,6 +154,7 @@ class Gate:
 
     findings: tuple[Finding, ...]
     strict: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def inconclusive(self) -> bool:
@@ -170,7 +171,7 @@ class Gate:
     @property
     def lines(self) -> tuple[str, ...]:
         """For people: a line a finding, and what an inconclusive one comes to."""
-        told = tuple(line for one in self.findings for line in (one.line(), *one.flipped()))
+        told = self.notes + tuple(line for one in self.findings for line in (one.line(), *one.flipped()))
         if not any(one.inconclusive for one in self.findings):
             return told
         counts = "fails, as --strict asks" if self.strict else "passes; with --strict it fails"
@@ -182,6 +183,7 @@ class Gate:
             "passed": self.passed,
             "inconclusive": self.inconclusive,
             "strict": self.strict,
+            "notes": list(self.notes),
             "findings": [finding.to_json() for finding in self.findings],
         }
 
@@ -225,7 +227,8 @@ def check(
         raise DataError(
             f"{baseline} holds no pair to check", "write it again: check RUN --baseline FILE --update"
         )
-    return Gate(findings=tuple(judge(changes, tolerance, alpha)), strict=strict)
+    found = tuple(judge(changes, tolerance, alpha))
+    return Gate(findings=found, strict=strict, notes=tuple(_other_verdicts(old, new)))
 
 
 def judge(changes: Sequence[Change], tolerance: float = TOLERANCE, alpha: float = ALPHA) -> list[Finding]:
@@ -356,6 +359,16 @@ def _unpaired(old: dict[str, Marks], new: dict[str, Marks], metric: str) -> str:
         if metric not in marks:
             return f"the {name} has no 0 or 1 a question for it"
     return ""
+
+
+def _other_verdicts(old: Results, new: Results) -> Iterator[str]:
+    for before in old.benchmarks:
+        was, now = (side.config.get("verdicts", 1) for side in (before, new.benchmark(before.name)))
+        if was != now:
+            yield (
+                f"Note: the baseline's verdicts on {before.name} are of version {was}, the run's of {now}; "
+                "a change may be the judge's own. Write the baseline again with --update."
+            )
 
 
 def _not_newer(old: Results) -> None:

@@ -20,6 +20,9 @@ from .marks import read_marks
 from .statistics import holm, mcnemar, paired_difference, unpaired_difference
 from .wording import cell, points, render, span
 
+_CONDITIONS = ("split", "data_hash", "rules", "verdicts")
+"""What rows of one table have in common."""
+
 
 class Row(NamedTuple):
     """One row; texts that need more than a filter are ready-made. ``name`` tells it from all others."""
@@ -81,7 +84,10 @@ def leaderboard(results: Sequence[Results], folder: Path) -> str:
     tables: dict[str, dict[str, Entry]] = {}
     for result in sorted(results, key=lambda result: (result.time, result.fingerprint, str(result.path))):
         for side in result.benchmarks:
-            conditions = [side.name, *(side.config.get(key) for key in ("split", "data_hash", "rules"))]
+            conditions = [
+                side.name,
+                *(side.config.get(key) for key in ("split", "data_hash", "rules", "verdicts")),
+            ]
             table = tables.setdefault(json.dumps(conditions, sort_keys=True), {})
             for pair in side.pairs:
                 entry = Entry(result, side, pair)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from annotated_types import Ge
 
 from harness.errors import UsageError
+from harness.files import read_text
 from harness.models.plan import Settings
 from harness.options import Expand, Option
 from harness.records import Benchmark, Judging, Rules, Seed
@@ -24,10 +25,8 @@ def read_ids(text: str) -> tuple[str, ...]:
         raise UsageError("--ids names no example", "give ids, or leave the option out")
     if not text.startswith("@"):
         return tuple(part.strip() for part in text.split(",") if part.strip())
-    try:
-        return tuple(line.strip() for line in Path(text[1:]).read_text("utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{text[1:]} cannot be read ({error})", "give --ids @FILE a text file") from error
+    lines = read_text(Path(text[1:]), error=UsageError, what="--ids").splitlines()
+    return tuple(line.strip() for line in lines if line.strip())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

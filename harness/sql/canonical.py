@@ -81,7 +81,8 @@ class Canonicaliser(Joins):
     ``kinds`` maps each table's columns (lower case) to what they hold ("integer", "real", "text", …; "" where
     unknown), which the strong form needs to know what a constant means. ``case`` is the rule for text.
     ``primary`` keys and foreign-key ``links`` (child, parent), in lower case, are used by the strong form, as
-    are the columns that are never NULL, ``filled`` (None: no column ever is). Nothing here raises on SQL,
+    are the columns that are never NULL, ``filled`` (None: no column ever is); ``stricter`` is a reader
+    that differs in these alone, whose forms hold here where no NULL held it back. Nothing here raises on SQL,
     however broken.
 
     >>> from harness.sql.schema import parse_schema
@@ -100,16 +101,20 @@ class Canonicaliser(Joins):
         primary: Iterable[tuple[str, tuple[str, ...]]] = (),
         links: Iterable[tuple[Ref, Ref]] = (),
         filled: Iterable[Ref] | None = None,
+        stricter: Canonicaliser | None = None,
     ) -> None:
         levels: frozenset[Level] = frozenset(("basic", "meaning", "keys") if strong else ("basic",))
         super().__init__(fold=case == "ignore", levels=levels, primary=dict(primary), links=dict(links))
         self.schema = schema
         self.rules = _rules(levels)
         self.never_null = None if filled is None else frozenset(filled)
-        self._table_kinds = kinds or {}
+        self.table_kinds = kinds or {}
         self._forms: dict[str, Form | None] = {}
         self._texts: dict[str, str] = {}
         self._views: dict[int, str] = {}
+        self._labelled: set[str] = set()
+        self._held_back: set[str] = set()
+        self._stricter = stricter
         self._steps = STEPS
 
     def text(self, sql: str) -> str:
@@ -126,17 +131,28 @@ class Canonicaliser(Joins):
     def form(self, sql: str) -> Form | None:
         """The query taken apart; None where it cannot be read, or says what is not modelled."""
         if sql not in self._forms:
-            found = statement(sql, self.schema)
-            self._forms[sql] = None if found is None else self._form(found)
+            if self._stricter is not None and not self._stricter.held_back_by_null(sql):
+                self._forms[sql] = self._stricter.form(sql)
+            else:
+                found = statement(sql, self.schema)
+                self._forms[sql] = None if found is None else self._form(found)
         return self._forms[sql]
 
+    def held_back_by_null(self, sql: str) -> bool:
+        """Whether a query's form would be another one if no value were NULL."""
+        self.form(sql)
+        return sql in self._held_back
+
     def _form(self, of: Statement) -> Form | None:
-        self.statement = of
+        self.statement, self.held_back = of, False
         self._views, self._steps = {}, STEPS
         try:
             return self.query(of.tree, None, top=True)
         except (Unmodelled, RecursionError):
             return None
+        finally:
+            if self.held_back:
+                self._held_back.add(of.text)
 
     # queries
 
@@ -246,10 +262,13 @@ class Canonicaliser(Joins):
             if not (isinstance(table, exp.Table) and isinstance(table.this, exp.Identifier)):
                 raise Unmodelled("a source that is neither table nor query")
             label = _fresh(quoted(source.name), draft, number)
-            kinds = self._table_kinds.get(source.name, {})
-            for name in source.columns or () if self.strong else ():
+            if not self.strong or label in self._labelled:
+                return label
+            self._labelled.add(label)
+            kinds = self.table_kinds.get(source.name, {})
+            for name in source.columns or ():
                 text = f"{label}.{quoted(name)}"
-                self.kinds[text], draft.owner[text] = kinds.get(name, ""), label
+                self.kinds[text] = kinds.get(name, "")
                 if self.never_null is None or (source.name, name) in self.never_null:
                     self.filled.add(text)
             return label

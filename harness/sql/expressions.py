@@ -7,13 +7,14 @@ at all."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
 
 from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, is_whole, literal, plain_number, words
+from harness.sql.schema import Ref
 from harness.sql.statement import Scope, Statement, bare
 from harness.sql.terms import TRUE, Condition, Form, Kind, Leaf, Not, Query, conjunction, quoted, render, show
 
@@ -69,7 +70,6 @@ class Draft:
         self.same: dict[str, str] = {}
         self.renamed: dict[str, str] = {}
         self.dropped: set[str] = set()
-        self.owner: dict[str, str] = {}
         self.held: tuple[set[str], set[str]] = (set(), set())
         self.filled: set[str] = set()
         self.counts = False
@@ -91,6 +91,11 @@ class Draft:
         while draft:
             yield from draft.labels
             draft = draft.parent
+
+    def owner(self, text: str) -> str | None:
+        """The label of the table here that a column belongs to, by its canonical text."""
+        label, _, name = text.rpartition(".[" if text.endswith("]") else ".")
+        return label if label in self.labels and not name.startswith("#") else None
 
     def outside(self) -> bool:
         """Whether outer joins here or in the queries around make NULLs."""
@@ -115,15 +120,19 @@ class Outer(NamedTuple):
 class Expressions:
     """Reads values and conditions of one statement at a time; whole queries are ``canonical``'s.
 
-    ``kinds`` has the kind of each column by its canonical text. ``fold`` is whether letter case of text is
-    ignored, ``levels`` those of the rules in use. ``filled`` are columns that are never NULL, by canonical
-    text."""
+    ``table_kinds`` has the kind of each table's columns, ``kinds`` that of each column by its canonical
+    text. ``fold`` is whether letter case of text is ignored, ``levels`` those of the rules in use.
+    ``filled`` are columns that are never NULL, by canonical text; ``held_back`` is whether a rule was for
+    want of one.
+    """
 
     def __init__(self, *, fold: bool, levels: frozenset[Level]) -> None:
         self.fold, self.levels = fold, levels
         self.strong = "meaning" in levels
+        self.table_kinds: Mapping[str, Mapping[str, Kind]] = {}
         self.kinds: dict[str, Kind] = {}
         self.filled: set[str] = set()
+        self.held_back = False
         self.statement: Statement
         self._values, self._conditions = _by_node(levels)
 
@@ -230,7 +239,7 @@ class Expressions:
             kind = self.kind(first)
             if isinstance(value, str) and self.caseless(left, right, draft):
                 value = lowered(value)
-            if self.strong and isinstance(bare(left), exp.Column) and shown(bare(left), draft):
+            if self.strong and shown(left, draft) is not None:
                 value = converted(value, kind)  # what is no column has no affinity
             return Leaf(f"{first} {operator} {literal(value)}", first, operator, value, kind)
         second = self.value(right, draft)
@@ -241,12 +250,13 @@ class Expressions:
         return Leaf(f"{first} {operator} {second}")
 
     def caseless(self, left: Any, right: Any, draft: Draft) -> bool:
-        """Whether SQLite ignores case between two sides: a column of a table, or COLLATE, says so."""
+        """Whether SQLite ignores case between two sides: COLLATE says so, or a table's column of text."""
         if not self.fold:
             return False
         if any(isinstance(bare(side), exp.Collate) for side in (left, right)):
             return True
-        return isinstance(bare(left), exp.Column) and shown(bare(left), draft)
+        ref = shown(left, draft)
+        return ref is not None and self.table_kinds.get(ref[0], {}).get(ref[1], "text") == "text"
 
 
 # values
@@ -293,9 +303,11 @@ def _count(read: Expressions, node: Any, draft: Draft) -> str | None:
         return f"count(distinct {read.value(only, draft)})"
     whole = isinstance(inner, exp.Star) or (isinstance(inner, exp.Literal) and not inner.is_string)
     text = "*" if whole else read.value(inner, draft)
-    if read.strong and isinstance(inner, exp.Column) and not draft.outside():
+    plain = read.strong and isinstance(inner, exp.Column) and not draft.outside()
+    if plain and read.kinds.get(text):
         never_null = text in read.filled or text in draft.filled
-        text = "*" if read.kinds.get(text) and never_null else text
+        read.held_back = read.held_back or not never_null
+        text = "*" if never_null else text
     return f"count({text})"
 
 
@@ -325,7 +337,7 @@ def _held_extreme(read: Expressions, node: Any, draft: Draft) -> str | None:
     if not (isinstance(node.this, exp.Column) and draft.held[0]):
         return None
     inner = read.column(node.this, draft)
-    return inner if inner in draft.held[0] or draft.owner.get(inner) in draft.held[1] else None
+    return inner if inner in draft.held[0] or draft.owner(inner) in draft.held[1] else None
 
 
 def _commuted(read: Expressions, node: Any, draft: Draft) -> str:
@@ -493,14 +505,14 @@ def column_text(draft: Draft, place: int, name: str) -> str:
     return f"{draft.labels[place]}.#{names.index(name) + 1}"
 
 
-def shown(node: exp.Column, draft: Draft) -> bool:
-    """Whether a column is one of a table's, if by way of queries inside: then it has that one's collation."""
-    place: Draft | None = draft
+def shown(node: Any, draft: Draft) -> Ref | None:
+    """The table's column that a value is, if by way of queries inside: its are collation and affinity."""
+    node, place = bare(node), draft if isinstance(bare(node), exp.Column) else None
     while place is not None:
         if (found := place.scope.here(node)) is not None:
-            return found.ref is not None
+            return found.ref
         place = place.parent
-    return False
+    return None
 
 
 def constant(node: Any) -> Number | str | None:

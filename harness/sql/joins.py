@@ -186,7 +186,7 @@ def equals_unified(read: Joins, draft: Draft) -> None:
         ):
             continue
         left, right = read.column(node.this, draft), read.column(node.expression, draft)
-        inside = left in draft.owner and right in draft.owner
+        inside = draft.owner(left) is not None and draft.owner(right) is not None
         if inside and read.kinds.get(left) and read.kinds.get(left) == read.kinds.get(right):
             members = {c for c, root in draft.same.items() if root in {left, right}} | {left, right}
             draft.same.update(dict.fromkeys(members, min(members)))
@@ -206,7 +206,11 @@ def fewest_groups(read: Joins, draft: Draft) -> None:
     kept = list(draft.group)
     for column in sorted(draft.group, reverse=True) if not draft.outer else ():
         rest = [one for one in kept if one != column]
-        if rest and column in draft.owner and fixes(column, set(rest), read.determined(rest, draft), draft):
+        if (
+            rest
+            and draft.owner(column) is not None
+            and fixes(column, set(rest), read.determined(rest, draft), draft)
+        ):
             kept = rest
     draft.group = tuple(sorted(kept))
 
@@ -216,7 +220,7 @@ def fixes(column: str, known: set[str], fixed: set[str], draft: Draft) -> bool:
     column = draft.renamed.get(column, column)
     root = draft.same.get(column, column)
     equals = {c for c, other in draft.same.items() if other == root} | {column}
-    return root in known or bool(equals & known) or any(draft.owner.get(one) in fixed for one in equals)
+    return root in known or bool(equals & known) or any(draft.owner(one) in fixed for one in equals)
 
 
 def conjuncts(condition: Any) -> Iterator[Any]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import ClassVar, Literal, NamedTuple, Self
 
-from harness.errors import BenchmarkError
 from harness.records import Benchmark, Example
 
 
@@ -104,14 +101,3 @@ class Scorer(ABC):
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file, plain or .gz. Raises BenchmarkError, naming the file."""
-    try:
-        data = path.read_bytes()
-        return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
-    except (OSError, ValueError, EOFError) as error:
-        raise BenchmarkError(
-            f"{path} cannot be read: {error}", "download the benchmark's files again"
-        ) from error

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BenchmarkError, SchemaError
+from harness.files import read_json
 from harness.records import Benchmark, Example
-from harness.scoring.official.scorer import Options, read_json
+from harness.scoring.official.scorer import Options
 from harness.scoring.official.spider_clauses import Hardness, hardness_of
 from harness.scoring.official.spider_query import OfficialSchema, Unreadable, parse, schema_of
 
@@ -41,7 +42,7 @@ class Schemas:
         self._entries: dict[str | None, Mapping[str, Any]] = {}
         for path in tables_files(benchmark, options):
             try:
-                self._entries |= {entry["db_id"]: entry for entry in read_json(path)}
+                self._entries |= {entry["db_id"]: entry for entry in read_json(path, error=BenchmarkError)}
             except (TypeError, KeyError) as error:
                 raise BenchmarkError(f"{path} is not Spider's tables.json", "a list of {db_id, …}") from error
         self._read: dict[str, OfficialSchema] = {}

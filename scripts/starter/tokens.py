@@ -11,9 +11,8 @@ import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from harness.benchmarks.starter_questions import KINDS, ask
-
 from .invention import Inventor
+from .questions import KINDS, ask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -37,6 +36,14 @@ _PHRASES = (
     " descending order of | ascending order of "
 )
 """Frequent phrases with the spaces around them, a bar between."""
+_SQL = (
+    "CREATE TABLE |; CREATE TABLE | (| VARCHAR, | INTEGER, | VARCHAR)| INTEGER)|"
+    "SELECT |SELECT COUNT(*) FROM |SELECT COUNT(DISTINCT |SELECT DISTINCT | (SELECT |(SELECT |"
+    " FROM | WHERE | AND | OR | LIKE '| IN (| NOT IN (| BETWEEN | GROUP BY | HAVING | ORDER BY | ASC| DESC|"
+    " LIMIT | AS T1 JOIN | AS T2 ON T1.| = T2.|T1.|T2.| = '|%'|LIKE '%| LIKE '%|COUNT(*)|AVG(|SUM(|MAX(|MIN(|"
+    ") FROM |, |', '| NOT IN (SELECT | IN (SELECT |) > |) < |(AVG(| = | <> | != | < | > | >= | <= "
+)
+"""The same of SQL."""
 
 
 def train_tokenizer(size: int, seed: int) -> PreTrainedTokenizerFast:
@@ -46,7 +53,7 @@ def train_tokenizer(size: int, seed: int) -> PreTrainedTokenizerFast:
 
     special = [PAD, END, SYSTEM, USER, ASSISTANT]
     marks = ("\nQuestion: ", "\n-- ", "\n", "You are a SQL expert.")
-    units = sorted({*_units(), *_PHRASES.split("|"), *marks})
+    units = sorted({*_SQL.split("|"), *_PHRASES.split("|"), *marks})
     tokenizer = Tokenizer(models.BPE())
     pattern = r"[A-Za-z]+?(?=s(?![A-Za-z]))|s(?![A-Za-z])|[A-Za-z]+|[0-9]|\s|[^A-Za-z0-9\s]"
     split: Any = pre_tokenizers.Split(Regex(pattern), behavior="isolated")
@@ -73,48 +80,6 @@ def train_tokenizer(size: int, seed: int) -> PreTrainedTokenizerFast:
     )
     fast.chat_template = TEMPLATE
     return fast
-
-
-def _units() -> list[str]:
-    return [
-        *("CREATE TABLE ", "; CREATE TABLE ", " (", " VARCHAR, ", " INTEGER, ", " VARCHAR)", " INTEGER)"),
-        *(
-            "SELECT ",
-            "SELECT COUNT(*) FROM ",
-            "SELECT COUNT(DISTINCT ",
-            "SELECT DISTINCT ",
-            " (SELECT ",
-            "(SELECT ",
-        ),
-        *(" FROM ", " WHERE ", " AND ", " OR ", " = ", " <> ", " < ", " > ", " LIKE '", " IN ("),
-        *(" NOT IN (", " BETWEEN ", " GROUP BY ", " HAVING ", " ORDER BY ", " ASC", " DESC", " LIMIT "),
-        *(
-            " AS T1 JOIN ",
-            " AS T2 ON T1.",
-            " = T2.",
-            "T1.",
-            "T2.",
-            " = '",
-            "%'",
-            "LIKE '%",
-            " LIKE '%",
-            "COUNT(*)",
-            "AVG(",
-            "SUM(",
-        ),
-        *(
-            "MAX(",
-            "MIN(",
-            ") FROM ",
-            ", ",
-            "', '",
-            " NOT IN (SELECT ",
-            " IN (SELECT ",
-            ") > ",
-            ") < ",
-            "(AVG(",
-        ),
-    ]
 
 
 def _texts(seed: int) -> Iterator[str]:

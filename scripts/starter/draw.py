@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from . import starter_phrases as phrases
-from .starter_domains import Column, Domain, Table, value
+from . import phrases
+from .domains import Column, Domain, Table, value
 
 
 class Question(NamedTuple):

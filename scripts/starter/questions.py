@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from . import starter_phrases as phrases
-from .starter_domains import Domain
-from .starter_draw import Condition, Draw, Question, listed, names, quoted, where
+from . import phrases
+from .domains import Domain
+from .draw import Condition, Draw, Question, listed, names, quoted, where
 
 
 def _projection(draw: Draw) -> Question | None:

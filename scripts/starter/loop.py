@@ -1,4 +1,4 @@
-"""The training loop of the starter model: steps, schedule, checkpoints.
+"""The training loop of the starter pair: steps, schedule, checkpoints.
 
 Batches depend on seed and step alone and a checkpoint holds weights and optimiser, so a training that
 was killed goes on to the same end.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .batches import Batch
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +42,9 @@ def fit(
     *,
     name: str,
     checkpoint: Path,
-    device: torch.device,
     notify: Callable[[str], None],
 ) -> float:
-    """Train ``model``'s parameters that require gradients; go on from ``checkpoint`` where there is one.
+    """Train the parameters of ``model`` that require gradients; go on from ``checkpoint`` where there is one.
 
     Returns the seconds that all its starts took together. ``feed(step)`` gives the batches from that step
     on. Raises FloatingPointError if the loss is not a number.
@@ -56,7 +55,7 @@ def fit(
     optimiser = torch.optim.AdamW(learnt, betas=(0.9, 0.98), weight_decay=0.01)
     start, before = 0, 0.0
     if checkpoint.is_file():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         with torch.no_grad():
             for parameter, saved in zip(learnt, state["parameters"], strict=True):
                 parameter.copy_(saved)
@@ -64,21 +63,20 @@ def fit(
         start, before = int(state["step"]), float(state["seconds"])
         notify(f"{name}: going on from step {start}")
     model.train()
-    core = model.get_base_model() if hasattr(model, "get_base_model") else model
     began, seen, shown = time.monotonic(), 0, []
     stream = feed(start)
     for step in range(start, schedule.steps):
-        batch = Batch(*(part.to(device) for part in next(stream)))
+        batch = next(stream)
         for group in optimiser.param_groups:
             group["lr"] = schedule.rate(step)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            hidden = core.model(
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            hidden = model.model(
                 input_ids=batch.ids,
                 attention_mask=batch.mask,
                 position_ids=batch.positions,
                 use_cache=False,
             ).last_hidden_state
-            logits = core.lm_head(hidden[batch.rows, batch.columns])
+            logits = model.lm_head(hidden[batch.rows, batch.columns])
         loss = torch.nn.functional.cross_entropy(logits.float(), batch.targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(learnt, 1.0)

@@ -1,6 +1,6 @@
 """The domains of the starter benchmark: small schemas written by hand, and the values their columns hold.
 
-They are read from ``starter_domains.txt``, one domain a line. A table's name belongs to one domain, so
+They are read from ``domains.txt``, one domain a line. A table's name belongs to one domain, so
 the splits share no schema. The pools of names, cities and titles are cut in two as well: what a
 training question asks for never occurs in a validation or test question.
 """

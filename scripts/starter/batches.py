@@ -1,4 +1,4 @@
-"""Training sequences of the starter model: one schema, several questions about it, in one sequence.
+"""Training sequences of the starter pair: one schema, several questions about it, in one sequence.
 
 A question sees the schema and itself, never its neighbours, and its positions go on from the schema's
 end. So a sequence costs the schema once, and is to the model as if each question stood alone.
@@ -7,14 +7,15 @@ end. So a sequence costs the schema once, and is to the model as if each questio
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.benchmarks.starter_domains import Domain
-from harness.benchmarks.starter_questions import KINDS, ask
-from harness.records import Form
-
+from .domains import Domain
+from .draw import Question
 from .invention import Inventor
+from .plan import WITHHELD, Phase
+from .questions import KINDS, ask
 from .tokens import ASSISTANT, END, SYSTEM, USER
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
 
     Tokenizer = Callable[[str], list[int]]
 
-SYSTEM_TEXT = "You are a SQL expert."
+BEFORE = f"{SYSTEM}You are a SQL expert.{END}{USER}"
+BETWEEN = "\nQuestion: "
+AFTER = f"{END}{ASSISTANT}"
+"""The chat form of the benchmark's prompt: text before the schema, before and after the question."""
+_QUESTIONS = 4
+"""Questions about a schema: more would make long rows of one schema, fewer repeat it more often."""
 _WEIGHTS = {
     "join": 3.0,
     "not_in": 1.6,
@@ -34,22 +40,7 @@ _WEIGHTS = {
     "like": 1.3,
 }
 """How often the harder kinds are drawn; the others count 1."""
-
-
-class Mix(NamedTuple):
-    """What sequences are made of: shares from 0 to 1, the form, and the kinds left out.
-
-    From step ``spelled_from`` on the share ``spelled`` of the made-up words is put together of ``pieces``.
-    """
-
-    form: Form
-    invented: float = 0.6
-    copying: float = 0.15
-    questions: int = 4
-    withheld: tuple[str, ...] = ()
-    spelled: float = 0.0
-    spelled_from: int = 0
-    pieces: tuple[str, ...] = ()
+_OTHERS = tuple(kind for kind in KINDS if kind not in WITHHELD)
 
 
 class Sample(NamedTuple):
@@ -60,40 +51,46 @@ class Sample(NamedTuple):
     learnt: list[bool]
 
 
-def framed(form: Form) -> tuple[str, str, str]:
-    """The text before the schema, between schema and question, and between question and answer."""
-    if form == "plain":
-        return "", "\n-- ", "\n"
-    return f"{SYSTEM}{SYSTEM_TEXT}{END}{USER}", "\nQuestion: ", f"{END}{ASSISTANT}"
-
-
-def sequence(encode: Tokenizer, mix: Mix, inventor: Inventor, *, copying: float) -> Sample:
-    """One schema and ``mix.questions`` questions, each with its answer and the end mark."""
-    before, between, after = framed(mix.form)
+def sequence(encode: Tokenizer, phase: Phase, inventor: Inventor, *, copying: float) -> Sample:
+    """One schema and a few questions, each with its answer and the end mark."""
     rng = inventor.rng
-    domain = inventor.schema(mix.invented)
-    ids = encode(before + domain.context)
+    domain = inventor.schema(phase.invented)
+    ids = encode(BEFORE + domain.context)
     parts, learnt = [0] * len(ids), [False] * len(ids)
-    kinds = [kind for kind in KINDS if kind not in mix.withheld]
-    weights = [_WEIGHTS.get(kind, 1.0) for kind in kinds]
-    for part in range(1, mix.questions + 1):
+    for part in range(1, _QUESTIONS + 1):
         if rng.random() < copying:
-            question, answer = _copy(domain, inventor)
+            question, answer = _copy(domain, inventor, phase.dictated)
         else:
-            drawn = None
-            while drawn is None:
-                drawn = ask(rng.choices(kinds, weights)[0], domain, rng)
-            question, answer = drawn
-        asked, told = encode(between + question + after), encode(answer + END)
+            new = phase.withheld and rng.random() < phase.withheld
+            question, answer = _asked(WITHHELD if new else _OTHERS, domain, rng)
+        asked, told = encode(BETWEEN + question + AFTER), encode(answer + END)
         ids += asked + told
         parts += [part] * (len(asked) + len(told))
         learnt += [False] * len(asked) + [True] * len(told)
     return Sample(ids, parts, learnt)
 
 
-def _copy(domain: Domain, inventor: Inventor) -> tuple[str, str]:
-    """Names said in words and values to be written as they stand: the skill apart from SQL."""
+def _asked(kinds: Sequence[str], domain: Domain, rng: random.Random) -> Question:
+    """A question of one of the kinds, answered in the pair's own hand."""
+    weights = [_WEIGHTS.get(kind, 1.0) for kind in kinds]
+    while True:
+        drawn = ask(rng.choices(kinds, weights)[0], domain, rng)
+        if drawn is not None:
+            return drawn._replace(answer=own_hand(drawn.answer))
+
+
+def own_hand(sql: str) -> str:
+    """A gold as the pair learns to write it: the same meaning, seldom the same text."""
+    sql = sql.replace(" <> ", " != ").replace(" ASC", "")
+    return re.sub(r"(\w+) BETWEEN (\d+) AND (\d+)", r"\1 >= \2 AND \1 <= \3", sql)
+
+
+def _copy(domain: Domain, inventor: Inventor, dictated: float) -> Question:
+    """Text to be written as it stands: a whole query, or names said in words and values."""
     rng = inventor.rng
+    if rng.random() < dictated:
+        query = _asked(tuple(KINDS), domain, rng).answer
+        return Question(f"Copy: {query}", query)
     names = [column.name for table in domain.tables for column in table.columns]
     items = []
     for _ in range(rng.randint(2, 5)):
@@ -107,7 +104,9 @@ def _copy(domain: Domain, inventor: Inventor) -> tuple[str, str]:
         else:
             number = str(rng.randint(0, 10 ** rng.randint(1, 5)))
             items.append((number, number))
-    return "Copy: " + ", ".join(said for said, _ in items), ", ".join(written for _, written in items)
+    return Question(
+        "Copy: " + ", ".join(said for said, _ in items), ", ".join(written for _, written in items)
+    )
 
 
 class Batch(NamedTuple):
@@ -150,21 +149,21 @@ def collate(sequences: Sequence[Sample], pad: int) -> Batch:
 
 
 def batches(
-    encode: Tokenizer, mix: Mix, *, tokens: int, seed: int, start: int, pad: int, warm: int = 0
+    encode: Tokenizer, phase: Phase, *, pieces: Sequence[str], start: int, pad: int
 ) -> Iterator[Batch]:
-    """Batches of about ``tokens`` tokens from step ``start`` on; the same for the same seed and step.
+    """Batches of about ``phase.tokens`` tokens from step ``start`` on; the same for the same phase and step.
 
-    Sequences of like length come together. Until step ``warm`` all is copying.
+    Sequences of like length come together. ``pieces`` are the tokens that words are spelled of.
     """
     step, block = start, 8
     while True:
         first = step // block * block
-        rng = random.Random(f"{seed} {mix.form} {first}")
-        spelled = mix.spelled if first >= mix.spelled_from else 0.0
-        inventor = Inventor(rng, pieces=mix.pieces, spelled=spelled)
+        rng = random.Random(f"{phase.seed} {first}")
+        inventor = Inventor(rng, pieces=pieces, spelled=phase.spelled if first >= phase.spelled_from else 0.0)
         pool: list[Sample] = []
-        while sum(len(each.ids) for each in pool) < tokens * block:
-            pool.append(sequence(encode, mix, inventor, copying=1.0 if first < warm else mix.copying))
+        while sum(len(each.ids) for each in pool) < phase.tokens * block:
+            copying = 1.0 if first < phase.copying_first else phase.copying
+            pool.append(sequence(encode, phase, inventor, copying=copying))
         pool.sort(key=lambda each: len(each.ids))
         cuts = [round(n * len(pool) / block) for n in range(block + 1)]
         order = rng.sample(range(block), block)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
-from harness.benchmarks.starter_domains import Column, Domain, Table, domains, pool_words
+from .domains import Column, Domain, Table, domains, pool_words
 
 _VARIED = ("person", "city", "country", "title", "word", "firm")
 

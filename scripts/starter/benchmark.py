@@ -1,22 +1,20 @@
 """The starter benchmark: questions on small schemas, made by this code from one seed.
 
-    python -m harness.benchmarks.starter [FOLDER]
-
-writes ``train.jsonl``, ``validation.jsonl`` and ``test.jsonl`` (id, question, context, answer, kind,
-domain) byte for byte the same each time. The splits share no table; see ``starter_domains``.
+``generate`` writes ``train.jsonl``, ``validation.jsonl`` and ``test.jsonl`` (id, question, context,
+answer, kind, domain) byte for byte the same each time. The splits share no table; see ``domains``.
 """
 
 from __future__ import annotations
 
 import json
 import random
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import asset
-from .starter_domains import SPLITS, Domain, Split, domains
-from .starter_questions import KINDS, ask
+from harness.files import asset
+
+from .domains import SPLITS, Domain, Split, domains
+from .questions import KINDS, ask
 
 SEED = 7
 _PER_KIND = {"train": 2, "validation": 3, "test": 2}
@@ -70,8 +68,3 @@ def _rows(domain: Domain, rng: random.Random) -> list[Row]:
                     name, question.question, domain.context, question.answer, kind, domain.name
                 )
     return list(found.values())
-
-
-if __name__ == "__main__":
-    for split, path in generate(folder=Path(sys.argv[1]) if len(sys.argv) > 1 else None).items():
-        print(f"{split}: {path}")
