@@ -289,6 +289,24 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(folder, monkeypatch):
     assert len(failures) == failed, "the size that was found is remembered"
 
 
+def test_after_a_while_more_rows_are_tried_again(folder, monkeypatch):
+    monkeypatch.setattr("harness.models.decoder._CALM", 30)
+    engine = load(plan_pairs(adapters=[str(folder / "sql")], include_base=False), SETTINGS)
+    forward, rows, failed = engine._base.model.forward, [], []
+
+    def starved_once(*args, **kwargs):
+        rows.append(kwargs["input_ids"].shape[0])
+        if rows[-1] > 5 and not failed:
+            failed.append(len(rows))
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(engine._base.model, "forward", starved_once)
+    assert len(texts(engine, "sql", examples(160))) == 160
+    assert max(rows[failed[0] : failed[0] + 10]) <= 8
+    assert max(rows[failed[0] :]) == 16
+
+
 def test_out_of_memory_at_one_row_is_one_line(folder, monkeypatch):
     engine = load(plan_pairs(adapters=[str(folder / "sql")], include_base=False), SETTINGS)
 

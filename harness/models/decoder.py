@@ -4,7 +4,7 @@ Each prompt gets a slot of the key/value slab (``slots``), a batched prefill wit
 every step feeds one token a row. A row that ends leaves at once, and when enough slots are free the next
 prompts are let in, so that the batch stays full to the end. What a prompt begins with in common with another
 (the system turn, the schema) is copied from that one's slot instead of computed again. Out of memory halves
-the slots and goes on.
+the rows in use and goes on; after a while twice as many are tried.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from harness.models.weights import cache_argument
 _CPU_ROWS, _GPU_ROWS = 128, 4096  # rows decoded together at most
 _CPU_PASS, _GPU_PASS = 4096, 65536  # tokens of one prefill pass at most
 _CPU_PADDING, _GPU_PADDING = 256, 8192  # padding of one pass that costs less than another pass
+_CALM = 2048  # rows finished since memory ran out, before twice as many are tried
 _WORTH_SHARING = 8  # tokens
 _USUAL_COLUMNS = 512  # tokens of a prompt and its answer, before any is known
 
@@ -76,6 +77,7 @@ class Decoder:
         self._chunk = int(getattr(config, "attention_chunk_size", None) or 0)
         self._float_mask = base.model.config._attn_implementation == "eager"
         self._limit = settings.batch_size or (_GPU_ROWS if self._gpu else _CPU_ROWS)
+        self._most, self._calm = self._limit, 0
         self._queue: deque[Row] = deque()
         self._cache: SlotCache | None = None
         self._forbidden: Forbidden | None = None
@@ -127,6 +129,9 @@ class Decoder:
             if finished:
                 peak = torch.cuda.max_memory_allocated(self._device) if self._gpu else process_memory()
                 self._cost.peak_memory_bytes = max(self._cost.peak_memory_bytes, peak)
+            self._calm += len(finished)
+            if self._limit < self._most and self._calm >= _CALM:  # others may have let go of memory
+                self._limit, self._calm = min(self._most, 2 * self._limit), 0
             yield from finished
 
     def _measure(self) -> tuple[int, int]:
@@ -147,6 +152,7 @@ class Decoder:
         self._tokens = np.zeros((0, self._settings.max_new_tokens), dtype=np.int32)
 
     def _shrink(self, error: Exception) -> None:
+        in_use = max(1, len(self._rows) + len(self._waiting))
         self._queue.extendleft(reversed([*self._rows, *self._waiting]))
         self._clear()
         self._cache = None
@@ -154,7 +160,7 @@ class Decoder:
             torch.cuda.empty_cache()
         if self._limit == 1:
             raise out_of_memory(self._device) from error
-        self._limit = max(1, self._limit // 2)
+        self._limit, self._calm = max(1, min(self._limit, in_use) // 2), 0
         self._notify(f"Out of memory: going on with at most {self._limit} prompts at a time.")
 
     def _need(self, row: Row) -> int:
