@@ -1,1 +1,1 @@
-"""The main job: generate, journal, resume, judge, write the folder; ``run.run`` and ``score.score`` begin it."""
+"""The main job: generate, journal, resume, judge, write the folder (``run.run``, ``score.score``)."""
