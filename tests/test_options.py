@@ -33,7 +33,7 @@ class Whole:
     group: ClassVar[str] = "Wholes"
 
     part: Annotated[Part, Expand()] = Part()
-    names: Annotated[tuple[str, ...], Option("Names.", flag="--name")] = ()
+    labels: Annotated[tuple[str, ...], Option("Labels.", flag="--name")] = ()
     place: Annotated[Path | None, Option("Where.")] = None
     word: Annotated[Literal["a", "b"], Option("Which.")] = "a"
     plain: Annotated[bool, Option("Whether.")] = True
@@ -69,7 +69,7 @@ def test_what_is_given_fills_the_records() -> None:
     assert code == 0
     assert whole == Whole(
         part=Part(size=64, seed=5),
-        names=("x", "y"),
+        labels=("x", "y"),
         place=Path("p"),
         word="b",
         plain=False,
