@@ -14,7 +14,7 @@ from harness.models import Settings, load, plan_pairs
 from harness.models.prompts import render
 from harness.records import Example, Prompt
 
-SETTINGS = Settings(max_new_tokens=12, batch_size=16)
+SETTINGS = Settings(max_new_tokens=12, batch_size=16, dequantize="yes")  # auto goes by a timing
 SHAPES = {
     "llama": {},
     "qwen2": {"tie_word_embeddings": True},
