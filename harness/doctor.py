@@ -7,7 +7,6 @@ import platform
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from harness.files import cache_folder
 from harness.log import versions
@@ -93,13 +92,9 @@ def _device() -> str:
 
 def _hub() -> str:
     import httpx
-    from huggingface_hub import constants
+    from huggingface_hub import constants, get_token
 
-    token = (
-        "a token is set"
-        if os.environ.get("HF_TOKEN") or Path(constants.HF_TOKEN_PATH).exists()
-        else "no token"
-    )
+    token = "a token is set" if get_token() else "no token"
     if constants.HF_HUB_OFFLINE:
         return f"not asked (HF_HUB_OFFLINE is set), {token}"
     try:

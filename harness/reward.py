@@ -23,8 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache as once
 from typing import Any, NamedTuple
 
-from harness.databases import Failure, Sandbox, Suite, WorkerLost, WorkerPool, build_suite
-from harness.databases.store import SuiteStore, cache_file, decode, encode, key
+from harness.databases import Failure, Sandbox, Suite, WorkerLost, WorkerPool
+from harness.databases.store import SuiteStore, cache_file, decode, encode, key, suite_of
 from harness.models.extract import extract_sql
 from harness.records import Example, GoldStatus, Judging, Outcome
 from harness.scoring.verdict import expected, judge, translate
@@ -295,14 +295,7 @@ def _work(task: _Task) -> _Answer:
         _OWN.box = Sandbox()
     example, judging = task.example, task.judging
     if task.blob is None:
-        suite = build_suite(
-            example.context,
-            example.gold,
-            rules=judging.rules,
-            dialect=judging.dialect,
-            size=judging.databases,
-            seed=judging.seed,
-        )
+        suite = suite_of(judging, example)
         blob = encode(suite)
     else:
         blob, suite = task.blob, decode(task.blob, example, judging)

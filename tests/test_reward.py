@@ -89,7 +89,7 @@ def test_suites_are_kept_for_the_next_training(tmp_path: Path, monkeypatch: pyte
     def fail(*_: Any, **__: Any) -> Any:
         raise AssertionError("built again")
 
-    monkeypatch.setattr("harness.reward.build_suite", fail)
+    monkeypatch.setattr("harness.reward.suite_of", fail)
     assert earned(ExecutionReward(judging=judging), GOLD, "SELECT 1") == [
         1.0,
         0.0,

@@ -139,17 +139,20 @@ def _built(examples: Iterator[Example], judging: Judging) -> Iterator[tuple[int,
                 yield number, blob
 
 
-def _build(judging: Judging, example: Example) -> bytes:
-    return encode(
-        build_suite(
-            example.context,
-            example.gold,
-            rules=judging.rules,
-            dialect=judging.dialect,
-            size=judging.databases,
-            seed=judging.seed,
-        )
+def suite_of(judging: Judging, example: Example) -> Suite:
+    """The suite of an example under these settings, built anew."""
+    return build_suite(
+        example.context,
+        example.gold,
+        rules=judging.rules,
+        dialect=judging.dialect,
+        size=judging.databases,
+        seed=judging.seed,
     )
+
+
+def _build(judging: Judging, example: Example) -> bytes:
+    return encode(suite_of(judging, example))
 
 
 def encode(suite: Suite) -> bytes:
