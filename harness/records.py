@@ -121,10 +121,9 @@ def _cores() -> int:
 class Judging:
     """How predictions are judged, from the databases made to what is worked out beside the verdicts.
 
-    ``databases`` is the number an example, ``workers`` that of processes (with 0 or 1 the calling one does
-    all), ``witnesses`` that of wrong predictions which get their smallest database at once (the others on
-    demand), ``cache`` the file or folder of built suites (None: the user's cache). ``policy`` asks for the
-    score with each rule flipped.
+    ``databases`` is the number an example, ``workers`` that of processes, ``witnesses`` that of wrong
+    predictions which get their smallest database at once (the others on demand), ``cache`` the file or folder
+    of built suites (None: the user's cache). ``policy`` asks for the score with each rule flipped.
     """
 
     group: ClassVar[str] = "Judging"
@@ -133,7 +132,7 @@ class Judging:
     dialect: str = "sqlite"
     databases: Annotated[int, Option("Databases an example."), Interval(ge=1, le=64)] = 8
     seed: Seed = 0
-    workers: Annotated[int, Option("Judging processes. [default: cores, 8 at most]", unset=_cores), Ge(0)] = 1
+    workers: Annotated[int, Option("Judging processes. [default: cores, 8 at most]", unset=_cores), Ge(1)] = 1
     witnesses: Annotated[
         int, Option("How many wrong predictions get their smallest database at once."), Ge(0)
     ] = 2000

@@ -69,8 +69,8 @@ def suites(
     """The suite of each example as (id, suite), from the store or built, in any order.
 
     Without an open ``store`` that of ``judging.cache`` is opened for this call; it is one SQLite file that
-    can be shared, and grows by what is built. With ``judging.workers`` of 2 or more suites are built in
-    processes of their own. ``progress`` is called with the number finished so far.
+    can be shared, and grows by what is built. Suites are built in ``judging.workers`` processes. ``progress``
+    is called with the number finished so far.
     """
     judging = judging or Judging()
     if store is None:
@@ -127,9 +127,6 @@ def _found_or_built(
 
 def _built(examples: Iterator[Example], judging: Judging) -> Iterator[tuple[int, bytes]]:
     build = partial(_build, judging)
-    if judging.workers < 2:
-        yield from enumerate(map(build, examples))
-        return
     with WorkerPool(build, workers=judging.workers) as pool:
         for number, blob in pool.map(examples):
             if isinstance(blob, WorkerLost):

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from harness.databases.fairness import Fairness
+from harness.databases.limits import LONGEST
 from harness.databases.modes import AGAINST, CYCLE, LARGE
 from harness.databases.populate import Plan
 from harness.databases.readers import Readers
 from harness.databases.results import Expected, Failure, Result
-from harness.databases.sandbox import LONGEST, Sandbox
+from harness.databases.sandbox import Sandbox
 from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
 from harness.sql.dialect import Untranspilable, to_sqlite

@@ -134,7 +134,7 @@ def _over(tasks: Iterable[Task], workers: int) -> Iterator[tuple[Task, list[Verd
     for task in lost:
         found: dict[int, list[Verdict]] = {}
         single = [task._replace(sqls=(sql,)) for sql in task.sqls]
-        for number, verdicts in _mapped(_judge_task, single, max(2, workers)):
+        for number, verdicts in _mapped(_judge_task, single, workers):
             found[number] = [_lost(task.suite)] if isinstance(verdicts, WorkerLost) else verdicts
         yield task, [found[number][0] for number in range(len(single))]
 
@@ -142,10 +142,7 @@ def _over(tasks: Iterable[Task], workers: int) -> Iterator[tuple[Task, list[Verd
 def _mapped(
     function: Callable[[_Task], _Value], tasks: Iterable[_Task], workers: int
 ) -> Iterator[tuple[int, _Value | WorkerLost]]:
-    """The number of each task and what came of it; in this process where one worker is enough."""
-    if workers < 2:
-        yield from enumerate(map(function, tasks))
-        return
+    """The number of each task and what came of it."""
     with WorkerPool(function, workers=workers, memory_mib=MEMORY_MIB, seconds=SECONDS) as pool:
         yield from pool.map(tasks)
 

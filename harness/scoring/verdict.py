@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.databases import Database, Failure, Result, Sandbox, Suite, populate
+from harness.databases.limits import LONGEST
 from harness.databases.readers import Readers
 from harness.databases.results import Expected
-from harness.databases.sandbox import LONGEST
 from harness.errors import SchemaError
 from harness.records import Outcome, Verdict
 from harness.scoring.attack import TINY, Attacker
