@@ -62,6 +62,8 @@ class Rules:
     case: does text differ by case alone ("exact") or not ("ignore").
     keys: "sound" databases (recognised keys unique, not NULL, not dangling), only the "declared" keys
         so, or "loose" (none).
+    composites: is a single column that was declared or guessed as the key of a table which links others
+        "believed", or "widened" to the columns that tell its rows apart.
     types: "inferred" reads a column that the gold uses as a number as a number, "declared" keeps
         the type that the CREATE statement states.
     nulls: is a difference that shows on NULLs alone forgiven ("forgive") or counted wrong ("count").
@@ -79,6 +81,11 @@ class Rules:
 
     case: Annotated[Case, Option("Does text differ by case alone.")] = "ignore"
     keys: Annotated[Keys, Option("Which keys hold in the databases made."), LOOSEST_FIRST] = "sound"
+    composites: Annotated[
+        Literal["believed", "widened"],
+        Option("A key of one column where two tell rows apart."),
+        LOOSEST_FIRST,
+    ] = "widened"
     types: Annotated[Types, Option("Column types: from use, or as declared.")] = "inferred"
     nulls: Annotated[
         Literal["forgive", "count"], Option("A difference on NULLs alone."), LOOSEST_FIRST, SAME_DATABASES
@@ -225,7 +232,7 @@ class Prediction:
 
 Counts = Literal["right", "marked", "assumed", "wrong"]
 
-VERDICT_VERSION = 2
+VERDICT_VERSION = 3
 """Rises with each change that makes other verdicts: figures of two versions are not compared in silence."""
 
 
@@ -309,7 +316,9 @@ class Verdict:
     people (an error message, the proof's name). ``reading`` is the number of the gold's reading that
     it equals (0 is the literal one). ``suite_strength`` is the share of near misses, 0 to 1, that
     the example's databases tell from the gold. ``signature`` is equal for predictions whose results are
-    equal on all of them ("" where it was not asked for). ``official`` holds the official metrics, 0 to 1.
+    equal on all of them ("" where it was not asked for). ``widened`` are the tables with a key of several
+    columns where one was declared or guessed, as "flights (Airline, FlightNo)". ``official`` holds the
+    official metrics, 0 to 1.
     """
 
     id: str
@@ -328,6 +337,7 @@ class Verdict:
     reading: int = 0
     sample: int = 0
     signature: str = ""
+    widened: tuple[str, ...] = ()
     official: Mapping[str, float] = field(default_factory=dict)
     official_notes: Mapping[str, str] = field(default_factory=dict)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -88,7 +88,7 @@ class Plan:
         profiles = profiles or (Profile(),)
         self.profiles = profiles
         self.rules = rules
-        self.keys: KeyMap = keys_of(schema, profiles[0].links, rules)
+        self.keys: KeyMap = keys_of(schema, profiles[0], rules)
         self.foreign = dict(self.keys.foreign)
         self.used = {t for p in profiles for t in p.tables}
         self.idle = self._idle() if sparse else frozenset()  # tables that stay empty
@@ -326,6 +326,15 @@ class Plan:
             found.setdefault(table, []).append((name, kind))
         return tuple((table, tuple(columns)) for table, columns in found.items())
 
+    def widened(self) -> Iterator[str]:
+        """The tables that the gold uses and whose key of one column was widened, each with its key."""
+        for table in self.schema.tables:
+            low = table.name.lower()
+            if low in self.keys.widened & self.used:
+                key = self.keys.primary.get(low, ())
+                names = [c.name for k in key for c in table.columns if c.name.lower() == k]
+                yield f"{table.name} ({', '.join(names) or 'no key'})"
+
     def create(self, table: Table) -> str:
         """The CREATE statement of a table here: types as used, NOCASE where case is ignored."""
         collate = " COLLATE NOCASE" if self.rules.case == "ignore" else ""
@@ -334,8 +343,11 @@ class Plan:
             f"{quote(c.column.name)} {types.get(c.kind, 'TEXT' + collate)}"
             for c in self.tables[table.name.lower()]
         ]
-        if table.primary_key and self.rules.keys != "loose":
-            parts.append(f"PRIMARY KEY ({', '.join(map(quote, table.primary_key))})")
+        key: Sequence[str] = table.primary_key if self.rules.keys != "loose" else ()
+        if table.name.lower() in self.keys.widened:
+            key = self.keys.primary.get(table.name.lower(), ()) if key else ()
+        if key:
+            parts.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
         if self.rules.keys != "loose":
             parts += [f"UNIQUE ({', '.join(map(quote, columns))})" for columns in dict.fromkeys(table.unique)]
         parts += [f"CHECK ({to_sqlite(check)})" for check in table.checks]

@@ -169,6 +169,7 @@ def encode(suite: Suite) -> bytes:
         "kinds": suite.kinds,
         "links": suite.links,
         "primary": suite.primary,
+        "widened": suite.widened,
         "databases": [(d.kind, [_plain(a) for a in d.answers]) for d in suite.databases],
     }
     return _packed(head, [d.image for d in suite.databases])
@@ -195,6 +196,7 @@ def decode(blob: bytes, example: Example, judging: Judging) -> Suite:
         head["forms"] = tuple(head.get("forms", ()))
         head["kinds"] = tuple((t, tuple((c, k) for c, k in columns)) for t, columns in head.get("kinds", ()))
         head["links"] = tuple((tuple(a), tuple(b)) for a, b in head.get("links", ()))
+        head["widened"] = tuple(head.get("widened", ()))
         head["primary"] = tuple((t, tuple(c)) for t, c in head.get("primary", ()))
     except (ZlibError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"a suite in the cache cannot be read ({error})", "delete the cache file") from error

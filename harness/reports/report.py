@@ -86,6 +86,15 @@ class Section:
         return sorted((strength, id_) for id_, strength in known.items())
 
     @property
+    def widened(self) -> dict[str, list[str]]:
+        """Each key of one column that was widened, with the ids of the questions, the most frequent first."""
+        found: dict[str, dict[str, None]] = {}
+        for sample in self.samples:
+            for key in sample.widened:
+                found.setdefault(key, {})[sample.id] = None
+        return {key: list(ids) for key, ids in sorted(found.items(), key=lambda item: -len(item[1]))}
+
+    @property
     def metrics(self) -> list[str]:
         """Those that the headline leaves out."""
         every = dict.fromkeys(name for pair in self.side.pairs for name in pair.metrics)

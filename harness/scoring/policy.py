@@ -48,7 +48,7 @@ def flips(rules: Rules) -> dict[str, Rules]:
     """Every set of rules that differs from these in one, by its name.
 
     >>> list(flips(Rules()))[:4]
-    ['case=exact', 'keys=declared', 'keys=loose', 'types=declared']
+    ['case=exact', 'keys=declared', 'keys=loose', 'composites=believed']
     """
     return {
         f"{rule}={value}": _changed(rules, rule, value)
@@ -81,9 +81,12 @@ def policy_table(
             of[prediction.id].append(prediction)
     asked = [verdict for verdict in verdicts if verdict.id in chosen]
     found: dict[str, dict[str, Metric]] = {p: {AS_JUDGED: m} for p, m in _shares(asked).items()}
+    wide = {verdict.id for verdict in asked if verdict.widened}
     for name, changed in flips(rules).items():
         rule = name.split("=")[0]
         some = [e for e in examples if e.id in chosen and _concerns(rule, e, of[e.id])]
+        if name == "composites=believed":  # the suites as judged say where a key was widened
+            some = [e for e in some if e.id in wide]
         again = {(v.pair, v.id): v for v in asked}
         if rule == "readings":
             again |= {(v.pair, v.id): replace(v, outcome=Outcome.WRONG) for v in asked if v.reading}
@@ -108,7 +111,7 @@ def policy_table(
 
 def _concerns(rule: str, example: Example, predictions: Sequence[Prediction]) -> bool:
     """Whether a rule can matter to an example: most rules always can."""
-    if rule == "keys":
+    if rule in ("keys", "composites"):
         return len(_TABLES.findall(example.context)) > 1 or _KEYS.search(example.context) is not None
     if rule == "distinct":
         return "distinct" in " ".join([example.gold, *(p.sql or "" for p in predictions)]).lower()

@@ -161,6 +161,7 @@ def _lost(suite: Suite) -> Verdict:
         gold_status=suite.gold_status,
         gold_reason=suite.reason,
         suite_strength=suite.strength,
+        widened=suite.widened,
     )
 
 
