@@ -16,8 +16,9 @@ from typing import Any
 from zlib import compress, decompress
 from zlib import error as ZlibError
 
+from harness.databases.builder import build_suite
 from harness.databases.results import Failure, Result
-from harness.databases.suite import HARNESS_ERROR, Database, Suite, build_suite
+from harness.databases.suite import HARNESS_ERROR, Database, Suite
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import DataError, SchemaError
 from harness.files import cache_folder
