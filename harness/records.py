@@ -475,6 +475,9 @@ METRICS: Mapping[str, Reading] = {
 }
 """Every metric of the harness's own, in the order in which they are told; official ones stand beside them."""
 
+BOUNDS = ("execution_accuracy_strict", "execution_accuracy_lenient")
+"""What execution accuracy is with no assumption, and with all of them."""
+
 LEVELS = ("easy", "medium", "hard", "extra", "simple", "moderate", "challenging")
 """The levels of difficulty that benchmarks know, each benchmark's from the easiest on."""
 
