@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
@@ -71,7 +71,8 @@ class Rules:
     guesses: the same for a difference that shows alone where a guessed key repeats or dangles.
     names: is a prediction right that goes by the key where the gold goes by a name and differs only where
         names repeat ("gold"), or not ("count").
-    columns: may the columns of a result be permuted ("any") or not ("exact").
+    columns: may the columns of a result be permuted ("any"), may there also be more of them than the gold's
+        ("subset"), or neither ("exact").
     distinct: does DISTINCT count ("count") or is it stripped from both queries ("strip").
     readings: are several readings of a gold with a questionable literal accepted ("all"), or only the
         literal one ("literal").
@@ -109,8 +110,8 @@ class Rules:
         SAME_DATABASES,
     ] = "gold"
     columns: Annotated[
-        Literal["any", "exact"],
-        Option("May a result's columns be permuted."),
+        Literal["subset", "any", "exact"],
+        Option("May a result's columns be permuted, or more than the gold's."),
         LOOSEST_FIRST,
         SAME_DATABASES,
     ] = "any"
@@ -155,23 +156,33 @@ class Judging:
 class Example:
     """One question with its schema and its gold.
 
-    ``context`` holds CREATE statements. ``database`` is a real SQLite file where the benchmark has
-    one; else databases are made from ``context``. ``row`` is its place, from 0, in the benchmark's data
-    before any of them were chosen. ``kind`` is the benchmark's own name for the form of the question
-    ("join", "hard", …), used for breakdowns. ``meta`` carries what a scorer or a report
-    of that benchmark needs (JSON values).
+    ``others`` are further golds: whatever equals one of them all is right. ``context`` holds CREATE
+    statements. ``database`` is a real SQLite file where the benchmark has one; else databases are made from
+    ``context``. ``row`` is its place, from 0, in the benchmark's data before any of them were chosen.
+    ``kind`` is the benchmark's own name for the form of the question ("join", "hard", …), used for
+    breakdowns. ``meta`` carries what a scorer or a report of that benchmark needs (JSON values).
     """
 
     id: str
     question: str
     context: str
     gold: str
+    others: tuple[str, ...] = ()
     db_id: str | None = None
     database: Path | None = None
     row: int | None = None
     evidence: str | None = None
     kind: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def golds(self) -> tuple[str, ...]:
+        """Every gold, ``gold`` first."""
+        return (self.gold, *self.others)
+
+    def held_to(self, number: int) -> Self:
+        """The example with that gold alone."""
+        return replace(self, gold=self.golds[number], others=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,11 +325,12 @@ class Verdict:
     that exist.
     ``cause`` names the clause that makes it wrong (None where it is right). ``detail`` is one line for
     people (an error message, the proof's name). ``reading`` is the number of the gold's reading that
-    it equals (0 is the literal one). ``suite_strength`` is the share of near misses, 0 to 1, that
-    the example's databases tell from the gold. ``signature`` is equal for predictions whose results are
-    equal on all of them ("" where it was not asked for). ``widened`` are the tables with a key of several
-    columns where one was declared or guessed, as "flights (Airline, FlightNo)". ``official`` holds the
-    official metrics, 0 to 1.
+    it equals (0 is the literal one), ``gold_number`` that of the gold, of several, which it is held against:
+    one that it equals, else the first sound one. ``suite_strength`` is the share of near misses, 0 to 1, that
+    the example's databases tell from the gold. ``signature`` is equal for predictions whose results are equal
+    on all databases of the first gold ("" where it was not asked for). ``widened`` are the tables with a key
+    of several columns where one was declared or guessed, as "flights (Airline, FlightNo)". ``official`` holds
+    the official metrics, 0 to 1.
     """
 
     id: str
@@ -335,6 +347,7 @@ class Verdict:
     cause: str | None = None
     detail: str = ""
     reading: int = 0
+    gold_number: int = 0
     sample: int = 0
     signature: str = ""
     widened: tuple[str, ...] = ()
@@ -398,7 +411,7 @@ class Sample(Verdict):
             **{one.name: getattr(verdict, one.name) for one in fields(verdict)},
             question=example.question,
             context=example.context,
-            gold=example.gold,
+            gold=example.golds[verdict.gold_number],
             db_id=example.db_id,
             database=example.database,
             kind=example.kind,

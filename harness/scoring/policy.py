@@ -82,11 +82,15 @@ def policy_table(
     asked = [verdict for verdict in verdicts if verdict.id in chosen]
     found: dict[str, dict[str, Metric]] = {p: {AS_JUDGED: m} for p, m in _shares(asked).items()}
     wide = {verdict.id for verdict in asked if verdict.widened}
+    right, wrong = ({v.id for v in asked if v.execution_match is held} for held in (True, False))
     for name, changed in flips(rules).items():
         rule = name.split("=")[0]
         some = [e for e in examples if e.id in chosen and _concerns(rule, e, of[e.id])]
         if name == "composites=believed":  # the suites as judged say where a key was widened
             some = [e for e in some if e.id in wide]
+        stricter = _stricter(rule, rules, changed)
+        if stricter is not None:  # where all are wrong already, or right, it changes none
+            some = [e for e in some if e.id in (right if stricter else wrong)]
         again = {(v.pair, v.id): v for v in asked}
         if rule == "readings":
             again |= {(v.pair, v.id): replace(v, outcome=Outcome.WRONG) for v in asked if v.reading}
@@ -99,9 +103,7 @@ def policy_table(
                 built=rules if SAME_DATABASES in _MARKS[rule] else changed,
                 attacks=0,
             )
-            again |= {
-                (v.pair, v.id): _held(again[v.pair, v.id], v, _stricter(rule, rules, changed)) for v in judged
-            }
+            again |= {(v.pair, v.id): _held(again[v.pair, v.id], v, stricter) for v in judged}
         for pair, metric in _shares(again.values()).items():
             found[pair][name] = metric
     if progress:
@@ -114,7 +116,7 @@ def _concerns(rule: str, example: Example, predictions: Sequence[Prediction]) ->
     if rule in ("keys", "composites"):
         return len(_TABLES.findall(example.context)) > 1 or _KEYS.search(example.context) is not None
     if rule == "distinct":
-        return "distinct" in " ".join([example.gold, *(p.sql or "" for p in predictions)]).lower()
+        return "distinct" in " ".join([*example.golds, *(p.sql or "" for p in predictions)]).lower()
     return True
 
 
