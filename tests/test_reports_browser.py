@@ -1,6 +1,6 @@
 """page.html in a real browser: filters, keyboard, the address, narrow screens, first paint.
 
-Needs playwright and Debian's chromium; skips, saying so, where one is not there.
+Needs Debian's chromium; skips, saying so, where it is not there.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright import sync_api as api
 from reports_run import outcomes, write_run
 
 from harness.records import Outcome
 from harness.reports import write_page
 
-api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.slow,

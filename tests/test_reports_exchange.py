@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from datasette.app import Datasette
 from reports_run import outcomes, write_run
 
 from harness.errors import UsageError
@@ -104,10 +105,8 @@ def test_the_views_say_what_they_are_described_as(database: Path) -> None:
 
 
 def test_datasette_opens_it(database: Path) -> None:
-    app = pytest.importorskip("datasette.app", reason="datasette is not installed")
-
     async def ask(path: str) -> object:
-        datasette = app.Datasette([str(database)])
+        datasette = Datasette([str(database)])
         response = await datasette.client.get(path)
         assert response.status_code == 200, response.text
         return json.loads(response.text)

@@ -1,11 +1,12 @@
 """SQLite databases from CREATE statements: population, suites that discriminate, and a sandbox."""
 
+from harness.databases.builder import attack, build_suite
 from harness.databases.modes import MODES
 from harness.databases.populate import populate
 from harness.databases.results import Failure, Result, same
 from harness.databases.sandbox import Sandbox
 from harness.databases.store import SuiteStore, suites
-from harness.databases.suite import Database, Suite, attack, build_suite
+from harness.databases.suite import Database, Suite
 from harness.databases.workers import WorkerLost, WorkerPool
 
 __all__ = [

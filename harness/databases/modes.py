@@ -42,6 +42,37 @@ MODES: dict[str, Mode] = {
     )
 }
 
+
+class Odds(NamedTuple):
+    """What happens in so many of a hundred cases in any mode; tuned on near misses that were missed."""
+
+    grouped: int = 55  # columns that are counted lie in groups around the threshold: the rest stays varied
+    grouped_large: int = 90  # … around a large one, which two databases alone are large enough to meet
+    few_groups: int = 70  # references so few that a group of them can pass the threshold
+    parents: tuple[int, int] = (
+        55,
+        35,
+    )  # share of parents referred to, and what is added at most: some have none
+    few_parents: int = 20  # one to four parents alone are referred to: groups grow, the others have no child
+    scattered: int = 50  # keys do not ascend: the order of keys is not the order of rows
+    skewed: int = 50  # compared columns hold the constants more often than their neighbours
+    nullable: int = 20  # NULLs in a column that is asked for NULLs: enough to be met, too few to be the rule
+    met_again: int = 70  # columns met in two parts of a query hold few values, or the parts share nothing
+    sorted_apart: int = 75  # sorted columns are not narrow: ties say nothing
+    constants: int = 60  # a column that conditions name holds the constants also where no row is aimed
+    disputed: int = 40  # a value on which the two queries' conditions disagree
+    key_asked: int = 30  # a key is one that conditions ask for; the first row's always is
+    outlier: int = 30  # a row that must not count is the largest or least of all: MAX and LIMIT show it
+    outlier_aimed: int = 50  # … where two queries part on conditions
+    aimed: int = 70  # the conditions aimed at are of a source where the two queries part
+    missed_aimed: int = 60  # the one condition that a row misses is one on which they part
+    loose: int = 70  # under an OR or a NOT a row meets any of the conditions,
+    loose_mask: int = 60  # … mostly a mix of them, else just one
+    largest: int = 50  # an outlier is the largest, else the least
+
+
+ODDS = Odds()
+
 LARGE = 30  # thresholds above this are met in "narrow" and "full" databases alone: groups that large are dear
 CYCLE = words(
     "mixed near narrow twins scarce wide few childless full near "

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING
 
+from harness.databases.suite import Suite
 from harness.sql.canonical import Canonicaliser
 from harness.sql.schema import Ref, Schema
 from harness.sql.terms import Form
-
-if TYPE_CHECKING:
-    from harness.databases.suite import Suite
 
 
 class Readers:

@@ -16,8 +16,9 @@ from typing import Any
 from zlib import compress, decompress
 from zlib import error as ZlibError
 
+from harness.databases.builder import build_suite
 from harness.databases.results import Failure, Result
-from harness.databases.suite import HARNESS_ERROR, Database, Suite, build_suite
+from harness.databases.suite import HARNESS_ERROR, Database, Suite
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import DataError, SchemaError
 from harness.files import cache_folder
@@ -166,6 +167,7 @@ def encode(suite: Suite) -> bytes:
         "kinds": suite.kinds,
         "links": suite.links,
         "primary": suite.primary,
+        "widened": suite.widened,
         "databases": [(d.kind, [_plain(a) for a in d.answers]) for d in suite.databases],
     }
     return _packed(head, [d.image for d in suite.databases])
@@ -192,6 +194,7 @@ def decode(blob: bytes, example: Example, judging: Judging) -> Suite:
         head["forms"] = tuple(head.get("forms", ()))
         head["kinds"] = tuple((t, tuple((c, k) for c, k in columns)) for t, columns in head.get("kinds", ()))
         head["links"] = tuple((tuple(a), tuple(b)) for a, b in head.get("links", ()))
+        head["widened"] = tuple(head.get("widened", ()))
         head["primary"] = tuple((t, tuple(c)) for t, c in head.get("primary", ()))
     except (ZlibError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"a suite in the cache cannot be read ({error})", "delete the cache file") from error

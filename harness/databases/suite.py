@@ -1,42 +1,22 @@
-"""The test suite of an example: databases on which the gold and its near misses part ways."""
+"""What an example is judged by: databases, the gold's answers on them, and what is known of the gold."""
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness.databases.fairness import Fairness
-from harness.databases.limits import LONGEST
-from harness.databases.modes import AGAINST, CYCLE, LARGE
-from harness.databases.populate import Plan
-from harness.databases.readers import Readers
-from harness.databases.results import Expected, Failure, Result
-from harness.databases.sandbox import Sandbox
-from harness.errors import SchemaError
+from harness.databases.results import Failure, Result
 from harness.records import GoldStatus, Rules
-from harness.sql.dialect import Untranspilable, to_sqlite
-from harness.sql.mutants import BUILDING, Mutant, mutants_of
-from harness.sql.profile import Profile, profile_of
-from harness.sql.readings import degenerate, plain_numbers, readings_of
-from harness.sql.schema import Ref, Schema, parse_schema
-from harness.sql.statement import statement
+from harness.sql.dialect import to_sqlite
+from harness.sql.readings import plain_numbers
+from harness.sql.schema import Ref, Schema
 
 DatabaseKind = Literal["fair", "unstable", "nulls", "ties", "keys"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
-_LIMIT = re.compile(r"\blimit\s+\d", re.I)
+
 HARNESS_ERROR = "harness_error"
 """What the reason of a broken gold begins with where it is the harness that failed."""
-
-STEPS = 400_000_000
-"""SQLite's steps that all queries for one suite may take together, some 8 s; a usual gold takes 1 million."""
-
-log = logging.getLogger(__name__)
-ENOUGH = 3  # databases that tell a near miss before it is looked at no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +42,8 @@ class Suite:
     ``strength`` is the share of the ``mutants`` (near misses that are not equivalent) that some deciding
     database tells from the gold. ``limited``: the gold has a LIMIT. ``kinds`` are what columns hold
     ("integer", "real", "text", "" for mixed), ``links`` the foreign keys that hold as (child, parent)
-    columns, ``primary`` the keys of tables; all in lower case. ``schema`` is None where the context cannot be
+    columns, ``primary`` the keys of tables; all in lower case. ``widened`` names the tables of the gold whose
+    key of one column was widened, each with its key. ``schema`` is None where the context cannot be
     read; ``reason`` says why a gold is not "ok".
     """
 
@@ -80,6 +61,7 @@ class Suite:
     kinds: Kinds = ()
     links: tuple[tuple[Ref, Ref], ...] = ()
     primary: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    widened: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
     dialect: str = "sqlite"
     seed: int = 0
@@ -93,356 +75,3 @@ class Suite:
             return text
         numbers = {(t, c) for t, columns in self.kinds for c, kind in columns if kind in ("integer", "real")}
         return plain_numbers(text, self.schema, numbers)
-
-
-def build_suite(
-    context: str,
-    gold: str,
-    *,
-    rules: Rules | None = None,
-    dialect: str = "sqlite",
-    size: int = 8,
-    seed: int = 0,
-    database: Path | None = None,
-    operators: Sequence[str] | None = None,
-) -> Suite:
-    """Build the suite of one example: at most ``size`` fair databases, and a probe each for NULLs and ties.
-
-    ``operators`` names the mutation operators (default: all BUILDING ones). ``database``, a real SQLite file,
-    is only noted in the suite. Never raises on data: what cannot be built is a "broken" suite with a reason.
-    """
-    rules = rules or Rules()
-    suite = Suite(schema=None, gold=gold, rules=rules, dialect=dialect, seed=seed, database=database)
-    try:
-        if len(gold) > LONGEST:
-            return replace(suite, gold_status="broken", reason=f"it is longer than {LONGEST} characters")
-        schema = parse_schema(context, dialect=dialect)
-        suite = replace(suite, schema=schema)
-        suite = replace(suite, readings=readings_of(gold, schema, rules, dialect))
-        return Builder(suite, schema, size, operators).build()
-    except SchemaError as error:
-        return replace(suite, gold_status="broken", reason=error.problem)
-    except Untranspilable as error:
-        return replace(suite, gold_status="unsupported", reason=f"it cannot be said in SQLite: {error}")
-    except Exception as error:  # the net: nothing in a gold or a context may end a run
-        log.exception("harness_error while building the suite of the gold %.500r", gold)
-        return replace(
-            suite, gold_status="broken", reason=f"{HARNESS_ERROR}: {type(error).__name__}: {error}"[:300]
-        )
-
-
-@cache
-def _box() -> Sandbox:
-    return Sandbox()
-
-
-@dataclass(slots=True)
-class _Candidate:
-    database: Database
-    expected: Expected
-    kills: int = 0  # a bit for each mutant
-
-
-class Builder:
-    """Builds one suite; also what `attack` makes further databases with."""
-
-    def __init__(self, bare: Suite, schema: Schema, size: int, operators: Sequence[str] | None) -> None:
-        self.suite, self.schema, self.size = bare, schema, size
-        self.operators = BUILDING if operators is None else operators
-        self.box = _box()
-        self._until = self.box.spent + STEPS
-        self.statements = [statement(r, schema) for r in bare.readings]
-        self.profiles = [profile_of(s) for s in self.statements if s is not None] or [Profile()]
-        self.ordered = any(s is not None and s.tree.args.get("order") is not None for s in self.statements)
-        self.limited = any(has_limit(r) for r in bare.readings)
-        self.fairness = Fairness(self.statements[0])
-
-    def build(self) -> Suite:
-        """The finished suite."""
-        plan = Plan(self.schema, self.profiles, self.suite.rules)
-        self.suite = replace(
-            self.suite,
-            ordered=self.ordered,
-            limited=self.limited,
-            kinds=plan.kinds(),
-            links=plan.keys.foreign,
-            primary=tuple(plan.keys.primary.items()),
-        )
-        reader = Readers(self.suite).basic
-        self.suite = replace(self.suite, forms=tuple(map(reader.text, self.suite.readings)))
-        form = degenerate(self.statements[0])
-        found = self._candidates(plan, 4 if form else self.size + 2)
-        if isinstance(found, Failure):
-            foreign = found.message.startswith("no such function")
-            status: GoldStatus = "unsupported" if foreign else "broken"
-            return replace(self.suite, gold_status=status, reason=found.message)
-        candidates, ties = found
-        if form:
-            return replace(
-                self.suite,
-                gold_status="broken",
-                reason=form,
-                databases=tuple(c.database for c in candidates[: self.size]),
-            )
-        if not self._informative([*candidates, *ties]):
-            constant = tuple(c.database for c in candidates[: self.size])
-            return replace(
-                self.suite,
-                gold_status="uninformative",
-                reason="its answer is the same on every database",
-                databases=constant,
-            )
-        mutants = self._runnable(self._mutants(), candidates[0])
-        if not self.limited:
-            candidates += ties[:3]
-            ties = []
-        for candidate in candidates:
-            self._kill(mutants, candidate, candidates)
-        survivors = self._survivors(mutants, candidates)
-        equivalent = self._pursue(mutants, survivors, candidates)
-        chosen = self._chosen(candidates, len(mutants))
-        killed = 0
-        for candidate in chosen:
-            killed |= candidate.kills
-        total = len(mutants) - len(equivalent)
-        return replace(
-            self.suite,
-            databases=(
-                *(c.database for c in chosen),
-                *(c.database for c in ties[:1]),
-                self._nulls(plan),
-                *self._keys(plan),
-            ),
-            strength=killed.bit_count() / total if total else None,
-            mutants=total,
-        )
-
-    @property
-    def _exhausted(self) -> bool:
-        """Whether the databases made so far have taken as many steps as a suite may."""
-        return self.box.spent > self._until
-
-    # ---- candidates ----
-
-    def _candidates(self, plan: Plan, wanted: int) -> tuple[list[_Candidate], list[_Candidate]] | Failure:
-        fair: list[_Candidate] = []
-        ties: list[_Candidate] = []
-        unstable: list[_Candidate] = []
-        for number in range(4 * wanted):
-            if self._exhausted and number >= 3:
-                break
-            candidate = self.candidate(plan, CYCLE[number % len(CYCLE)], number)
-            if isinstance(candidate, Failure):
-                return candidate
-            kind, made = candidate
-            if kind == "fair":
-                fair.append(made)
-                if len(fair) == wanted:
-                    break
-            elif kind == "ties":
-                made.database = replace(made.database, kind="ties")
-                ties.append(made)
-            else:
-                unstable.append(made)
-        while len(fair) < min(3, wanted) and unstable:  # an answer that is never its own: better than no test
-            fair.append(unstable.pop(0))
-            fair[-1].database = replace(fair[-1].database, kind="unstable")
-        while len(fair) < min(3, wanted) and ties:
-            fair.append(ties.pop(0))
-            fair[-1].database = replace(fair[-1].database, kind="unstable")
-        return fair, ties
-
-    def candidate(self, plan: Plan, mode: str, number: int) -> tuple[str, _Candidate] | Failure:
-        """A database of a plan with the gold's answers, and what it is to the gold; it stays loaded."""
-        image = plan.image(mode, f"{self.suite.seed}/{number}/{self.suite.gold}")
-        self.box.load(image)
-        answers = tuple(self.box.query(r) for r in self.suite.readings)
-        answer = answers[0]
-        if isinstance(answer, Failure):
-            return answer
-        expected = self._expect(answer)
-        kind = self.fairness.check(self.box, self.suite.readings[0], expected)
-        return kind, _Candidate(Database(image, "fair", answers), expected)
-
-    def _expect(self, answer: Result) -> Expected:
-        return Expected(answer, ordered=self.ordered, rules=self.suite.rules)
-
-    def _informative(self, candidates: list[_Candidate]) -> bool:
-        """Keep the readings that have different answers (all of them where none has); is there one."""
-        kept = []
-        for number in range(len(self.suite.readings)):
-            results = [a for c in candidates if isinstance(a := c.database.answers[number], Result)]
-            if len(results) == len(candidates) and any(r.rows != results[0].rows for r in results[1:]):
-                kept.append(number)
-        if kept and len(kept) < len(self.suite.readings):
-            readings, forms = ([side[i] for i in kept] for side in (self.suite.readings, self.suite.forms))
-            self.suite = replace(self.suite, readings=tuple(readings), forms=tuple(forms))
-            self.statements = [self.statements[i] for i in kept]
-            for candidate in candidates:
-                answers = tuple(candidate.database.answers[i] for i in kept)
-                candidate.database = replace(candidate.database, answers=answers)
-                if isinstance(answers[0], Result):
-                    candidate.expected = self._expect(answers[0])
-        return bool(kept)
-
-    # ---- near misses ----
-
-    def _mutants(self) -> list[Mutant]:
-        gold = self.statements[0]
-        return mutants_of(gold, self.operators) if gold is not None else []
-
-    def _runnable(self, mutants: list[Mutant], candidate: _Candidate) -> list[Mutant]:
-        self.box.load(candidate.database.image)
-        return [m for m in mutants if not self._exhausted and isinstance(self.box.query(m.sql), Result)]
-
-    def _kill(self, mutants: list[Mutant], candidate: _Candidate, among: list[_Candidate]) -> None:
-        self.box.load(candidate.database.image)
-        counts = [0] * len(mutants)
-        for other in among:
-            bits = other.kills
-            while bits:
-                low = bits & -bits
-                counts[low.bit_length() - 1] += 1
-                bits ^= low
-        for number, mutant in enumerate(mutants):
-            if self._exhausted:
-                break
-            if counts[number] < ENOUGH and (candidate.database.kind != "ties" or not has_limit(mutant.sql)):
-                result = self.box.query(mutant.sql)
-                if isinstance(result, Failure) or not candidate.expected.same(result):
-                    candidate.kills |= 1 << number
-
-    def _survivors(self, mutants: list[Mutant], candidates: list[_Candidate]) -> list[int]:
-        killed = 0
-        for candidate in candidates:
-            killed |= candidate.kills
-        return [i for i in range(len(mutants)) if not killed >> i & 1]
-
-    def _pursue(self, mutants: list[Mutant], survivors: list[int], candidates: list[_Candidate]) -> set[int]:
-        """Make databases for near misses that no candidate tells from the gold; those that are equivalent."""
-        equivalent: set[int] = set()
-        if not survivors:
-            return equivalent
-        canon = Readers(self.suite).filled
-        gold = canon.text(self.suite.readings[0])
-        killed = 0
-        for number in survivors:
-            if killed >> number & 1:
-                continue
-            if self._exhausted:
-                break
-            sql = mutants[number].sql
-            if canon.text(sql) == gold:
-                equivalent.add(number)
-                continue
-            for made in self.against(sql, 6):
-                result = self.box.query(sql)
-                if isinstance(result, Failure) or not made.expected.same(result):
-                    self._kill_all(mutants, made)
-                    killed |= made.kills
-                    candidates.append(made)
-                    break
-        return equivalent
-
-    def _kill_all(self, mutants: list[Mutant], candidate: _Candidate) -> None:
-        for number, mutant in enumerate(mutants):
-            if self._exhausted:
-                break
-            result = self.box.query(mutant.sql)
-            if isinstance(result, Failure) or not candidate.expected.same(result):
-                candidate.kills |= 1 << number
-
-    def against(
-        self, sql: str, count: int, start: int = 1000, single: frozenset[Ref] = frozenset()
-    ) -> Iterator[_Candidate]:
-        """Fair databases made from the gold and another query together, each loaded when it is given."""
-        other = statement(sql, self.schema)
-        if other is None:
-            return
-        profiles = [*self.profiles, profile_of(other)]
-        plan = Plan(self.schema, profiles, self.suite.rules, sparse=True, single=single)
-        given = 0
-        for number in range(3 * count):
-            if self._exhausted:
-                return
-            mode = AGAINST[number % len(AGAINST)]
-            if plan.thresholds and plan.thresholds[-1] > LARGE:
-                mode = "full" if number % 2 else "narrow"
-            candidate = self.candidate(plan, mode, start + number)
-            if not isinstance(candidate, Failure) and candidate[0] == "fair":
-                given += 1
-                yield candidate[1]
-                if given == count:
-                    return
-
-    # ---- the choice ----
-
-    def _chosen(self, candidates: list[_Candidate], mutants: int) -> list[_Candidate]:
-        """Greedy multicover: a near miss that is told once more counts a quarter of the time before."""
-        left = list(candidates)
-        chosen: list[_Candidate] = []
-        weights = [1.0] * mutants
-        while left and len(chosen) < self.size:
-            best = max(left, key=lambda c: sum(weights[i] for i in _bits(c.kills)))
-            left.remove(best)
-            chosen.append(best)
-            for i in _bits(best.kills):
-                weights[i] /= 4
-        return chosen
-
-    def _nulls(self, plan: Plan) -> Database:
-        """A probe with NULLs, if it can be had one on which the gold's answer is its own."""
-        made = self._stable(plan, "nulls", "nulls")
-        if made is not None:
-            return made
-        image = plan.image("nulls", f"{self.suite.seed}/nulls/{self.suite.gold}")
-        self.box.load(image)
-        return Database(image, "nulls", tuple(self.box.query(r) for r in self.suite.readings))
-
-    def _keys(self, plan: Plan) -> Iterator[Database]:
-        """A probe on which guessed keys repeat and dangle, where any were guessed."""
-        rules = replace(self.suite.rules, keys="declared")
-        declared = Plan(self.schema, self.profiles, rules)
-        if declared.keys != plan.keys:
-            for mode in ("twins", "narrow"):
-                if made := self._stable(declared, mode, "keys"):
-                    yield made
-
-    def _stable(self, plan: Plan, mode: str, kind: DatabaseKind) -> Database | None:
-        for number in range(4):
-            image = plan.image(mode, f"{self.suite.seed}/{kind}/{number or ''}{self.suite.gold}")
-            self.box.load(image)
-            answers = tuple(self.box.query(r) for r in self.suite.readings)
-            if isinstance(answers[0], Failure):
-                return None
-            if self.fairness.check(self.box, self.suite.readings[0], self._expect(answers[0])) == "fair":
-                return Database(image, kind, answers)
-        return None
-
-
-def has_limit(sql: str) -> bool:
-    """Whether a query has a LIMIT somewhere."""
-    return _LIMIT.search(sql) is not None
-
-
-def _bits(number: int) -> Iterator[int]:
-    while number:
-        low = number & -number
-        yield low.bit_length() - 1
-        number ^= low
-
-
-def attack(
-    suite: Suite, sql: str, *, count: int = 32, start: int = 1000, single: frozenset[Ref] = frozenset()
-) -> Iterator[Database]:
-    """Fair databases made from the gold and a prediction together (SQLite text), with the gold's answers.
-
-    Another ``start`` gives others; no value of the ``single`` columns is met twice in them.
-    """
-    if suite.schema is not None and suite.readings:
-        builder = Builder(suite, suite.schema, count, ())
-        for candidate in builder.against(sql, count, start, single):
-            yield candidate.database
-
-
-__all__ = ["Database", "Suite", "attack", "build_suite"]

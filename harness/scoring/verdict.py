@@ -280,6 +280,7 @@ def _refused(suite: Suite, outcome: Outcome, detail: str) -> Verdict:
         gold_status=suite.gold_status,
         gold_reason=suite.reason,
         suite_strength=suite.strength,
+        widened=suite.widened,
     )
 
 
@@ -303,6 +304,7 @@ def _verdict(
         detail=detail,
         reading=min(trial.readings, default=0),
         signature=_signature(trial, suite) if signatures else "",
+        widened=suite.widened,
     )
 
 
