@@ -315,6 +315,10 @@ class Outcome(StrEnum):
         return self.value.replace("_", " ")
 
 
+NOTHING = "nothing"
+"""The signature of what finds nothing on any database."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What the harness holds of one prediction.

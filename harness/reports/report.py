@@ -12,6 +12,7 @@ from typing import NamedTuple
 from harness.files import write_text
 from harness.records import GOLD_MEANINGS, HEADLINE, Metric, Outcome, Sample
 from harness.runs.results import BenchmarkResult, Entry, Results, read_results
+from harness.scoring.suspects import Suspect, suspects
 
 from .charts import write_charts
 from .comparison import Comparison, compare_samples
@@ -93,6 +94,11 @@ class Section:
             for key in sample.widened:
                 found.setdefault(key, {})[sample.id] = None
         return {key: list(ids) for key, ids in sorted(found.items(), key=lambda item: -len(item[1]))}
+
+    @property
+    def suspects(self) -> list[Suspect]:
+        """The golds that several pairs contradict alike."""
+        return suspects(self.samples)
 
     @property
     def metrics(self) -> list[str]:
