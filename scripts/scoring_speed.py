@@ -6,8 +6,8 @@ DATA is the folder of shared data. Predictions are each gold written in other wo
 the gold's), one near miss of it, and the published predictions. Prints a table and, as its last line, one
 JSON document. The two published ways of comparing are written here from their description: the test-suite
 evaluator (Zhong et al. 2020) opens each database anew, runs gold and prediction and searches a permutation of
-the columns; BIRD's runs both and compares sets of rows. With ``--official`` the test-suite evaluator itself (its
-folder, with ``exec_eval.py`` and ``parse.py``) runs on the same databases too, DISTINCT kept.
+the columns; BIRD's runs both and compares sets of rows. With ``--official`` the test-suite evaluator itself
+(its folder, with ``exec_eval.py`` and ``parse.py``) runs on the same databases too, DISTINCT kept.
 
 Building a suite is paid once a question, each evaluator once a prediction: the table says from how many right
 predictions a question on building costs less in all than the evaluator, were databases at hand for it.
