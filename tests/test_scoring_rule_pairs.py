@@ -27,12 +27,11 @@ def test_pairs_of_another_seed_neither_crash_nor_contradict(script: dict[str, An
     assert sum(row["right"] for row in table.values()) > sum(row["pairs"] for row in table.values())
 
 
-def test_a_seed_gives_the_same_pairs_and_a_third_is_spoilt(script: dict[str, Any]) -> None:
-    made = script["pairs"](3 * len(script["RULES"]), 1)
-    assert (
-        made == script["pairs"](3 * len(script["RULES"]), 1) != script["pairs"](3 * len(script["RULES"]), 2)
-    )
-    assert [pair.spoilt for pair in made].count(True) == len(script["RULES"])
+def test_a_seed_gives_the_same_pairs_and_nearly_a_third_is_spoilt(script: dict[str, Any]) -> None:
+    pairs, count = script["pairs"], 3 * len(script["RULES"])
+    made = pairs(count, 1)
+    assert made == pairs(count, 1) != pairs(count, 2)
+    assert 0.3 < sum(pair.spoilt for pair in made) / count < 0.34
 
 
 @pytest.mark.parametrize(
