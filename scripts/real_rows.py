@@ -5,7 +5,8 @@
 For each answer of two published systems the verdict, made from schema and gold alone, stands beside what the
 real rows say (bags of rows, columns in any order, order where the gold orders; DISTINCT left out of both, as
 the published evaluator does; refuted is what differs with DISTINCT as well). Prints for each system the
-table of both, and for all answers the outcomes with the share that the real rows refute; ``--pairs`` writes
+table of both, for all answers the outcomes with the share that the real rows refute, and for those rejected
+that real rows accept the assumption or the other rule under which they would be right; ``--pairs`` writes
 every pair on which the two part, with question, gold, outcome and explanation. Ends with one JSON line.
 """
 
@@ -28,12 +29,16 @@ from harness import build_suite, judge
 from harness.benchmarks.spider_schema import read_tables
 from harness.databases import Failure, Result, Sandbox, same
 from harness.databases.sandbox import FUNCTIONS
-from harness.records import VERDICT_VERSION, Outcome, Rules
+from harness.records import VERDICT_VERSION, Outcome, Rules, Verdict
 from harness.sql.dialect import strip_distinct, to_sqlite
 
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEMS = {"c3": "spider-dev-c3-gpt3.5", "din": "spider-dev-din-gpt4"}
 EXACT = Rules(case="exact")
+
+
+LOOSER = ("distinct=strip", "columns=subset", "composites=believed")
+"""Rules under which an answer that is rejected may be right."""
 
 
 class Answer(NamedTuple):
@@ -49,6 +54,8 @@ class Answer(NamedTuple):
     real: bool
     refuted: bool
     status: str
+    cause: str
+    right_under: tuple[str, ...]
 
 
 def main() -> None:
@@ -68,6 +75,7 @@ def main() -> None:
         own = [a for a in answers if a.system == system]
         facts["systems"][system] = four_ways(system, own)
     facts |= shares([a for a in answers if a.status == "ok"])
+    facts["rejected_by"] = split([a for a in answers if a.status == "ok" and a.real and not a.outcome.right])
     parted = [a for a in answers if a.status == "ok" and (a.refuted if a.outcome.right else a.real)]
     for answer in parted[: chosen.show]:
         print(f"\n{answer.system} {answer.number} {answer.outcome} real={answer.real} {answer.detail}")
@@ -101,7 +109,8 @@ def judged(data: Path, every: int, rules: Rules) -> Iterator[Answer]:
             written = real.run(path, to_sqlite(gold))
             if isinstance(wanted, Failure) or isinstance(written, Failure):
                 continue
-            suite = build_suite(tables.schemas[db_id].create(), gold, rules=rules)
+            context = tables.schemas[db_id].create()
+            suite = build_suite(context, gold, rules=rules)
             sqls = [given[system][number] for system in SYSTEMS]
             ordered = "order by" in gold.lower()
             for system, sql, verdict in zip(SYSTEMS, sqls, judge(suite, sqls), strict=True):
@@ -112,6 +121,7 @@ def judged(data: Path, every: int, rules: Rules) -> Iterator[Answer]:
                         (wanted, written), (strip_distinct(to_sqlite(sql)), to_sqlite(sql)), strict=True
                     )
                 )
+                lost = right and not verdict.outcome.right and verdict.gold_status == "ok"
                 yield Answer(
                     system,
                     number,
@@ -123,9 +133,23 @@ def judged(data: Path, every: int, rules: Rules) -> Iterator[Answer]:
                     right,
                     not (right or plain),
                     verdict.gold_status,
+                    verdict.cause or "",
+                    tuple(looser(context, gold, sql, rules, verdict)) if lost else (),
                 )
             if number % 100 == 0:
                 print(f"{number}", end=" ", file=sys.stderr, flush=True)
+
+
+def looser(context: str, gold: str, sql: str, rules: Rules, verdict: Verdict) -> Iterator[str]:
+    """Under what a rejected answer would be right: an assumption, or another rule."""
+    if verdict.outcome.counts == "assumed":
+        yield verdict.outcome.value
+    for change in LOOSER:
+        name, value = change.split("=")
+        changed: dict[str, Any] = {name: value}
+        other = replace(rules, **changed)
+        if judge(build_suite(context, gold, rules=other), [sql])[0].execution_match:
+            yield change
 
 
 def interval(k: int, n: int) -> tuple[float, float, float]:
@@ -177,6 +201,15 @@ def shares(answers: list[Answer]) -> dict[str, Any]:
         "accepted_not_exact": [len(accepted), refuted],
         "rejected": [by_real, rejected],
     }
+
+
+def split(rejected: list[Answer]) -> dict[str, int]:
+    """Rejected answers that are right by real rows: each by the first that makes it right, else its cause."""
+    found = Counter(a.right_under[0] if a.right_under else f"none: {a.cause}" for a in rejected)
+    print("rejected, right by real rows; right under:")
+    for what, number in found.most_common():
+        print(f"  {what:<30}{number:>5}")
+    return dict(found.most_common())
 
 
 if __name__ == "__main__":

@@ -319,7 +319,7 @@ def filtered_aggregate(draw: Draw) -> tuple[str, str]:
     one = emp(draw)
     return (
         f"SELECT COUNT(*) FROM emp AS e WHERE {one}",
-        f"SELECT SUM(CASE WHEN {one} THEN 1 ELSE 0 END) FROM emp AS e",
+        f"SELECT COUNT(CASE WHEN {one} THEN 1 END) FROM emp AS e",
     )
 
 
@@ -590,7 +590,7 @@ def judged(made: list[Pair], box: Sandbox, seed: int) -> tuple[dict[str, Counter
             if suite.gold_status != "ok":
                 row["flagged"] += 1
                 continue
-            row[verdict.outcome.value] += 1
+            row[f"outcome {verdict.outcome}"] += 1
             row["right" if verdict.execution_match else "wrong"] += 1
             row["proved"] += verdict.outcome in PROVED
             nulls = "where nothing is NULL" not in verdict.detail
@@ -629,7 +629,7 @@ def main() -> None:
         "seed": chosen.seed,
         "seconds": round(time.process_time() - started, 1),
         **{head: total[head] for head in HEADS},
-        "outcomes": {one.value: total[one.value] for one in Outcome if total[one.value]},
+        "outcomes": {one.value: n for one in Outcome if (n := total[f"outcome {one}"])},
     }
     print(json.dumps(facts))
     sys.exit(1 if total["crashes"] or total["contradicted"] else 0)
