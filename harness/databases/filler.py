@@ -48,7 +48,9 @@ class Filler:
             keys = [v for v in self._drawn.get(parent, ()) if v is not None]
             for row in self.rows[name] if keys else ():
                 row[at] = keys[self.chance.below(len(keys))]
-        self._depend()
+        if not self.mode.loose:
+            self._depend()
+        self._balance()
         if self.mode.nulls:
             self._blank()
         return self.rows
@@ -58,6 +60,12 @@ class Filler:
         if name not in self.plan.used:
             constants = max((c.lead for c in self.plan.tables[name]), default=0)
             return min(4 + 2 * min(constants, 4), high)
+        if (
+            self.mode.bare
+            and len(self.plan.tables) - len(self.plan.idle) > 1
+            and self.chance.hit(self.mode.bare)
+        ):
+            return 0
         if low == 0 and name not in self.plan.children:
             low = 1
         count = low + self.chance.below(high - low + 1)
@@ -247,6 +255,36 @@ class Filler:
                         model = first.setdefault(tuple([row[i] for i in lead]), row)
                         for i in follow:
                             row[i] = model[i]
+
+    def _balance(self) -> None:
+        """Groups whose sum or average is just what HAVING compares it with, one more, one less."""
+        plan = self.plan
+        for total in (t for p in plan.profiles for t in p.totals):
+            name, column = total.ref[0], plan.columns.get(total.ref)
+            rows = self.rows.get(name, [])
+            if not rows or column is None or column.closed or not self.chance.hit(ODDS.balanced):
+                continue
+            planned = plan.tables[name]
+            held = {c for k in (plan.keys.primary.get(name, ()), *plan.unique.get(name, ())) for c in k}
+            lead = [i for i, c in enumerate(planned) if self._groups_by(c.ref, total.groups)]
+            if not lead or total.ref[1] in held or total.ref in self.foreign:
+                continue
+            at = planned.index(column)
+            good = sorted(self._good.get(name, ())) if plan.scopes.get(name) else range(len(rows))
+            groups: dict[tuple[Value, ...], list[list[Value]]] = {}
+            for row in (rows[i] for i in good):
+                groups.setdefault(tuple([row[i] for i in lead]), []).append(row)
+            for number, group in enumerate(groups.values()):
+                numbers = [v for row in group[:-1] if isinstance(v := row[at], (int, float))]
+                if number % 4 < 3:  # the fourth stays as it is
+                    wanted = total.value * (len(group) if total.each else 1) + (0, 1, -1)[number % 4]
+                    last = wanted - sum(numbers)
+                    group[-1][at] = stored(round(last)) if column.kind == "integer" else stored(last)
+
+    def _groups_by(self, ref: Ref, groups: tuple[Ref, ...]) -> bool:
+        """Whether groups are told by a column, or by the table that it refers to."""
+        parent = self.foreign.get(ref)
+        return ref in groups or (parent is not None and any(parent[0] == g[0] != ref[0] for g in groups))
 
     def _blank(self) -> None:
         """A NULL in every column that may hold one, in a row asked for unless it is asked for by that column.
