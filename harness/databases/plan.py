@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from harness.databases.columns import Columns, as_number, storable
@@ -12,11 +13,14 @@ from harness.sql.dialect import Value, fold_text, is_whole, number_of
 from harness.sql.profile import Atom, Conditions, Profile
 from harness.sql.schema import Ref, Schema
 
+_STARLESS = re.compile(r"\bcount\s*\(\s*\*\s*\)", re.I)
+
 
 class Plan:
     """What all databases of a few queries share; the first of them, the gold, says what is a key or a number.
 
-    ``sparse``: tables that no query needs stay empty. No value of the ``single`` columns is met twice.
+    ``sparse``: tables that no query needs stay empty; so far as ``texts`` are given, the queries themselves,
+    columns that none of them can mean are ``plain``. No value of the ``single`` columns is met twice.
     """
 
     def __init__(
@@ -26,6 +30,7 @@ class Plan:
         rules: Rules,
         *,
         sparse: bool = False,
+        texts: Sequence[str] = (),
         single: frozenset[Ref] = frozenset(),
     ) -> None:
         self.schema, self.rules = schema, rules
@@ -48,8 +53,13 @@ class Plan:
             for c in t.columns
         }
         self._share_groups()
+        self.plain = self._plain(texts)
         self.tables = {
-            t.name.lower(): [self.columns[t.name.lower(), c.name.lower()] for c in t.columns]
+            t.name.lower(): [
+                self.columns[r]
+                for c in t.columns
+                if (r := (t.name.lower(), c.name.lower())) not in self.plain
+            ]
             for t in schema.tables
         }
         self.scopes: dict[str, list[Conditions]] = {}
@@ -69,6 +79,18 @@ class Plan:
             front = {p[0] for c, p in self.foreign.items() if c[0] in front} - needed
             needed |= front
         return frozenset(t.name.lower() for t in self.schema.tables) - needed
+
+    def _plain(self, texts: Sequence[str]) -> frozenset[Ref]:
+        """Columns that cannot be what any of the texts is about, nor keys: one value serves them."""
+        every = _STARLESS.sub("", " ".join(texts)).lower()
+        if not texts or any(word in every for word in ("*", '""', "natural")):
+            return frozenset()
+        held = {(t, c) for t, key in self.keys.primary.items() for c in key}
+        held |= {(t, c) for t, unique in self.unique.items() for u in unique for c in u}
+        held |= {ref for link in self.keys.foreign for ref in link}
+        return frozenset(
+            ref for ref, c in self.columns.items() if ref[1] not in every and ref not in held and not c.closed
+        )
 
     def _unique(self, single: frozenset[Ref]) -> dict[str, list[tuple[str, ...]]]:
         """The columns of each table that together are met once, its primary key left out."""

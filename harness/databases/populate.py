@@ -17,7 +17,7 @@ from harness.databases.plan import Plan
 from harness.databases.sandbox import Forge
 from harness.errors import SchemaError
 from harness.records import Rules
-from harness.sql.dialect import Value, quote, to_sqlite
+from harness.sql.dialect import Value, literal, quote, to_sqlite
 from harness.sql.profile import Profile
 from harness.sql.schema import Schema, Table
 
@@ -40,10 +40,7 @@ class Populator:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         tables = plan.schema.tables
-        self._inserts = {
-            t.name.lower(): f"INSERT OR IGNORE INTO {quote(t.name)} VALUES ({','.join('?' * len(t.columns))})"
-            for t in tables
-        }
+        self._inserts = {t.name.lower(): self._insert(t) for t in tables}
         self._checked = any(t.checks for t in tables)
         self._empty = _empty(
             tuple(
@@ -51,7 +48,7 @@ class Populator:
                     self._create(t),
                     self._create(replace(t, checks=())) if t.checks else "",
                     self._inserts[t.name.lower()],
-                    len(t.columns),
+                    len(plan.tables[t.name.lower()]),
                 )
                 for t in tables
             )
@@ -73,6 +70,12 @@ class Populator:
             connection.execute("COMMIT")
             return connection.serialize()
 
+    def _insert(self, table: Table) -> str:
+        """How a row is put in: what is drawn, and of a column that no query can mean its one value."""
+        columns = (self.plan.columns[table.name.lower(), c.name.lower()] for c in table.columns)
+        marks = (literal(c.base(0)) if c.ref in self.plan.plain else "?" for c in columns)
+        return f"INSERT OR IGNORE INTO {quote(table.name)} VALUES ({', '.join(marks)})"
+
     def _create(self, table: Table) -> str:
         """The CREATE statement of a table here: types as used, NOCASE where case is ignored."""
         rules = self.plan.rules
@@ -80,7 +83,7 @@ class Populator:
         types = {"integer": "INTEGER", "real": "REAL"}
         parts = [
             f"{quote(c.column.name)} {types.get(c.kind, 'TEXT' + collate)}"
-            for c in self.plan.tables[table.name.lower()]
+            for c in (self.plan.columns[table.name.lower(), c.name.lower()] for c in table.columns)
         ]
         if table.primary_key and rules.keys != "loose":
             parts.append(f"PRIMARY KEY ({', '.join(map(quote, table.primary_key))})")
