@@ -92,8 +92,8 @@ class Maker:
                 if given == count:
                     return
 
-    def telling(self, sql: str, count: int, seed: str) -> Iterator[Database]:
-        """Of ``count`` databases made from the gold and another query those that tell one from the other.
+    def telling(self, sql: str, numbers: range, seed: str) -> Iterator[Database]:
+        """Of the databases of these numbers, made from the gold and another query, those that tell the two.
 
         They are fair, but for the first that does so on ties alone. ``seed`` is what they hang on: what two
         spellings of one query have in common.
@@ -105,10 +105,12 @@ class Maker:
         texts = (*self.suite.readings, sql)
         plan = Plan(self.schema, profiles, self.suite.rules, sparse=True, texts=texts)
         populator, tied = Populator(plan), False
-        for number in range(count):
+        for number in numbers:
             if self.exhausted:
                 return
             mode = ATTACK[number % len(ATTACK)]
+            if number % 8 == 7 and plan.thresholds and plan.thresholds[-1] > LARGE:
+                mode = "group"
             image = populator.image(mode, f"{self.suite.seed}/{number}/{seed}")
             self.box.load(image)
             result = self.box.query(sql)

@@ -47,6 +47,7 @@ MODES: dict[str, Mode] = {
         Mode("pair", (1, 2), 25, 35, 100, 10, strange=8, asked=90, loose=True),
         Mode("trio", (1, 3), 25, 35, 100, 10, strange=8, asked=90, bare=12, loose=True),
         Mode("handful", (1, 6), 25, 35, 100, 15, strange=8, asked=90, loose=True),
+        Mode("group", (1, 1), 60, 30, 100, 0, asked=90, loose=True),
         Mode("crowd", (5, 9), 25, 35, 100, 15, strange=8, asked=90, bare=6, loose=True),
     )
 }
@@ -95,6 +96,6 @@ AGAINST = words(
     "scarce childless full scarce few mixed scarce near"
 )
 ATTACK = words(
-    "mixed pair trio handful crowd near pair trio handful crowd few pair trio handful crowd narrow pair trio "
-    "handful crowd pair trio handful crowd wide pair trio handful crowd"
+    "mixed pair trio handful crowd pair trio handful crowd narrow pair trio handful crowd "
+    "pair trio handful crowd near pair trio handful crowd pair trio handful crowd"
 )

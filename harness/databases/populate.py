@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from harness.chance import Chance
+from harness.databases.columns import PlannedColumn
 from harness.databases.filler import Filler
 from harness.databases.modes import MODES
 from harness.databases.plan import Plan
@@ -48,7 +49,7 @@ class Populator:
                     self._create(t),
                     self._create(replace(t, checks=())) if t.checks else "",
                     self._inserts[t.name.lower()],
-                    len(plan.tables[t.name.lower()]),
+                    sum(c.ref not in plan.plain for c in self._columns(t)),
                 )
                 for t in tables
             )
@@ -70,10 +71,12 @@ class Populator:
             connection.execute("COMMIT")
             return connection.serialize()
 
+    def _columns(self, table: Table) -> Iterator[PlannedColumn]:
+        return (self.plan.columns[table.name.lower(), c.name.lower()] for c in table.columns)
+
     def _insert(self, table: Table) -> str:
         """How a row is put in: what is drawn, and of a column that no query can mean its one value."""
-        columns = (self.plan.columns[table.name.lower(), c.name.lower()] for c in table.columns)
-        marks = (literal(c.base(0)) if c.ref in self.plan.plain else "?" for c in columns)
+        marks = (literal(c.base(0)) if c.ref in self.plan.plain else "?" for c in self._columns(table))
         return f"INSERT OR IGNORE INTO {quote(table.name)} VALUES ({', '.join(marks)})"
 
     def _create(self, table: Table) -> str:
@@ -82,8 +85,7 @@ class Populator:
         collate = " COLLATE NOCASE" if rules.case == "ignore" else ""
         types = {"integer": "INTEGER", "real": "REAL"}
         parts = [
-            f"{quote(c.column.name)} {types.get(c.kind, 'TEXT' + collate)}"
-            for c in (self.plan.columns[table.name.lower(), c.name.lower()] for c in table.columns)
+            f"{quote(c.column.name)} {types.get(c.kind, 'TEXT' + collate)}" for c in self._columns(table)
         ]
         if table.primary_key and rules.keys != "loose":
             parts.append(f"PRIMARY KEY ({', '.join(map(quote, table.primary_key))})")

@@ -222,6 +222,8 @@ def _near_text(value: str, exact_case: bool) -> Iterator[Value]:
     if len(value) > 3:
         yield value[:-1].rstrip()
         yield value[1:].lstrip()
+    elif value[:1].isalnum() and value.isascii():  # one that comes before it
+        yield value[:-1].rstrip() or chr(ord(value) - 1)
     if " " in value:
         yield value.split(" ", 1)[0]
         yield value.rsplit(" ", 1)[1]

@@ -20,6 +20,9 @@ from harness.sql.dialect import quote
 ATTACKS = 96
 """Databases made from gold and prediction together against a prediction that was not proved."""
 
+ASSUMED = 3
+"""So many times more where an assumption is held: what ties and NULLs excuse is looked at most closely."""
+
 WITHOUT_REPEATS = 12
 """Databases on which no name repeats that are made for one prediction."""
 
@@ -33,13 +36,13 @@ class Attacker:
     def __init__(self, suite: Suite, box: Sandbox, readers: Readers) -> None:
         self.suite, self.box, self._readers = suite, box, readers
 
-    def databases(self, sql: str, *, count: int = ATTACKS) -> Iterator[Database]:
+    def databases(self, sql: str, numbers: range = range(ATTACKS)) -> Iterator[Database]:
         """Databases that tell the prediction (SQLite text) from the gold, each loaded in the sandbox.
 
-        ``count`` are made. Those given are fair, but for the first that tells them by ties alone.
+        One of each number is made. Those given are fair, but for the first that tells them by ties alone.
         """
         if self.suite.databases and (maker := self._maker()) is not None:
-            made = maker.telling(sql, count, self._readers.basic.text(sql))
+            made = maker.telling(sql, numbers, self._readers.basic.text(sql))
             yield from (database for database in made if self._sound())
 
     def without_repeats(self, sql: str) -> Iterator[Database]:
