@@ -277,11 +277,14 @@ def export(
 
 @app.command()
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, such as adapters/recipes/sql-assistant.yaml.")],
+    recipe: Annotated[
+        Path, typer.Argument(help="A recipe's file, or sql-assistant, sql-assistant-fixed, …-full, grpo.")
+    ],
     output: Annotated[
         Path | None, typer.Option(help="Where the adapter goes. [default: the recipe's]")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Another base than the recipe's.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="The adapter with which grpo begins.")] = None,
     data: Annotated[Path | None, typer.Option(help="A local file in place of the recipe's data.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many rows.")] = None,
     settings: Annotated[
@@ -299,11 +302,13 @@ def train(
         recipe,
         output=output,
         model=model,
+        adapter=adapter,
         data=data,
         limit=limit,
         settings=settings or (),
         device=device,
-        notify=screen.say,
+        progress=screen,
+        command=_command(),
     )
     screen.show(f"Trained: {folder}. Evaluate it with: python -m harness run --adapter {folder}")
     screen.finish({"adapter": str(folder)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
@@ -62,6 +62,8 @@ class Rules:
     case: does text differ by case alone ("exact") or not ("ignore").
     keys: "sound" databases (recognised keys unique, not NULL, not dangling), only the "declared" keys
         so, or "loose" (none).
+    composites: is a single column that was declared or guessed as the key of a table which links others
+        "believed", or "widened" to the columns that tell its rows apart.
     types: "inferred" reads a column that the gold uses as a number as a number, "declared" keeps
         the type that the CREATE statement states.
     nulls: is a difference that shows on NULLs alone forgiven ("forgive") or counted wrong ("count").
@@ -69,7 +71,8 @@ class Rules:
     guesses: the same for a difference that shows alone where a guessed key repeats or dangles.
     names: is a prediction right that goes by the key where the gold goes by a name and differs only where
         names repeat ("gold"), or not ("count").
-    columns: may the columns of a result be permuted ("any") or not ("exact").
+    columns: may the columns of a result be permuted ("any"), may there also be more of them than the gold's
+        ("subset"), or neither ("exact").
     distinct: does DISTINCT count ("count") or is it stripped from both queries ("strip").
     readings: are several readings of a gold with a questionable literal accepted ("all"), or only the
         literal one ("literal").
@@ -79,6 +82,11 @@ class Rules:
 
     case: Annotated[Case, Option("Does text differ by case alone.")] = "ignore"
     keys: Annotated[Keys, Option("Which keys hold in the databases made."), LOOSEST_FIRST] = "sound"
+    composites: Annotated[
+        Literal["believed", "widened"],
+        Option("A key of one column where two tell rows apart."),
+        LOOSEST_FIRST,
+    ] = "widened"
     types: Annotated[Types, Option("Column types: from use, or as declared.")] = "inferred"
     nulls: Annotated[
         Literal["forgive", "count"], Option("A difference on NULLs alone."), LOOSEST_FIRST, SAME_DATABASES
@@ -102,8 +110,8 @@ class Rules:
         SAME_DATABASES,
     ] = "gold"
     columns: Annotated[
-        Literal["any", "exact"],
-        Option("May a result's columns be permuted."),
+        Literal["subset", "any", "exact"],
+        Option("May a result's columns be permuted, or more than the gold's."),
         LOOSEST_FIRST,
         SAME_DATABASES,
     ] = "any"
@@ -121,10 +129,9 @@ def _cores() -> int:
 class Judging:
     """How predictions are judged, from the databases made to what is worked out beside the verdicts.
 
-    ``databases`` is the number an example, ``workers`` that of processes (with 0 or 1 the calling one does
-    all), ``witnesses`` that of wrong predictions which get their smallest database at once (the others on
-    demand), ``cache`` the file or folder of built suites (None: the user's cache). ``policy`` asks for the
-    score with each rule flipped.
+    ``databases`` is the number an example, ``workers`` that of processes, ``witnesses`` that of wrong
+    predictions which get their smallest database at once (the others on demand), ``cache`` the file or folder
+    of built suites (None: the user's cache). ``policy`` asks for the score with each rule flipped.
     """
 
     group: ClassVar[str] = "Judging"
@@ -133,7 +140,7 @@ class Judging:
     dialect: str = "sqlite"
     databases: Annotated[int, Option("Databases an example."), Interval(ge=1, le=64)] = 8
     seed: Seed = 0
-    workers: Annotated[int, Option("Judging processes. [default: cores, 8 at most]", unset=_cores), Ge(0)] = 1
+    workers: Annotated[int, Option("Judging processes. [default: cores, 8 at most]", unset=_cores), Ge(1)] = 1
     witnesses: Annotated[
         int, Option("How many wrong predictions get their smallest database at once."), Ge(0)
     ] = 2000
@@ -148,23 +155,33 @@ class Judging:
 class Example:
     """One question with its schema and its gold.
 
-    ``context`` holds CREATE statements. ``database`` is a real SQLite file where the benchmark has
-    one; else databases are made from ``context``. ``row`` is its place, from 0, in the benchmark's data
-    before any of them were chosen. ``kind`` is the benchmark's own name for the form of the question
-    ("join", "hard", …), used for breakdowns. ``meta`` carries what a scorer or a report
-    of that benchmark needs (JSON values).
+    ``others`` are further golds: whatever equals one of them all is right. ``context`` holds CREATE
+    statements. ``database`` is a real SQLite file where the benchmark has one; else databases are made from
+    ``context``. ``row`` is its place, from 0, in the benchmark's data before any of them were chosen.
+    ``kind`` is the benchmark's own name for the form of the question ("join", "hard", …), used for
+    breakdowns. ``meta`` carries what a scorer or a report of that benchmark needs (JSON values).
     """
 
     id: str
     question: str
     context: str
     gold: str
+    others: tuple[str, ...] = ()
     db_id: str | None = None
     database: Path | None = None
     row: int | None = None
     evidence: str | None = None
     kind: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def golds(self) -> tuple[str, ...]:
+        """Every gold, ``gold`` first."""
+        return (self.gold, *self.others)
+
+    def held_to(self, number: int) -> Self:
+        """The example with that gold alone."""
+        return replace(self, gold=self.golds[number], others=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +242,7 @@ class Prediction:
 
 Counts = Literal["right", "marked", "assumed", "wrong"]
 
-VERDICT_VERSION = 2
+VERDICT_VERSION = 3
 """Rises with each change that makes other verdicts: figures of two versions are not compared in silence."""
 
 
@@ -298,6 +315,10 @@ class Outcome(StrEnum):
         return self.value.replace("_", " ")
 
 
+SAME = "="
+"""What the signature of a query begins with that finds the same on every database."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What the harness holds of one prediction.
@@ -307,9 +328,12 @@ class Verdict:
     that exist.
     ``cause`` names the clause that makes it wrong (None where it is right). ``detail`` is one line for
     people (an error message, the proof's name). ``reading`` is the number of the gold's reading that
-    it equals (0 is the literal one). ``suite_strength`` is the share of near misses, 0 to 1, that
-    the example's databases tell from the gold. ``signature`` is equal for predictions whose results are
-    equal on all of them ("" where it was not asked for). ``official`` holds the official metrics, 0 to 1.
+    it equals (0 is the literal one), ``gold_number`` that of the gold, of several, which it is held against:
+    one that it equals, else the first sound one. ``suite_strength`` is the share of near misses, 0 to 1, that
+    the example's databases tell from the gold. ``signature`` is equal for predictions whose results are equal
+    on all databases of the first gold ("" where it was not asked for). ``widened`` are the tables with a key
+    of several columns where one was declared or guessed, as "flights (Airline, FlightNo)". ``official`` holds
+    the official metrics, 0 to 1.
     """
 
     id: str
@@ -326,8 +350,10 @@ class Verdict:
     cause: str | None = None
     detail: str = ""
     reading: int = 0
+    gold_number: int = 0
     sample: int = 0
     signature: str = ""
+    widened: tuple[str, ...] = ()
     official: Mapping[str, float] = field(default_factory=dict)
     official_notes: Mapping[str, str] = field(default_factory=dict)
 
@@ -388,7 +414,7 @@ class Sample(Verdict):
             **{one.name: getattr(verdict, one.name) for one in fields(verdict)},
             question=example.question,
             context=example.context,
-            gold=example.gold,
+            gold=example.golds[verdict.gold_number],
             db_id=example.db_id,
             database=example.database,
             kind=example.kind,
@@ -464,6 +490,9 @@ METRICS: Mapping[str, Reading] = {
     "format_compliance": Reading(lambda v: v.format_compliance, headline=True),
 }
 """Every metric of the harness's own, in the order in which they are told; official ones stand beside them."""
+
+BOUNDS = ("execution_accuracy_strict", "execution_accuracy_lenient")
+"""What execution accuracy is with no assumption, and with all of them."""
 
 LEVELS = ("easy", "medium", "hard", "extra", "simple", "moderate", "challenging")
 """The levels of difficulty that benchmarks know, each benchmark's from the easiest on."""

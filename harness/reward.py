@@ -68,9 +68,9 @@ class ExecutionReward:
     """Execution accuracy as a reward function of trl: ``GRPOTrainer(reward_funcs=ExecutionReward(), …)``.
 
     Completions are texts or lists of messages; the data set's columns ``context`` (CREATE statements) and
-    ``answer`` (the gold) come as keyword arguments. All that belong to one question are judged together, each
-    different query once. A completion holds exactly one query, taken out by the rule of the evaluation;
-    several different ones earn nothing, whatever they are.
+    ``answer`` (the gold, or a list of golds) come as keyword arguments. All that belong to one question are
+    judged together, each different query once. A completion holds exactly one query, taken out by the rule of
+    the evaluation; several different ones earn nothing, whatever they are.
 
     ``values`` says what an outcome is worth where it is not 1 for a right and 0 for a wrong one, for example
     ``{"null_only": 0.5}``. ``dense`` below 1 gives that much of it to a wrong query for the share of
@@ -135,20 +135,25 @@ class ExecutionReward:
         return [one.value for one in judged]
 
     def judge(
-        self, completions: Sequence[Any], contexts: Sequence[str], golds: Sequence[str]
+        self, completions: Sequence[Any], contexts: Sequence[str], golds: Sequence[str | Sequence[str]]
     ) -> list[Judged]:
-        """What each completion came to; contexts and golds are one for each completion. Safe in threads."""
+        """What each completion came to; contexts and golds are one for each completion. Safe in threads.
+
+        A gold may be a list: the best that a completion comes to beside one of them counts.
+        """
         asked: dict[tuple[str, str], dict[str, None]] = {}
         taken = []
         for completion, context, gold in zip(completions, contexts, golds, strict=True):
             sql = only_query(text_of(completion))
-            queries = asked.setdefault((context, gold), {})
-            if isinstance(sql, str):
-                queries[sql] = None
-            taken.append(((context, gold), sql))
+            questions = [(context, one) for one in ([gold] if isinstance(gold, str) else gold)]
+            for question in questions:
+                queries = asked.setdefault(question, {})
+                if isinstance(sql, str):
+                    queries[sql] = None
+            taken.append((questions, sql))
         with self._lock:
             answers = self._answers(asked)
-        return [self._value(answers[question], sql) for question, sql in taken]
+        return [_best([self._value(answers[one], sql) for one in questions]) for questions, sql in taken]
 
     def close(self) -> None:
         """End the worker processes."""
@@ -214,6 +219,11 @@ class ExecutionReward:
         return _Answer(bare.blob, bare.status, tuple(parts))
 
 
+def _best(judged: Sequence[Judged]) -> Judged:
+    """The highest that a completion came to; a gold that decides nothing is left out where another does."""
+    return max(judged, key=lambda one: -1.0 if one.value is None else one.value)
+
+
 def only_query(text: str) -> str | Judged:
     """The one query of a completion, or what a completion with none or with several comes to.
 
@@ -254,12 +264,12 @@ def format_reward(prompts: Sequence[Any], completions: Sequence[Any], **columns:
 def compute_score(
     data_source: Any = None,
     solution_str: str = "",
-    ground_truth: str = "",
+    ground_truth: str | Sequence[str] = "",
     extra_info: Mapping[str, Any] | None = None,
     *,
     data_sources: Sequence[Any] | None = None,
     solution_strs: Sequence[str] | None = None,
-    ground_truths: Sequence[str] | None = None,
+    ground_truths: Sequence[str | Sequence[str]] | None = None,
     extra_infos: Sequence[Mapping[str, Any]] | None = None,
     **options: Any,
 ) -> Any:

@@ -253,10 +253,8 @@ class Adversary:
             query = statement(reading, suite.schema or Schema(()))
             self.fairness.append(Fairness(query))
             if query is not None and suite.schema is not None:
-                links = profile_of(query).links
-                self.keys |= {
-                    t: set(key) for t, key in keys_of(suite.schema, links, suite.rules).primary.items()
-                }
+                keys = keys_of(suite.schema, profile_of(query), suite.rules)
+                self.keys |= {table: set(key) for table, key in keys.primary.items()}
         source.close()
 
     def differs(self, sql: str, tries: int = 300) -> bytes | None:

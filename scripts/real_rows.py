@@ -1,6 +1,6 @@
 """Hold verdicts against the real rows of Spider's development databases.
 
-    python scripts/real_rows.py [--data ../shared/data] [--pairs FILE] [--every N] [--show 40]
+    python scripts/real_rows.py [--data ../shared/data] [--pairs FILE] [--every N] [--show N] [--rule R=V]
 
 For each answer of two published systems the verdict, made from schema and gold alone, stands beside what the
 real rows say (bags of rows, columns in any order, order where the gold orders; DISTINCT left out of both, as
@@ -18,6 +18,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,9 +57,11 @@ def main() -> None:
     options.add_argument("--pairs", type=Path)
     options.add_argument("--every", type=int, default=1)
     options.add_argument("--show", type=int, default=0)
+    options.add_argument("--rule", action="append", default=[], metavar="RULE=VALUE")
     chosen = options.parse_args()
     start = time.perf_counter()
-    answers = list(judged(chosen.data, chosen.every))
+    rules = replace(EXACT, **dict(rule.split("=", 1) for rule in chosen.rule))
+    answers = list(judged(chosen.data, chosen.every, rules))
     seconds = time.perf_counter() - start
     facts: dict[str, Any] = {"verdict_version": VERDICT_VERSION, "seconds": round(seconds, 1), "systems": {}}
     for system in SYSTEMS:
@@ -80,7 +83,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in text]
 
 
-def judged(data: Path, every: int) -> Iterator[Answer]:
+def judged(data: Path, every: int, rules: Rules) -> Iterator[Answer]:
     """Every answer to a question whose gold runs on real rows."""
     tables = read_tables(data / "spider" / "tables.json.gz")
     golds = [line.split("\t") for line in (data / "spider/dev_gold.sql").read_text("utf-8").splitlines()]
@@ -98,7 +101,7 @@ def judged(data: Path, every: int) -> Iterator[Answer]:
             written = real.run(path, to_sqlite(gold))
             if isinstance(wanted, Failure) or isinstance(written, Failure):
                 continue
-            suite = build_suite(tables.schemas[db_id].create(), gold, rules=EXACT)
+            suite = build_suite(tables.schemas[db_id].create(), gold, rules=rules)
             sqls = [given[system][number] for system in SYSTEMS]
             ordered = "order by" in gold.lower()
             for system, sql, verdict in zip(SYSTEMS, sqls, judge(suite, sqls), strict=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +50,77 @@ def test_attack_is_stopped(
     assert time.perf_counter() - start < 5
     assert not list(tmp_path.iterdir())
     assert box.query("SELECT COUNT(*) FROM t") == Result(("COUNT(*)",), [(3,)])
+
+
+@pytest.mark.parametrize("case", cases("long_steps"))
+def test_a_long_step_is_paid_for(case: dict[str, Any]) -> None:
+    """Four million rows, each with a step that is as long as can be; no clock decides.
+
+    A tenth of the usual steps: a second at most, where they were not paid for it is minutes.
+    """
+    sql = f"""WITH RECURSIVE d(t) AS
+        (SELECT 'a' UNION ALL SELECT t || t FROM d WHERE length(t) < {case["size"]}),
+        b AS MATERIALIZED (SELECT max(t) AS v FROM d)
+        SELECT count({case["value"]}) FROM b CROSS JOIN (SELECT x.a * 3 + y.a AS n
+        FROM t x, t y, t, t, t, t, t, t, t, t, t, t, t, t)"""
+    spent = []
+    for _ in range(2):
+        with Sandbox(steps=1_000_000) as sandbox:
+            start = time.process_time()
+            assert sandbox.run(ROWS, sql) == Failure("timeout", "more steps than the budget allows")
+            spent.append(sandbox.spent)
+            assert time.process_time() - start < 3
+    assert spent[0] == spent[1]
+
+
+def test_long_values_are_judged_as_short_ones_are(box: Sandbox) -> None:
+    long = "x" * 2_000
+    rows = box.query(
+        f"""SELECT instr('{long}b', 'b'), replace('{long}', 'x', 'yy') LIKE '%YY', length('{long}' || a),
+            '{long}' GLOB 'x*x', '{long}' LIKE 'x!_%' ESCAPE '!', trim('{long}b', 'x'),
+            ltrim(x'6162', 'a'), instr(NULL, b)
+            FROM t ORDER BY a DESC"""
+    )
+    assert isinstance(rows, Result)
+    assert rows.rows[0] == (2_001, 1, 2_001, 1, 0, "b", "b", None)
+    assert box.query("SELECT b FROM t", backwards=True) == Result(("b",), [("z",), ("y",), ("x",)])
+    assert box.query(f"SELECT b, '{long}' AS l FROM t LIMIT 1", backwards=True) == Result(
+        ("b", "l"), [("z", long)]
+    )
+    too_long = box.query(f"SELECT l || l || l || l FROM (SELECT '{'x' * 10_000}' AS l)")
+    assert too_long == Failure("execution_error", "string or blob too big")
+
+
+HUNGRY = """WITH RECURSIVE d(t) AS (SELECT 'a' UNION ALL SELECT t || t FROM d WHERE length(t) < 14000),
+    b AS MATERIALIZED (SELECT max(t) AS t FROM d)
+    SELECT t || x.name || y.name || z.name FROM b CROSS JOIN head x, head y, head z, head v ORDER BY 1 DESC"""
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_memory_has_one_limit_wherever_it_is_judged(workers: int, tmp_path: Path) -> None:
+    """By the calls of the API (0 workers), and by one process or two. SQLite never raises its limit again."""
+    script = f"""
+import resource
+from harness import build_suite, judge
+from harness.databases import limits
+from harness.records import Example, Judging, Prediction
+from harness.scoring import judge_all
+if __name__ == "__main__":
+    limits.HEAP_MIB = 64
+    context, gold = "CREATE TABLE head (name VARCHAR, age INTEGER)", "SELECT name FROM head WHERE age > 31"
+    if {workers}:
+        example = Example(id="1", question="", context=context, gold=gold)
+        asked = [Prediction(id="1", pair="p", sql=sql) for sql in ({HUNGRY!r}, gold)]
+        verdicts = list(judge_all([example], asked, Judging(workers={workers})))
+    else:
+        verdicts = judge(build_suite(context, gold), [{HUNGRY!r}, gold])
+    print([v.outcome.value for v in verdicts], verdicts[0].detail)
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    assert peak < 400 * 1024, peak
+"""
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    assert done.stdout == "['timeout', 'exact'] more memory than a query may take\n", done.stderr
 
 
 def test_what_queries_need_is_allowed(box: Sandbox) -> None:
@@ -110,6 +183,9 @@ def _work(task: str) -> str:
     if task == "die":
         os._exit(3)
     if task == "hang":
+        while True:
+            pass
+    if task == "wait":
         time.sleep(60)
     if task == "eat":
         return str(len(bytearray(2**32)))
@@ -119,13 +195,23 @@ def _work(task: str) -> str:
 
 
 def test_lost_workers_are_replaced() -> None:
-    tasks = ["a", "die", "b", "eat", "c", "hang", "d"]
-    with WorkerPool(_work, workers=2, memory_mib=256, seconds=1.5) as pool:
+    tasks = ["a", "die", "b", "eat", "c", "hang", "d", "wait"]
+    with WorkerPool(_work, workers=2, memory_mib=256, seconds=0.5) as pool:
         answers = dict(pool.map(tasks))
     assert {i: v for i, v in answers.items() if isinstance(v, str)} == {0: "A", 2: "B", 4: "C", 6: "D"}
     lost = {i: v.reason for i, v in answers.items() if isinstance(v, WorkerLost)}
-    assert sorted(lost) == [1, 3, 5]
-    assert "1.5 s" in lost[5]
+    assert sorted(lost) == [1, 3, 5, 7]
+    assert "0.5 s" in lost[5]
+
+
+def test_a_task_that_waits_for_its_processor_is_not_lost() -> None:
+    with WorkerPool(_slow, workers=1, seconds=0.2) as pool:
+        assert list(pool.map([1.0])) == [(0, 1.0)]
+
+
+def _slow(seconds: float) -> float:
+    time.sleep(seconds)  # as a process that others leave no processor to
+    return seconds
 
 
 def test_a_bug_in_the_function_reaches_the_caller_with_its_place() -> None:

@@ -15,6 +15,7 @@ from harness.errors import SchemaError
 from harness.records import Rules
 from harness.sql import Column, Schema, Table, Untranspilable, parse_schema, to_sqlite
 from harness.sql.dialect import strip_distinct
+from harness.sql.profile import Profile
 from harness.sql.schema import affinity_of
 
 
@@ -74,20 +75,20 @@ def test_distinct_is_stripped_everywhere() -> None:
 def test_keys_are_guessed_only_where_there_are_two_tables() -> None:
     singer = Table("singer", (Column("Singer_ID"), Column("Name")))
     song = Table("song", (Column("Song_ID"), Column("Singer_ID"), Column("Title")))
-    alone = keys_of(Schema((singer,)), (), Rules())
+    alone = keys_of(Schema((singer,)), Profile(), Rules())
     assert (alone.primary, alone.foreign) == ({}, ())
-    both = keys_of(Schema((singer, song)), (), Rules())
+    both = keys_of(Schema((singer, song)), Profile(), Rules())
     assert both.primary == {"singer": ("singer_id",), "song": ("song_id",)}
     assert both.foreign == ((("song", "singer_id"), ("singer", "singer_id")),)
-    assert keys_of(Schema((singer, song)), (), Rules(keys="loose")).primary == {}
-    assert keys_of(Schema((singer, song)), (), Rules(keys="declared")).foreign == ()
+    assert keys_of(Schema((singer, song)), Profile(), Rules(keys="loose")).primary == {}
+    assert keys_of(Schema((singer, song)), Profile(), Rules(keys="declared")).foreign == ()
 
 
 def test_a_join_names_the_key_of_a_bare_context() -> None:
     schema = parse_schema(
         "CREATE TABLE farm (Host_city_ID VARCHAR); CREATE TABLE city (Name VARCHAR, City_ID VARCHAR)"
     )
-    keys = keys_of(schema, [(("city", "city_id"), ("farm", "host_city_id"))], Rules())
+    keys = keys_of(schema, Profile(links=[(("city", "city_id"), ("farm", "host_city_id"))]), Rules())
     assert keys.foreign == ((("farm", "host_city_id"), ("city", "city_id")),)
 
 
@@ -104,7 +105,7 @@ def test_guessed_keys_agree_with_spiders(shared_data: Path) -> None:
             Table(name, tuple(Column(c) for at, c in columns if at == number))
             for number, name in enumerate(entry["table_names_original"])
         ]
-        guessed = keys_of(Schema(tuple(tables)), (), Rules()).primary
+        guessed = keys_of(Schema(tuple(tables)), Profile(), Rules()).primary
         true: dict[str, tuple[str, ...]] = {}
         for key in entry["primary_keys"]:
             for place in key if isinstance(key, list) else [key]:

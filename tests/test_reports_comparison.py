@@ -65,6 +65,35 @@ def test_five_fixed_are_not_yet_better(tmp_path: Path) -> None:
     assert "is worse than" in found.sentence()
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "strict", "lenient", "words"),
+    [
+        ([WRONG] * 40, [RIGHT] * 30 + [WRONG] * 10, 0.75, 0.75, "is better than"),
+        ([WRONG] * 40, [Outcome.REPEAT_PREDICTION] * 10 + [RIGHT] * 30, 0.75, 1.0, "is better than"),
+        ([RIGHT] * 10 + [WRONG] * 30, [RIGHT] * 10 + [Outcome.NULL_ONLY] * 30, 0.0, 0.75, "not distinguish"),
+        ([Outcome.REPEAT_PREDICTION] * 40, [RIGHT] * 30 + [WRONG] * 10, 0.75, -0.25, "not distinguish"),
+    ],
+    ids=["proved", "more with all", "under an assumption alone", "fewer with all"],
+)
+def test_better_takes_the_same_sign_with_no_assumption_and_with_all(
+    tmp_path: Path, before: list[Outcome], after: list[Outcome], strict: float, lenient: float, words: str
+) -> None:
+    found = compare(write_run(tmp_path / "a", {"base": before, "starter": after}))
+    assert found.adjusted_p < 0.001
+    assert (found.strict.value, found.lenient.value) == (strict, lenient)
+    assert words in found.sentence()
+    assert ("so it hangs on them" in found.sentence()) is ("not" in words)
+    assert found.to_json()["strict"]["value"] == strict
+    assert "with no assumption" in Comparisons(found=(found,)).to_markdown()
+
+
+def test_the_screens_table_has_both_bounds(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", {"base": [WRONG] * 4, "starter": [RIGHT, Outcome.TIE_ONLY, WRONG, WRONG]})
+    _, heads, ((*cells,),) = compare_all([run]).table()
+    shown = dict(zip(heads, cells, strict=True))
+    assert (shown["strict"], shown["points"], shown["lenient"]) == ("+25.0", "+50.0", "+50.0")
+
+
 def test_several_adapters_have_to_be_named(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", {name: outcomes(8, 0.5, 1) for name in ("base", "x", "y")})
     with pytest.raises(UsageError, match="name one with --pair-b: x, y"):

@@ -12,6 +12,7 @@ from reports_run import write_run
 from harness.errors import DataError, HarnessError, RunError, UsageError
 from harness.records import Outcome, Rules, Sample
 from harness.reports import check, write_baseline
+from harness.reports.ci import comment
 from harness.runs.results import read_results
 from harness.scoring.metrics import marks
 
@@ -62,6 +63,19 @@ def test_a_paired_gate(
     assert (told["flips"]["fixed"], told["flips"]["broken"]) == (fixed, broken)
     assert told["flips"]["broken_ids"] == [str(number) for number in range(broken)]
     assert told["reason"] in gate.lines[1]
+
+
+def test_a_finding_has_the_score_with_no_assumption_and_with_all(tmp_path: Path) -> None:
+    marked = [Outcome.TIE_ONLY] * 50 + [RIGHT] * 100 + [Outcome.REPEAT_PREDICTION] * 50
+    before, now = (write_run(tmp_path / n, {"starter": rows}) for n, rows in (("a", BEFORE), ("b", marked)))
+    write_baseline(before, tmp_path / "kept.json")
+    gate = check(now, tmp_path / "kept.json", metrics=("execution_accuracy", "valid_sql"))
+    first, other = gate.findings
+    assert (first.change.strict, first.change.lenient) == ((0.75, 0.5), (0.75, 1.0))
+    assert "(75.0 to 50.0 with no assumption, 75.0 to 100.0 with all)" in gate.lines[0]
+    assert first.to_json()["lenient"] == (0.75, 1.0)
+    assert other.change.strict is None
+    assert "75.0 to 50.0 with no assumption" in comment(gate)
 
 
 def test_few_examples_are_inconclusive(tmp_path: Path) -> None:

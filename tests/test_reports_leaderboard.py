@@ -36,10 +36,25 @@ def test_best_first_each_base_once(runs: list[Path], tmp_path: Path) -> None:
     found = rows(text)
     assert [row[1].replace("*", "").split()[0] for row in found] == ["good", "middling", "poor", "base"]
     assert [row[0] for row in found] == ["1", "2", "3–4", "3–4"]
-    assert "\nRanked by the paired test (McNemar's, Holm over 6 comparisons, 5 %).\n" in text
+    assert (
+        "\nRanked by the paired test (McNemar's, Holm over 6 comparisons, 5 %), where its sign is the same "
+        in text
+    )
     link = re.search(r"\[2\d{3}-\d\d-\d\d\]\(([^)]+)\)", text)
     assert link
     assert (tmp_path / "reports" / link[1]).resolve().is_file()
+
+
+def test_a_lead_under_an_assumption_alone_is_no_rank(tmp_path: Path) -> None:
+    proved, assumed = [Outcome.EXACT] * 50, [Outcome.NULL_ONLY] * 50
+    a = write_run(tmp_path / "a", {"x": proved + assumed, "y": proved + [Outcome.WRONG] * 50})
+    found = rows(write_leaderboard([a], tmp_path / "LEADERBOARD.md"))
+    assert [(row[0], row[1][:5], row[3]) for row in found] == [
+        ("1–2", "**x**", "50.0–100.0"),
+        ("1–2", "**y**", "50.0–50.0"),
+    ]
+    b = write_run(tmp_path / "b", {"x": [Outcome.EQUIVALENT] * 100, "y": proved + [Outcome.WRONG] * 50})
+    assert [row[0] for row in rows(write_leaderboard([b], tmp_path / "LEADERBOARD.md"))] == ["1", "2"]
 
 
 def test_the_order_of_the_files_does_not_matter(runs: list[Path], tmp_path: Path) -> None:

@@ -64,6 +64,15 @@ def test_messages_and_several_questions_in_one_batch(reward: ExecutionReward) ->
     assert logged["outcome/exact"] == 0.5
 
 
+def test_the_best_of_several_golds_is_the_reward(reward: ExecutionReward) -> None:
+    context = "CREATE TABLE singer (id INTEGER PRIMARY KEY, name TEXT, age INTEGER)"
+    golds = ["SELECT tall FROM singer", "SELECT name FROM singer", "SELECT id, name FROM singer"]
+    told = ["SELECT name FROM singer", "SELECT id, name FROM singer", "SELECT age FROM singer", "no"]
+    found = reward([""] * 4, told, context=[context] * 4, answer=[golds] * 4)
+    assert found == [1.0, 1.0, 0.0, 0.0]
+    assert reward([""], told[:1], context=[context], answer=[golds[:1]]) == [None]
+
+
 def test_names_of_columns_values_of_outcomes_and_a_dense_value() -> None:
     own = ExecutionReward(context="schema", answer="sql", values={"wrong": 0.1}, keep=False)
     assert own([""], ["SELECT age FROM head"], schema=[CONTEXT], sql=[GOLD]) == [0.1]

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from models_tiny import tiny_base
 
 from harness.benchmarks import Training, declared
 from harness.errors import ModelError, RecipeError
 from harness.training import load_recipe, train
+from harness.training.recipe import find_recipe
+from harness.training.record import read_training
 
 BAD_RECIPES = [
     ("kind: sft\noutput: x\nmodel: m\n", "key 'data': Field required"),
@@ -105,49 +117,229 @@ def test_the_fixed_recipe_has_the_budget_of_the_seed_s(root: Path) -> None:
     assert load_recipe(folder / "sql-assistant-full.yaml").data.name == "create-context:train"
 
 
-def tuned_by(root: Path, name: str, output: Path, *settings: str) -> tuple[Path, list[str]]:
-    said: list[str] = []
-    folder = train(
-        root / "adapters" / "recipes" / f"{name}.yaml",
-        model=str(root / "adapters" / "starter-base"),
-        data=root / "benchmarks" / "starter" / "train.jsonl",
-        limit=24,
-        settings=settings,
-        output=output,
-        device="cpu",
-        notify=said.append,
+class Told:
+    """Keeps what a training says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    @contextmanager
+    def stage(self, name: str, total: int) -> Iterator[Any]:
+        self.lines.append(f"{name}: {total}")
+        yield lambda done=1, note="": self.lines.append(note)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_base(tmp_path_factory.mktemp("qwen"), family="qwen2")
+
+
+@pytest.fixture(scope="module")
+def tuned(root: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter for grpo to go on from."""
+    output = tmp_path_factory.mktemp("tuned") / "tuned"
+    return train(
+        Path("sql-assistant"), output=output, model=str(tiny), data=root / ROWS, limit=16, settings=SHORT
     )
-    return folder, said
+
+
+ROWS = Path("benchmarks", "starter", "train.jsonl")
+SHORT = ("training.save_steps=1",)
+EPOCHS = (*SHORT, "training.epochs=2", "lora.dropout=0.2")
+HELD_OUT = (*EPOCHS, "training.validation=4", "training.batch_size=4")
+GROUPS = (
+    "training.save_steps=1",
+    "training.batch_size=4",
+    "training.gradient_accumulation=1",
+    "training.generations=4",
+    "training.max_new_tokens=8",
+    "training.learning_rate=0.01",
+    "reward.workers=1",
+)
+
+
+def begun(recipe: str, output: Path, data: Path, *rest: str, at: int = 2) -> None:
+    """Begin a training in a process of its own, and kill it once a checkpoint is whole."""
+    command = [sys.executable, "-m", "harness", "train", recipe, "--output", str(output), "--data", str(data)]
+    with subprocess.Popen([*command, *rest], stderr=subprocess.PIPE, text=True) as process:
+        state = output / f"checkpoint-{at}" / "trainer_state.json"
+        for _ in range(3000):
+            if state.exists() or process.poll() is not None:
+                break
+            time.sleep(0.02)
+        process.kill()
+        _, said = process.communicate()
+    assert process.returncode == -signal.SIGKILL, said
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    return (one / "adapter_model.safetensors").read_bytes() == (
+        other / "adapter_model.safetensors"
+    ).read_bytes()
 
 
 @pytest.mark.slow
-def test_the_recipe_of_the_seed_project_on_a_tiny_base(root: Path, tmp_path: Path) -> None:
-    tuned, said = tuned_by(root, "sql-assistant", tmp_path / "tuned")
-    assert (tuned / "adapter_model.safetensors").is_file()
-    assert json.loads((tuned / "training.json").read_text("utf-8"))["recipe"]["data"]["limit"] == 24
-    assert not list(tuned.glob("checkpoint-*"))
-    assert any("paged_adamw_32bit needs a GPU" in line for line in said)
-    assert any("fp16 needs a GPU" in line for line in said)
+@pytest.mark.parametrize(
+    ("recipe", "settings"),
+    [("sql-assistant", EPOCHS), ("sql-assistant-fixed", HELD_OUT), ("sql-assistant-full", HELD_OUT)],
+)
+def test_a_killed_training_goes_on_to_the_weights_of_an_undisturbed_one(
+    root: Path, tiny: Path, tmp_path: Path, recipe: str, settings: tuple[str, ...]
+) -> None:
+    whole, killed, data = tmp_path / "whole", tmp_path / "killed", root / ROWS
+    kept = {"model": str(tiny), "data": data, "limit": 24, "settings": settings}
+    calm, again = Told(), Told()
+    train(Path(recipe), output=whole, progress=calm, **kept)  # type: ignore[arg-type]
+    options = [text for setting in settings for text in ("--set", setting)]
+    begun(recipe, killed, data, "--model", str(tiny), "--limit", "24", *options)
+    half = killed / "checkpoint-9"  # a checkpoint that the kill left half written
+    half.mkdir()
+    (half / "trainer_state.json").write_text("{", "utf-8")
+    train(Path(recipe), output=killed, progress=again, **kept)  # type: ignore[arg-type]
+    assert same_weights(whole, killed)
+    assert not list(killed.glob("checkpoint-*"))
+    assert any(line.startswith("Training from step") for line in again.lines)
+    assert calm.lines[-1].split(";")[0] == again.lines[-1].split(";")[0]  # the loss of the whole training
+    told = read_training(killed)
+    assert told
+    assert (told.rows, told.recipe["quantization"], told.base) == (24, "nf4", str(tiny))
+    assert told.loss == pytest.approx(read_training(whole).loss)  # type: ignore[union-attr]
+    assert any("tokens/s" in line and "GiB" in line for line in calm.lines)
+    assert any("paged_adamw_32bit needs a GPU" in line for line in calm.lines)
+    assert any("fp16 needs a GPU" in line for line in calm.lines) == (recipe == "sql-assistant")
+    config = json.loads((whole / "adapter_config.json").read_text("utf-8"))
+    layers = {name.rpartition(".")[2] for name in config["target_modules"]}
+    assert ({"gate_proj", "down_proj"} < layers) == (recipe != "sql-assistant")
 
 
 @pytest.mark.slow
-def test_the_fixed_recipe_on_a_tiny_base(root: Path, tmp_path: Path) -> None:
-    settings = ("training.validation=8", "training.save_steps=1")
-    tuned, _ = tuned_by(root, "sql-assistant-fixed", tmp_path / "tuned", *settings)
-    config = json.loads((tuned / "adapter_config.json").read_text("utf-8"))
-    assert {"q_proj", "gate_proj", "down_proj"} < set(config["target_modules"])
-    assert not list(tuned.glob("checkpoint-*"))
-    with pytest.raises(RecipeError, match="24 of 24 rows leave none"):
-        tuned_by(root, "sql-assistant-fixed", tmp_path / "none", "training.validation=24")
+def test_grpo_goes_on_from_an_adapter_and_after_a_kill_to_the_same_weights(
+    root: Path, tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    whole, killed, data = tmp_path / "whole", tmp_path / "killed", root / ROWS
+    # random weights earn nothing: a value for what they do write gives groups something to differ in
+    settings = (
+        *GROUPS,
+        "training.steps=6",
+        "reward.values={missing: 0.5, syntax_error: 1.0}",
+        "reward.form=0.2",
+    )
+    kept = {"adapter": str(tuned), "data": data, "limit": 4, "settings": settings}
+    train(Path("grpo"), output=whole, **kept)  # type: ignore[arg-type]
+    options = [text for setting in settings for text in ("--set", setting)]
+    begun("grpo", killed, data, "--adapter", str(tuned), "--limit", "4", *options, at=5)
+    train(Path("grpo"), output=killed, **kept)  # type: ignore[arg-type]
+    assert same_weights(whole, killed)
+    assert not same_weights(whole, tuned)
+    told = read_training(whole)
+    assert told
+    assert told.steps == 6
+    assert told.reward is not None
+    assert told.after
+    assert told.after["data_hash"] == read_training(tuned).data_hash  # type: ignore[union-attr]
+
+
+def test_grpo_wants_an_adapter_and_the_others_none(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="--adapter DIR"):
+        train(Path("grpo"), output=tmp_path, data=root / ROWS)
+    with pytest.raises(RecipeError, match="leave --adapter out"):
+        train(Path("sql-assistant"), output=tmp_path, adapter="x")
+    with pytest.raises(RecipeError, match=r"12 completions a step .* no multiple of 8 generations"):
+        load_recipe(find_recipe(Path("grpo")), ["training.gradient_accumulation=3", "training.batch_size=4"])
+
+
+def test_layers_that_the_base_lacks_are_named(root: Path, tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"query_key matches no layer of the base; it has .*q_proj"):
+        train(
+            Path("sql-assistant"),
+            output=tmp_path / "out",
+            model=str(tiny),
+            data=root / ROWS,
+            limit=8,
+            settings=("lora.target_modules=[q_proj, query_key]",),
+        )
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("training.validation=8", "8 of 8 rows leave none"),
+        ("training.max_length=64", "the prompts of all 8 rows have 64 tokens or more"),
+    ],
+)
+def test_no_row_is_left_to_train_on(root: Path, tiny: Path, tmp_path: Path, setting: str, said: str) -> None:
+    kept = {"model": str(tiny), "data": root / ROWS, "limit": 8}
+    rest = ("training.validation=0", setting)
+    with pytest.raises(RecipeError, match=said):
+        train(Path("sql-assistant-fixed"), output=tmp_path, settings=rest, **kept)  # type: ignore[arg-type]
+
+
+def test_a_large_base_is_not_trained_on_a_processor_by_accident(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = tmp_path / "base"
+    base.mkdir()
+    (base / "config.json").write_text("{}", "utf-8")
+    header = json.dumps({"w": {"dtype": "BF16", "shape": [1536, 1_000_000], "data_offsets": [0, 0]}}).encode()
+    (base / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(
+        ModelError, match=r"no GPU is usable here, .* 1\.5 billion parameters; .*--device cpu"
+    ):
+        train(Path("sql-assistant"), output=tmp_path / "out", model=str(base), data=root / ROWS)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_a_full_disk_at_a_checkpoint_loses_nothing(
+    root: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    kept = {"model": str(tiny), "data": root / ROWS, "limit": 24, "settings": EPOCHS}
+    output, saved = tmp_path / "out", torch.save
+
+    def save(value: Any, path: Any, *rest: Any, **more: Any) -> None:
+        if "checkpoint-3" in str(path):
+            Path(path).write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        saved(value, path, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", save)
+        with pytest.raises(RecipeError, match=r"cannot be written .*No space left.* goes on after step 2"):
+            train(Path("sql-assistant"), output=output, **kept)  # type: ignore[arg-type]
+    again = Told()
+    train(Path("sql-assistant"), output=output, progress=again, **kept)  # type: ignore[arg-type]
+    assert "Training from step 2: 4" in again.lines
+
+
+@pytest.mark.slow
+def test_too_little_memory_says_what_is_the_same_budget(
+    root: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from trl import SFTTrainer
+
+    def step(*_: Any, **__: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(SFTTrainer, "training_step", step)
+    with pytest.raises(ModelError, match=r"batch_size=2 --set training.gradient_accumulation=4 is the same"):
+        train(Path("sql-assistant"), output=tmp_path / "out", model=str(tiny), data=root / ROWS, limit=8)
 
 
 def test_padding_with_the_end_of_a_turn_takes_it_out_of_the_loss() -> None:
     import torch
 
-    from harness.training.sft import _deaf_to
+    from harness.training.sft import deaf_to
 
     ids = torch.tensor([[5, 6, 2, 2], [5, 6, 7, 2]])
-    batch = _deaf_to(lambda rows: {"input_ids": ids, "labels": ids.clone()}, 2)([])
+    batch = deaf_to(lambda rows: {"input_ids": ids, "labels": ids.clone()}, 2)([])
     assert batch["labels"].tolist() == [[5, 6, -100, -100], [5, 6, 7, -100]]
 
 

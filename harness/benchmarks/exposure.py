@@ -25,6 +25,8 @@ from harness.records import Benchmark, Example
 
 KINDS = ("table", "header", "columns", "question", "skeleton")
 _ENOUGH_COLUMNS = 3
+TRAINING_FILE = "training.json"
+"""Where an adapter's folder declares what it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def declared(adapter: Path) -> Training | None:
     The file is {"data": "FILE, HUB ID or NAME:SPLIT"}; a path is relative to the folder. Where it holds the
     recipe too, the recipe's shuffle and limit count. BenchmarkError where it has not that form.
     """
-    path = adapter / "training.json"
+    path = adapter / TRAINING_FILE
     if not path.exists():
         return None
     try:

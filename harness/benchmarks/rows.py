@@ -1,8 +1,9 @@
 """Examples from the rows of a file.
 
-A row has ``question``, ``context`` and ``answer`` (or ``gold``), and may have ``id`` (text or integer, else
-the row's number from 0; no two alike), ``db_id``, ``evidence``, ``kind`` and ``database`` (a SQLite file,
-relative to the data and below its folder); other short values travel in ``Example.meta``.
+A row has ``question``, ``context`` and ``answer`` (or ``gold``; a list where several are right), and may have
+``id`` (text or integer, else the row's number from 0; no two alike), ``db_id``, ``evidence``, ``kind`` and
+``database`` (a SQLite file, relative to the data and below its folder); other short values travel in
+``Example.meta``.
 """
 
 from __future__ import annotations
@@ -44,10 +45,8 @@ def to_examples(
     for number, (where, values) in enumerate(rows):
         gold = "answer" if "answer" in values else "gold"
         taken = {"id", "question", "context", context_field, gold, "db_id", "evidence", "kind", "database"}
-        question, context, answer = (
-            _text(path, where, values, field, name)
-            for field, name in (("question", "question"), (context_field, context_field), (gold, "answer"))
-        )
+        question, context = (_text(path, where, values, name, name) for name in ("question", context_field))
+        answer, *others = _golds(path, where, values, gold)
         own = identity(path, where, values.get("id")) or str(number)
         if own in seen:
             raise DataError(f"{path}, {where}: id '{own}' stands at {seen[own]} too", "make ids unique")
@@ -58,12 +57,23 @@ def to_examples(
             question=question,
             context=context,
             gold=answer,
+            others=tuple(dict.fromkeys(one for one in others if one != answer)),
             db_id=_optional(values.get("db_id")),
             database=_database(path, where, str(database), databases) if database else None,
             evidence=_optional(values.get("evidence")),
             kind=_optional(values.get("kind")) or form(answer),
             meta={key: value for key, value in values.items() if key not in taken and _is_short(value)},
         )
+
+
+def _golds(path: Path, where: str, values: Mapping[str, Any], field: str) -> list[str]:
+    """A row's golds: one text, or a list of them."""
+    given = values.get(field)
+    if not isinstance(given, (list, tuple)):
+        return [_text(path, where, values, field, "answer")]
+    if not given or not all(isinstance(one, str) and one.strip() for one in given):
+        raise DataError(f"{path}, {where}: 'answer' is a list of other things than texts", "mend that row")
+    return list(given)
 
 
 def _text(path: Path, where: str, values: Mapping[str, Any], field: str, name: str) -> str:
@@ -112,7 +122,7 @@ def select(
 
 
 def hash_examples(examples: Iterable[Example]) -> str:
-    """SHA-256 over what is asked and what is expected: id, question, context, gold and evidence."""
+    """SHA-256 over what is asked and what is expected: id, question, context, golds and evidence."""
     digest = hashlib.sha256()
     for example in examples:
         values = (
@@ -122,6 +132,7 @@ def hash_examples(examples: Iterable[Example]) -> str:
             example.gold,
             example.db_id,
             example.evidence,
+            *([example.others] if example.others else ()),
         )
         digest.update(json.dumps(values, ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()

@@ -10,13 +10,14 @@ from functools import cache
 from pathlib import Path
 
 from harness.databases.keys import KeyMap
+from harness.databases.limits import LONGEST
 from harness.databases.maker import Candidate, Maker
 from harness.databases.modes import ATTACK, CYCLE
 from harness.databases.plan import Plan
 from harness.databases.populate import Populator
 from harness.databases.readers import Readers
 from harness.databases.results import Failure, Result
-from harness.databases.sandbox import LONGEST, Sandbox
+from harness.databases.sandbox import Sandbox
 from harness.databases.suite import HARNESS_ERROR, Database, DatabaseKind, Suite
 from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
@@ -107,6 +108,7 @@ class Builder:
             kinds=plan.kinds(),
             links=plan.keys.foreign,
             primary=tuple(plan.keys.primary.items()),
+            widened=tuple(plan.widened()),
         )
         reader = Readers(self.suite).basic
         self.maker.suite = replace(self.suite, forms=tuple(map(reader.text, self.suite.readings)))

@@ -11,6 +11,9 @@ from harness.sql.dialect import CLOCK
 _FUNCTIONS = {"date": 0, "time": 0, "datetime": 0, "julianday": 0, "unixepoch": 0, "strftime": 1}
 """SQLite's functions that read the clock, each with the place of the time among its arguments."""
 
+_KEPT = 100
+"""Most characters of an argument whose answer is remembered."""
+
 _LOCAL = frozenset(("localtime", "utc"))  # modifiers that hang on the machine's time zone
 
 
@@ -26,8 +29,12 @@ def freeze(connection: sqlite3.Connection) -> None:
         connection.create_function(name, -1, partial(_called, name), deterministic=True)
 
 
-@lru_cache(maxsize=20_000)
 def _called(name: str, *given: Any) -> Any:
+    short = all(len(value) <= _KEPT for value in given if isinstance(value, (str, bytes)))
+    return _remembered(name, *given) if short else _worked_out(name, *given)
+
+
+def _worked_out(name: str, *given: Any) -> Any:
     place = _FUNCTIONS[name]
     arguments = list(given)
     if len(arguments) == place:
@@ -39,9 +46,14 @@ def _called(name: str, *given: Any) -> Any:
     return _plain().execute(f"SELECT {name}({marks})", arguments).fetchone()[0]
 
 
+_remembered = lru_cache(maxsize=20_000)(_worked_out)
+
+
 @cache
 def _plain() -> sqlite3.Connection:
-    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    plain = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    plain.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 30_000)
+    return plain
 
 
 def _word(value: Any) -> str:

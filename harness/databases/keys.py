@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
+from harness.databases.composites import widened
+from harness.databases.names import SUFFIX, common, likeness, norm, singular
 from harness.records import Rules
+from harness.sql.profile import Profile
 from harness.sql.schema import Ref, Schema, Table
 
-_SUFFIX = re.compile(r"(?:id|ids|code|number|num|no|key|nr)\Z")
 _GENERIC = frozenset(("id", "code", "uid", "key", "number", "no", "name"))
 
 
 @dataclass(frozen=True, slots=True)
 class KeyMap:
-    """``primary`` columns of each table (lower case), and ``foreign`` (child, parent) pairs of columns."""
+    """``primary`` columns of each table (lower case), and ``foreign`` (child, parent) pairs of columns.
+
+    ``widened`` are the tables that were declared or guessed to have a single column for their key and are
+    taken to have those of ``primary``, or none.
+    """
 
     primary: dict[str, tuple[str, ...]]
     foreign: tuple[tuple[Ref, Ref], ...]
+    widened: frozenset[str] = frozenset()
 
 
-def keys_of(schema: Schema, links: Iterable[tuple[Ref, Ref]], rules: Rules) -> KeyMap:
-    """Primary and foreign keys that databases respect under ``rules.keys``.
+def keys_of(schema: Schema, gold: Profile, rules: Rules) -> KeyMap:
+    """Primary and foreign keys that databases respect under ``rules.keys`` and ``rules.composites``.
 
     "declared" takes what the CREATE statements say; "sound" adds guesses by name and by the joins of the
-    query (``links``), only where there are two tables or more; "loose" has none.
+    gold, only where there are two tables or more; "loose" has none.
     """
     if rules.keys == "loose":
         return KeyMap({}, ())
@@ -47,51 +52,18 @@ def keys_of(schema: Schema, links: Iterable[tuple[Ref, Ref]], rules: Rules) -> K
                         primary.setdefault(target.name.lower(), (parent.lower(),))
     if rules.keys == "sound" and len(schema.tables) > 1:
         _guess_primary(schema, primary)
-        _from_links(schema, links, primary, foreign)
+        _from_links(schema, gold.links, primary, foreign)
         _guess_foreign(schema, primary, foreign)
-    return KeyMap(primary, tuple(foreign.items()))
-
-
-@lru_cache(maxsize=20_000)
-def _norm(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-@lru_cache(maxsize=20_000)
-def _singular(name: str) -> str:
-    low = _norm(name)
-    if low.endswith("ies"):
-        return low[:-3] + "y"
-    if low.endswith(("sses", "xes", "ches", "shes")):
-        return low[:-2]
-    return low[:-1] if low.endswith("s") and not low.endswith("ss") else low
+    wide: dict[str, tuple[str, ...]] = {}
+    if rules.composites == "widened":
+        wide = widened(schema, primary, foreign, gold.tallies)
+        primary = {table: key for table, key in (primary | wide).items() if key}
+    return KeyMap(primary, tuple(foreign.items()), frozenset(wide))
 
 
 def _own(table: Table, column: str) -> int:
     """How much a column looks like its table's key, 0 to 100."""
-    return _likeness(table.name, column)
-
-
-@lru_cache(maxsize=20_000)
-def _likeness(table: str, column: str) -> int:
-    low = _norm(column)
-    singular, plural = _singular(table), _norm(table)
-    if low == "id":
-        return 100
-    if low in (singular + "id", plural + "id"):
-        return 95
-    if low in (*(singular + s for s in ("code", "no", "number", "key")), plural + "code", "code", "uid"):
-        return 85
-    base = _SUFFIX.sub("", low)
-    if base and base != low and len(base) > 2 and (singular.endswith(base) or singular.startswith(base)):
-        return 75
-    return 0
-
-
-def _common(table: str, column: str) -> int:
-    """How many words a table's and a column's names have in common."""
-    words = [{_singular(w) for w in re.split(r"[^a-z0-9]+", n.lower()) if w} for n in (table, column)]
-    return len(words[0] & words[1])
+    return likeness(table.name, column)
 
 
 def _guess_primary(schema: Schema, primary: dict[str, tuple[str, ...]]) -> None:
@@ -102,15 +74,15 @@ def _guess_primary(schema: Schema, primary: dict[str, tuple[str, ...]]) -> None:
         best, best_score = "", 0
         for place, column in enumerate(table.columns):
             score = _own(table, column.name)
-            name = _norm(column.name)
+            name = norm(column.name)
             elsewhere = max((_own(t, column.name) for t in schema.tables if t is not table), default=0)
             refers = score < 85 <= elsewhere and name not in _GENERIC
             if refers or (place and score < 85 and not name.endswith("id")):
                 score = 0
-            elif place == 0 and score == 0 and _SUFFIX.search(name) and elsewhere < 75:
+            elif place == 0 and score == 0 and SUFFIX.search(name) and elsewhere < 75:
                 rivals = [t for t in schema.tables if t is not table and t.column(column.name)]
-                mine = _common(table.name, column.name)
-                score = 0 if any(_common(t.name, column.name) >= mine for t in rivals) else 40
+                mine = common(table.name, column.name)
+                score = 0 if any(common(t.name, column.name) >= mine for t in rivals) else 40
             if score - 2 * place > best_score:
                 best, best_score = column.name.lower(), score - 2 * place
         if best:
@@ -153,7 +125,7 @@ def _own_ref(schema: Schema, ref: Ref) -> int:
 def _link_score(schema: Schema, ref: Ref, primary: dict[str, tuple[str, ...]]) -> int:
     if ref[0] in primary:
         return 0
-    return _own_ref(schema, ref) or (20 if _norm(ref[1]) in _GENERIC else 0)
+    return _own_ref(schema, ref) or (20 if norm(ref[1]) in _GENERIC else 0)
 
 
 def _reaches(foreign: dict[Ref, Ref], start: Ref, goal: Ref) -> bool:
@@ -171,18 +143,18 @@ def _guess_foreign(schema: Schema, primary: dict[str, tuple[str, ...]], foreign:
     for table in schema.tables:
         for column in table.columns:
             ref = (table.name.lower(), column.name.lower())
-            name = _norm(column.name)
+            name = norm(column.name)
             if (
                 ref in foreign
                 or (primary.get(ref[0]) == (ref[1],) and name == "id")
-                or not _SUFFIX.search(name)
+                or not SUFFIX.search(name)
             ):
                 continue
             own = primary.get(ref[0]) == (ref[1],)
             if own and _own(table, column.name) >= 75:
                 continue
             candidates = [p for p in parents if p[0] != ref[0] and not _reaches(foreign, p, ref)]
-            equal = next((p for p in candidates if _norm(p[1]) == name and name not in _GENERIC), None)
+            equal = next((p for p in candidates if norm(p[1]) == name and name not in _GENERIC), None)
             if equal is None and not own:
                 equal = next((p for p in candidates if _refers(name, p)), None)
             if equal is not None:
@@ -190,11 +162,11 @@ def _guess_foreign(schema: Schema, primary: dict[str, tuple[str, ...]], foreign:
 
 
 def _refers(name: str, parent: Ref) -> bool:
-    key, singular, plural = _norm(parent[1]), _singular(parent[0]), _norm(parent[0])
-    if name in (singular + "id", plural + "id", singular + "code", plural + "code"):
+    key, one, plural = norm(parent[1]), singular(parent[0]), norm(parent[0])
+    if name in (one + "id", plural + "id", one + "code", plural + "code"):
         return True
     if key in _GENERIC:
-        return len(singular) > 2 and _SUFFIX.sub("", name).endswith(singular)
+        return len(one) > 2 and SUFFIX.sub("", name).endswith(one)
     return name == key or (len(key) > 4 and name.endswith(key))
 
 

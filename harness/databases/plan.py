@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from harness.databases.columns import Columns, PlannedColumn, as_number, storable
@@ -56,7 +56,7 @@ class Plan:
     ) -> None:
         self.schema, self.rules = schema, rules
         self.profiles = profiles or (Profile(),)
-        self.keys: KeyMap = keys_of(schema, self.profiles[0].links, rules)
+        self.keys: KeyMap = keys_of(schema, self.profiles[0], rules)
         self.foreign = dict(self.keys.foreign)
         self.children = {child[0] for child in self.foreign}
         self.targets = set(self.foreign.values())
@@ -215,6 +215,15 @@ class Plan:
         texts: list[Value] = [fold_text(str(v)) if ignore else str(v) for v in constants]
         whole: list[Value] = [n for n in numbers if is_whole(n)]
         return {"integer": [as_number(n, "integer") for n in whole], "real": list(numbers), "text": texts}
+
+    def widened(self) -> Iterator[str]:
+        """The tables that the gold uses and whose key of one column was widened, each with its key."""
+        for table in self.schema.tables:
+            low = table.name.lower()
+            if low in self.keys.widened & self.used:
+                key = self.keys.primary.get(low, ())
+                names = [c.name for k in key for c in table.columns if c.name.lower() == k]
+                yield f"{table.name} ({', '.join(names) or 'no key'})"
 
     def kinds(self) -> tuple[tuple[str, tuple[tuple[str, str], ...]], ...]:
         """What each column holds: "integer", "real", "text", or "" where mixed; names in lower case."""

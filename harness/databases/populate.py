@@ -87,8 +87,11 @@ class Populator:
         parts = [
             f"{quote(c.column.name)} {types.get(c.kind, 'TEXT' + collate)}" for c in self._columns(table)
         ]
-        if table.primary_key and rules.keys != "loose":
-            parts.append(f"PRIMARY KEY ({', '.join(map(quote, table.primary_key))})")
+        key: Sequence[str] = table.primary_key if rules.keys != "loose" else ()
+        if key and table.name.lower() in self.plan.keys.widened:
+            key = self.plan.keys.primary.get(table.name.lower(), ())
+        if key:
+            parts.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
         if rules.keys != "loose":
             parts += [f"UNIQUE ({', '.join(map(quote, columns))})" for columns in dict.fromkeys(table.unique)]
         parts += [f"CHECK ({to_sqlite(check)})" for check in table.checks]

@@ -1,7 +1,8 @@
 """When are two results the same: the kernel of every verdict, and of the official scorers.
 
 Bags of rows; order only where the gold orders; integers exact, reals to a relative 1e-9; NULLs equal; one
-permutation of the columns forgiven; text without regard to case where the rules say so.
+permutation of the columns forgiven, further columns where the rules say so; text without regard to case where
+they do.
 
 The columns' places are found by refinement, as in tests of graph isomorphism, instead of by trying every
 permutation: columns are told apart by the values they hold, then by the rows in which they hold
@@ -12,7 +13,8 @@ one, until two million values were looked at: no result needs more unless it was
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import islice
 from math import inf, isclose
 from typing import Any, NamedTuple
 
@@ -49,7 +51,8 @@ class Expected:
     def same(self, other: Result) -> bool:
         """Whether a result is the same as this answer under the rules."""
         left, right = self.result.rows, other.rows
-        if len(left) != len(right) or len(self.result.columns) != len(other.columns):
+        more = len(other.columns) - len(self.result.columns)
+        if len(left) != len(right) or more < 0 or (more and self.rules.columns != "subset"):
             return False
         if left == right:
             return True
@@ -64,7 +67,9 @@ class Expected:
             left, right = _snapped(left, right)
             if left == right or (not self.ordered and Counter(left) == Counter(right)):
                 return True
-        return self.rules.columns == "any" and same_but_for_columns(left, right, ordered=self.ordered)
+        if more:
+            return same_but_for_more(left, right, ordered=self.ordered)
+        return self.rules.columns != "exact" and same_but_for_columns(left, right, ordered=self.ordered)
 
 
 def same(gold: Result, prediction: Result, *, ordered: bool, rules: Rules) -> bool:
@@ -103,6 +108,43 @@ def same_but_for_columns(left: Sequence[Row], right: Sequence[Row], *, ordered: 
     if sorted(colours[0]) != sorted(colours[1]):
         return False
     return len(columns[0]) == 1 or _Search(Counter(left), Counter(right)).same(*colours)
+
+
+def same_but_for_more(left: Sequence[Row], right: Sequence[Row], *, ordered: bool) -> bool:
+    """Whether some columns of the right side, in some order, make the two one bag of rows, or one list.
+
+    Of columns that hold the same values a limited number of choices is tried.
+
+    >>> same_but_for_more([("a",), ("b",)], [(1, "b"), (2, "a")], ordered=False)
+    True
+    >>> same_but_for_more([(1, 2), (2, 1)], [(1, 7, 1), (2, 8, 2)], ordered=False)
+    False
+    """
+    if not left or len(left) != len(right):
+        return len(left) == len(right)
+    mine, theirs = list(zip(*left, strict=True)), list(zip(*right, strict=True))
+    if ordered:
+        return Counter(mine) <= Counter(theirs)
+    bags = [[_bag(column) for column in own] for own in (mine, theirs)]
+    if not Counter(bags[0]) <= Counter(bags[1]):
+        return False
+    places = [[at for at, bag in enumerate(bags[1]) if bag == wanted] for wanted in bags[0]]
+    wanted = Counter(left)
+    most = max(1, _VALUES // (len(left) * len(mine)))
+    return any(
+        Counter(tuple(row[at] for at in chosen) for row in right) == wanted
+        for chosen in islice(_choices(places), most)
+    )
+
+
+def _choices(places: Sequence[Sequence[int]], taken: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+    """Every choice of a place each, no place twice."""
+    if len(taken) == len(places):
+        yield taken
+        return
+    for at in places[len(taken)]:
+        if at not in taken:
+            yield from _choices(places, (*taken, at))
 
 
 class _Search:

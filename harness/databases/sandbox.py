@@ -1,17 +1,18 @@
 """Runs SQL that nobody trusts on an SQLite database.
 
 Covered, each by a test that attacks it:
-- endless recursion, cross joins: a budget of virtual-machine steps, the same on every machine;
+- endless recursion, cross joins: a budget of virtual-machine steps, the same on every machine (``limits``);
 - huge values and results: limits on the length of values, rows and bytes fetched, SQL text, depth, columns;
-- functions that work long or allocate much in one step (printf, zeroblob, randomblob, load_extension, …):
-  an allow-list of functions;
+- memory (sorters, joins): SQLite's own limit of its heap;
+- functions that work long in one step (instr, replace, like on long texts): they pay for it in steps;
+- functions that allocate much or reach outside (printf, zeroblob, randomblob, load_extension, …): an
+  allow-list of functions;
 - writes, ATTACH, PRAGMA, transactions, the schema tables, EXPLAIN, several statements: the authorizer and
   the statement's first word;
 - the clock and chance: functions of chance are not on the list, the clock is frozen (``clock``);
 - what a context's CHECK constraints call while rows are put in: the same list and limits (``Forge``).
 
-Not covered here, but by the worker processes (`workers`): memory of SQLite as a whole (sorters, joins), one
-step that takes long (instr or replace on the longest texts), a crash of SQLite itself.
+Not covered here, but by the worker processes (`workers`): a crash or a fault of SQLite itself.
 Not covered: side channels, and a real database that is itself malformed on purpose.
 """
 
@@ -19,13 +20,12 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from harness.databases.clock import freeze
+from harness.databases.limits import BYTES, LONG, LONGEST, SHORT, STEPS, TICK, WRITING, Grade, limit
 from harness.databases.results import Failure, Result, Row
 from harness.sql.dialect import words
 
@@ -47,61 +47,24 @@ _DENIED = frozenset(
         "DELETE REPLACE CREATE DROP ALTER REINDEX ANALYZE"
     )
 )
-LONGEST = 30_000
-"""Most bytes of a query, and of one value; what is longer is refused before anything reads it."""
-
-_BYTES = 32 * 2**20  # a whole result's
-_LIMITS = {
-    sqlite3.SQLITE_LIMIT_SQL_LENGTH: LONGEST,
-    sqlite3.SQLITE_LIMIT_COLUMN: 2_000,
-    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 200,
-    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 50,
-    sqlite3.SQLITE_LIMIT_VDBE_OP: 100_000,
-    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 20,
-    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
-    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 500,
-    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 0,
-    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
-}
-_STEP = 20_000
-_STEPS = 10_000_000
-_SECONDS = 60.0  # as a worker has: only one step that takes very long comes so far
+_TOO_LONG = ("string or blob too big", "LIKE or GLOB pattern too complex")
 
 
-class Sandbox:
-    """One guarded connection. Use as a context manager; not for several threads.
+class _Box:
+    """Connections of one grade, to an image and to a file."""
 
-    ``steps`` is the budget of a query in SQLite's virtual-machine steps (10 million are some 0.2 s),
-    ``rows`` the longest result; more of either, or more than 32 MiB, is a "timeout". ``length`` is the
-    longest value in bytes, ``functions`` those that may be called (None: all of SQLite's but load_extension).
-
-    >>> with Sandbox() as box:
-    ...     box.run(b"", "SELECT 1 AS one"), box.run(b"", "PRAGMA user_version").kind
-    (Result(columns=('one',), rows=[(1,)]), 'denied')
-    """
-
-    def __init__(
-        self,
-        *,
-        steps: int = _STEPS,
-        rows: int = 20_000,
-        length: int = LONGEST,
-        functions: frozenset[str] | None = FUNCTIONS,
-    ) -> None:
-        self._length, self._functions = length, functions
-        self._budget = max(1, steps // _STEP)
-        self._rows = rows
-        self._left, self._until = 0, 0.0
-        self._spent = 0
+    def __init__(self, grade: Grade, steps: int, rows: int, functions: frozenset[str] | None) -> None:
+        self._grade, self._steps, self._rows, self._functions = grade, steps, rows, functions
+        self.left = self.spent = 0
         self._loading = False
         self._memory = self._guarded(sqlite3.connect(":memory:", isolation_level=None))
         self._file: sqlite3.Connection | None = None
         self._connection = self._memory
 
     def _guarded(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        _limit(connection, self._length)
+        limit(connection, self._grade, self._charge)
         connection.set_authorizer(self._authorize)
-        connection.set_progress_handler(self._tick, _STEP)
+        connection.set_progress_handler(self._tick, TICK)
         return connection
 
     def _authorize(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
@@ -116,15 +79,16 @@ class Sandbox:
             return sqlite3.SQLITE_OK if known else sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK if self._loading else sqlite3.SQLITE_DENY
 
-    @property
-    def spent(self) -> int:
-        """Steps that all queries so far have taken, short ones left out."""
-        return self._spent * _STEP
+    def _tick(self) -> bool:
+        self.left -= TICK * self._grade.cost
+        self.spent += TICK * self._grade.cost
+        return self.left < 0
 
-    def _tick(self) -> int:
-        self._left -= 1
-        self._spent += 1
-        return self._left < 0 or time.monotonic() > self._until
+    def _charge(self, steps: int) -> None:
+        self.left -= steps
+        self.spent += steps
+        if self.left < 0:
+            raise _Spent
 
     def load(self, database: bytes | Path) -> None:
         """Make the database the one that is queried: an image, or a file that is opened read-only."""
@@ -142,31 +106,18 @@ class Sandbox:
         self._file.text_factory = _text  # real files hold what is not UTF-8; images never do
         self._connection = self._file
 
-    def query(self, sql: str, *, backwards: bool = False) -> Result | Failure:
-        """The result of one SELECT on what is loaded; whatever goes wrong is a Failure.
-
-        ``backwards`` has SQLite read rows in reverse where the query leaves their order open.
-        """
-        if backwards:
-            self._reverse("ON")
-            try:
-                return self.query(sql)
-            finally:
-                self._reverse("OFF")
-        if len(sql) > LONGEST:
-            return Failure("execution_error", f"the query is longer than {LONGEST} characters")
-        self._left, self._until = self._budget, time.monotonic() + _SECONDS
+    def query(self, sql: str) -> Result | Failure:
+        """The result of one SELECT on what is loaded; whatever goes wrong is a Failure."""
+        self.left = self._steps
         try:
             cursor = self._connection.execute(sql)
             if cursor.description is None:
                 return _refused(sql)
             rows = self._fetched(cursor)
-        except sqlite3.Error as error:
-            return _failure(sql, str(error))
-        except (sqlite3.Warning, UnicodeError, ValueError) as error:
-            return _failure(sql, str(error))
+        except (sqlite3.Error, sqlite3.Warning, UnicodeError, ValueError) as error:
+            return _failure(sql, str(error) if self.left >= 0 else "interrupted")
         except MemoryError:
-            return Failure("execution_error", "out of memory")
+            return Failure("timeout", "more memory than a query may take")
         if isinstance(rows, str):
             cursor.close()
             return Failure("timeout", rows)
@@ -176,25 +127,87 @@ class Sandbox:
 
     def _fetched(self, cursor: sqlite3.Cursor) -> list[Row] | str:
         """All rows of a result, or what they are more than."""
-        at_once = max(1, min(self._rows + 1, _BYTES // (len(cursor.description) * self._length)))
+        at_once = max(1, min(self._rows + 1, BYTES // (len(cursor.description) * self._grade.length)))
         rows = more = cursor.fetchmany(at_once)
         size = 0
         while len(more) == at_once or size:
             size += sum(64 + (len(v) if isinstance(v, (str, bytes)) else 0) for row in more for v in row)
             if len(rows) > self._rows:
                 return f"more than {self._rows} rows"
-            if size > _BYTES:
-                return f"more than {_BYTES // 2**20} MiB"
+            if size > BYTES:
+                return f"more than {BYTES // 2**20} MiB"
             if len(more) < at_once:
                 return rows
             more = cursor.fetchmany(at_once)
             rows = rows + more
         return rows if len(rows) <= self._rows else f"more than {self._rows} rows"
 
-    def _reverse(self, state: str) -> None:
-        self._loading, self._left, self._until = True, self._budget, time.monotonic() + _SECONDS
+    def reverse(self, state: str) -> None:
+        """Have SQLite read rows in reverse where a query leaves their order open ("ON"), or not ("OFF")."""
+        self._loading, self.left = True, self._steps
         self._connection.execute(f"PRAGMA reverse_unordered_selects = {state}")
         self._loading = False
+
+    def close(self) -> None:
+        self._memory.close()
+        if self._file is not None:
+            self._file.close()
+
+
+class _Spent(Exception):
+    """The budget is spent; SQLite makes an error of its own of it."""
+
+
+class Sandbox:
+    """Guarded connections. Use as a context manager; not for several threads.
+
+    ``steps`` is the budget of a query in SQLite's virtual-machine steps (10 million are some 0.2 s; each
+    costs ten where values are longer than 400 bytes), ``rows`` the longest result; more of either, more than
+    32 MiB or too much memory is a "timeout". ``functions`` are those that may be called (None: all of
+    SQLite's but load_extension). ``length`` admits values of up to so many bytes at no such cost.
+
+    >>> with Sandbox() as box:
+    ...     box.run(b"", "SELECT 1 AS one"), box.run(b"", "PRAGMA user_version").kind
+    (Result(columns=('one',), rows=[(1,)]), 'denied')
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: int = STEPS,
+        rows: int = 20_000,
+        length: int | None = None,
+        functions: frozenset[str] | None = FUNCTIONS,
+    ) -> None:
+        self._limits = steps, rows, functions
+        self._short = _Box(SHORT if length is None else Grade(length), *self._limits)
+        self._long: _Box | None = None
+        self._graded = length is None
+        self._database: bytes | Path = b""
+
+    @property
+    def spent(self) -> int:
+        """Steps that all queries so far have taken, short ones left out."""
+        return self._short.spent + (self._long.spent if self._long else 0)
+
+    def load(self, database: bytes | Path) -> None:
+        """Make the database the one that is queried: an image, or a file that is opened read-only."""
+        self._database = database
+        self._short.load(database)
+
+    def query(self, sql: str, *, backwards: bool = False) -> Result | Failure:
+        """The result of one SELECT on what is loaded; whatever goes wrong is a Failure.
+
+        ``backwards`` has SQLite read rows in reverse where the query leaves their order open.
+        """
+        if len(sql) > LONGEST:
+            return Failure("execution_error", f"the query is longer than {LONGEST} characters")
+        result = _queried(self._short, sql, backwards)
+        if self._graded and isinstance(result, Failure) and result.message in _TOO_LONG:
+            self._long = self._long or _Box(LONG, *self._limits)
+            self._long.load(self._database)
+            result = _queried(self._long, sql, backwards)
+        return result
 
     def run(self, database: bytes | Path, sql: str) -> Result | Failure:
         """``load`` and ``query``."""
@@ -203,9 +216,9 @@ class Sandbox:
 
     def close(self) -> None:
         """Give the memory back."""
-        self._memory.close()
-        if self._file is not None:
-            self._file.close()
+        self._short.close()
+        if self._long:
+            self._long.close()
 
     def __enter__(self) -> Sandbox:
         return self
@@ -216,16 +229,26 @@ class Sandbox:
         self.close()
 
 
+def _queried(box: _Box, sql: str, backwards: bool) -> Result | Failure:
+    if not backwards:
+        return box.query(sql)
+    box.reverse("ON")
+    try:
+        return box.query(sql)
+    finally:
+        box.reverse("OFF")
+
+
 class Forge:
     """One guarded connection that writes: makes databases from names, CHECKs and rows nobody trusts."""
 
     def __init__(self) -> None:
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._left = 0
-        _limit(self._connection, 64 * LONGEST)
+        limit(self._connection, WRITING, self._charge)
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 64 * LONGEST)
         self._connection.set_authorizer(self._authorize)
-        self._connection.set_progress_handler(self._tick, _STEP)
+        self._connection.set_progress_handler(self._tick, TICK)
         self._loading = False
 
     def _authorize(self, action: int, _: str | None, second: str | None, *__: str | None) -> int:
@@ -237,9 +260,14 @@ class Forge:
             else sqlite3.SQLITE_OK
         )
 
-    def _tick(self) -> int:
-        self._left -= 1
+    def _tick(self) -> bool:
+        self._left -= TICK * WRITING.cost
         return self._left < 0
+
+    def _charge(self, steps: int) -> None:
+        self._left -= steps
+        if self._left < 0:
+            raise _Spent
 
     @contextmanager
     def opened(self, image: bytes = b"") -> Iterator[sqlite3.Connection]:
@@ -247,7 +275,7 @@ class Forge:
 
         Raises sqlite3.Error, or OverflowError and UnicodeError for values that SQLite does not have.
         """
-        self._left = _STEPS // _STEP
+        self._left = STEPS
         if image:
             self._loading = True
             self._connection.deserialize(image)
@@ -261,14 +289,6 @@ class Forge:
     def close(self) -> None:
         """Give the memory back."""
         self._connection.close()
-
-
-def _limit(connection: sqlite3.Connection, length: int) -> None:
-    connection.execute("PRAGMA temp_store = 2")
-    freeze(connection)
-    for limit, value in _LIMITS.items():
-        connection.setlimit(limit, value)
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, length)
 
 
 def _text(raw: bytes) -> str:

@@ -70,8 +70,8 @@ def suites(
     """The suite of each example as (id, suite), from the store or built, in any order.
 
     Without an open ``store`` that of ``judging.cache`` is opened for this call; it is one SQLite file that
-    can be shared, and grows by what is built. With ``judging.workers`` of 2 or more suites are built in
-    processes of their own. ``progress`` is called with the number finished so far.
+    can be shared, and grows by what is built. Suites are built in ``judging.workers`` processes. ``progress``
+    is called with the number finished so far.
     """
     judging = judging or Judging()
     if store is None:
@@ -128,9 +128,6 @@ def _found_or_built(
 
 def _built(examples: Iterator[Example], judging: Judging) -> Iterator[tuple[int, bytes]]:
     build = partial(_build, judging)
-    if judging.workers < 2:
-        yield from enumerate(map(build, examples))
-        return
     with WorkerPool(build, workers=judging.workers) as pool:
         for number, blob in pool.map(examples):
             if isinstance(blob, WorkerLost):
@@ -170,6 +167,7 @@ def encode(suite: Suite) -> bytes:
         "kinds": suite.kinds,
         "links": suite.links,
         "primary": suite.primary,
+        "widened": suite.widened,
         "databases": [(d.kind, [_plain(a) for a in d.answers]) for d in suite.databases],
     }
     return _packed(head, [d.image for d in suite.databases])
@@ -196,6 +194,7 @@ def decode(blob: bytes, example: Example, judging: Judging) -> Suite:
         head["forms"] = tuple(head.get("forms", ()))
         head["kinds"] = tuple((t, tuple((c, k) for c, k in columns)) for t, columns in head.get("kinds", ()))
         head["links"] = tuple((tuple(a), tuple(b)) for a, b in head.get("links", ()))
+        head["widened"] = tuple(head.get("widened", ()))
         head["primary"] = tuple((t, tuple(c)) for t, c in head.get("primary", ()))
     except (ZlibError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"a suite in the cache cannot be read ({error})", "delete the cache file") from error

@@ -42,7 +42,8 @@ class Suite:
     ``strength`` is the share of the ``mutants`` (near misses that are not equivalent) that some deciding
     database tells from the gold. ``limited``: the gold has a LIMIT. ``kinds`` are what columns hold
     ("integer", "real", "text", "" for mixed), ``links`` the foreign keys that hold as (child, parent)
-    columns, ``primary`` the keys of tables; all in lower case. ``schema`` is None where the context cannot be
+    columns, ``primary`` the keys of tables; all in lower case. ``widened`` names the tables of the gold whose
+    key of one column was widened, each with its key. ``schema`` is None where the context cannot be
     read; ``reason`` says why a gold is not "ok".
     """
 
@@ -60,6 +61,7 @@ class Suite:
     kinds: Kinds = ()
     links: tuple[tuple[Ref, Ref], ...] = ()
     primary: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    widened: tuple[str, ...] = ()
     rules: Rules = field(default_factory=Rules)
     dialect: str = "sqlite"
     seed: int = 0

@@ -1,4 +1,4 @@
-"""Worker processes for what may die or hang: limits of memory and time, and a new one for each lost."""
+"""Worker processes for what may die or hang: a net of memory and time, and a new one for each lost."""
 
 from __future__ import annotations
 
@@ -20,10 +20,13 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import psutil
+
 Task = TypeVar("Task")
 Value = TypeVar("Value")
 _CHUNK = 16
 _START = 120.0  # seconds that a process may take to start: interpreter and imports, on a busy machine
+_PATIENCE = 20  # times its seconds that a task may take by the clock
 
 
 class WorkerLost(NamedTuple):
@@ -42,8 +45,8 @@ class WorkerError(Exception):
 class WorkerPool(Generic[Task, Value]):
     """Maps a function of a module over tasks in processes of their own. Use as a context manager.
 
-    A worker may take ``memory_mib`` more address space than it starts with, and ``seconds`` for one task, in
-    which the start of its process does not count.
+    A worker may take ``memory_mib`` more address space than it starts with, and ``seconds`` of processor time
+    for one task, so that a busy machine ends none; one that uses none of it is waited for 20 times as long.
     One that dies or hangs is replaced; only the task that it was at is lost. Tasks are read as they are
     needed, so that memory stays flat.
 
@@ -104,7 +107,7 @@ class WorkerPool(Generic[Task, Value]):
                     raise value from WorkerError(trace)
                 yield number, value
             for worker in list(self._workers):
-                if worker.tasks and time.monotonic() - worker.since > self._seconds + worker.grace:
+                if worker.tasks and worker.overdue(self._seconds):
                     yield self._lost(worker, f"no answer within {self._seconds:g} s", waiting)
 
     def _started(self) -> _Worker:
@@ -144,19 +147,37 @@ class _Worker:
     def __init__(self, process: Any, connection: Connection) -> None:
         self.process, self.connection = process, connection
         self.tasks: deque[tuple[int, Any]] = deque()
-        self.since, self.grace = time.monotonic(), _START
+        self._watched = psutil.Process(process.pid)
+        self._grace = _START
+        self._begin()
+
+    def _begin(self) -> None:
+        self._since, self._used = time.monotonic(), self._processor()
+
+    def _processor(self) -> float:
+        """Seconds of processor time so far."""
+        with suppress(psutil.Error):  # it has just died: the pipe will tell
+            used = self._watched.cpu_times()
+            return float(used.user + used.system)
+        return 0.0
+
+    def overdue(self, seconds: float) -> bool:
+        """Whether the task that it is at has had its seconds."""
+        waited = time.monotonic() - self._since - self._grace
+        return waited > seconds and (self._processor() - self._used > seconds or waited > _PATIENCE * seconds)
 
     def start(self) -> None:
         """The process runs: from now on its time counts."""
-        self.since, self.grace = time.monotonic(), 0.0
+        self._grace = 0.0
+        self._begin()
 
     def give(self, chunk: list[tuple[int, Any]]) -> None:
         self.tasks.extend(chunk)
-        self.since = time.monotonic()
+        self._begin()
         self.connection.send([task for _, task in chunk])
 
     def done(self) -> tuple[int, Any]:
-        self.since = time.monotonic()
+        self._begin()
         return self.tasks.popleft()
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.records import LEVELS, Metric, Outcome, level
+from harness.records import BOUNDS, LEVELS, Metric, Outcome, level
 from harness.runs.results import BenchmarkResult
 from harness.text import visible
 
@@ -119,11 +119,16 @@ def _accuracy(side: BenchmarkResult, figure: Figure) -> bool:
         if exact:
             axes.plot([100 * exact.value], [place], "o", color="none", mec=colour, ms=7, mew=1.6)
         _whisker(axes, pair.accuracy, place, colour, 9)
+        ends = [100 * pair.metrics[name].value for name in BOUNDS if name in pair.metrics]
+        axes.plot(ends, [place] * len(ends), "|", color=colour, ms=13, mew=1.6)
         where = (100 * pair.accuracy.value, place)
         axes.annotate(
             f"{where[0]:.1f}", where, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9
         )
-    axes.set_xlabel("● execution accuracy with 95 % interval\n○ exact match   (% of counted examples)")
+    axes.set_xlabel(
+        "● execution accuracy with 95 % interval\n"
+        "| with no assumption, | with all   ○ exact match   (% of counted examples)"
+    )
     return True
 
 

@@ -54,8 +54,8 @@ def comment(gate: Gate) -> str:
     lines = [
         f"**The gate {words if words != 'inconclusive' else 'is inconclusive'}.**",
         "",
-        "| | pair | metric | now, % | baseline, % | points | fixed | broken | n | p |",
-        "| :-- | :-- | :-- | --: | --: | --: | --: | --: | --: | --: |",
+        "| | pair | metric | now, % | baseline, % | points | bounds, % | fixed | broken | n | p |",
+        "| :-- | :-- | :-- | --: | --: | --: | :-- | --: | --: | --: | --: |",
     ]
     for one in gate.findings:
         change = one.change
@@ -64,6 +64,7 @@ def comment(gate: Gate) -> str:
             f"| {one.word} | {cell(change.pair)} | {cell(change.metric.replace('_', ' '))} "
             f"| {percent(change.value).rstrip(' %')} | {percent(change.baseline).rstrip(' %')} "
             f"| {points(-change.drop)} <sub>{span(change.low, change.high, signed=True)}</sub> "
+            f"| {change.bounds or '–'} "
             f"| {flips[0]} | {flips[1]} | {count(change.n)} | {p_value(one.p).removeprefix('= ')} |"
         )
     lines += ["", *dict.fromkeys(f"{one.word}: {one.reason}." for one in gate.findings if one.word != "ok")]

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from harness.errors import RunError, UsageError
 from harness.files import write_text
-from harness.records import Sample, level
+from harness.records import BOUNDS, METRICS, Sample, level
 from harness.runs.results import BenchmarkResult, Entry, PairResult, Results, read_results
 from harness.text import visible
 
-from .statistics import Clustered, PairedDifference, by_schema, detectable, holm, paired_difference
+from .statistics import Bounded, Clustered, PairedDifference, by_schema, detectable, holm, paired_difference
 from .wording import count, label, p_value, percent, points, render, span
 
 
@@ -37,7 +37,8 @@ class Change(NamedTuple):
 class Comparison:
     """Side b against side a (a is before, b after) over the ``difference.n`` examples that both count.
 
-    ``fixed`` are right in b alone, ``broken`` in a alone. ``by_schema`` is the interval that takes the
+    ``fixed`` are right in b alone, ``broken`` in a alone. ``strict`` and ``lenient`` are the difference with
+    no assumption of a verdict, and with all of them. ``by_schema`` is the interval that takes the
     questions of one schema for dependent (None where each has a schema of its own), ``detectable`` the
     smallest true difference that so many examples show four times in five. ``adjusted_p`` is p raised for
     all comparisons that were asked for. ``remarks`` say what else differs between the two sides: prompt,
@@ -50,6 +51,8 @@ class Comparison:
     accuracy_a: float
     accuracy_b: float
     difference: PairedDifference
+    strict: PairedDifference
+    lenient: PairedDifference
     by_schema: Clustered | None
     detectable: float
     adjusted_p: float
@@ -63,6 +66,8 @@ class Comparison:
         return {
             **asdict(self),
             "difference": self.difference._asdict(),
+            "strict": self.strict._asdict(),
+            "lenient": self.lenient._asdict(),
             "by_schema": self.by_schema and self.by_schema._asdict(),
             "kinds": {kind: difference._asdict() for kind, difference in self.kinds.items()},
             "fixed": [change._asdict() for change in self.fixed],
@@ -70,21 +75,32 @@ class Comparison:
         }
 
     def sentence(self) -> str:
-        """The finding in one sentence; "better" takes both an interval without 0 and p below 0.05."""
+        """The finding in one sentence.
+
+        "Better" takes an interval without 0, p below 0.05, and the same sign with no assumption and with all.
+        """
         d = self.difference
         if d.n == 0:
             return f"{self.name_b} and {self.name_a} have no counted example of {self.benchmark} in common."
-        settled = self.adjusted_p < 0.05 and not d.low <= 0 <= d.high
+        shown = self.adjusted_p < 0.05 and not d.low <= 0 <= d.high
+        settled = shown and self.bounded.agree
         own, over_all = p_value(d.p), p_value(self.adjusted_p)
         raised = "" if own == over_all else f", {over_all} over all comparisons"
+        hangs = ", so it hangs on them" if shown and not settled else ""
         verdict = ("better than" if d.value > 0 else "worse than") if settled else "not distinguishable from"
         return (
             f"{self.name_b} ({percent(self.accuracy_b)}) is {verdict} {self.name_a} "
             f"({percent(self.accuracy_a)}) on {count(d.n)} questions of {self.benchmark}: "
             f"{points(d.value)} points (95 % interval {span(d.low, d.high, signed=True)}, "
-            f"McNemar's exact p {own}{raised}); "
+            f"McNemar's exact p {own}{raised}; {points(self.strict.value)} with no assumption, "
+            f"{points(self.lenient.value)} with all{hangs}); "
             f"{count(d.fixed)} fixed, {count(d.broken)} broken."
         )
+
+    @property
+    def bounded(self) -> Bounded:
+        """The difference with its bounds."""
+        return Bounded(self.difference, self.strict, self.lenient)
 
     def strength(self) -> str:
         """What the examples can show, and what the schemas say, in a sentence."""
@@ -137,13 +153,15 @@ class Comparisons:
 
     def table(self) -> tuple[str, tuple[str, ...], list[list[str]]]:
         """Title, heads and rows for a screen, a row a comparison."""
-        heads = ("pair", "n", "points", "95 % interval", "fixed", "broken", "p")
+        heads = ("pair", "n", "points", "95 % interval", "strict", "lenient", "fixed", "broken", "p")
         rows = [
             [
                 f"{one.name_b} − {one.name_a}",
                 count(one.difference.n),
                 points(one.difference.value),
                 span(one.difference.low, one.difference.high, signed=True),
+                points(one.strict.value),
+                points(one.lenient.value),
                 count(one.difference.fixed),
                 count(one.difference.broken),
                 p_value(one.adjusted_p).removeprefix("= "),
@@ -274,6 +292,8 @@ def compare_samples(
         accuracy_a=sum(a.execution_match for a, _ in counted) / max(len(counted), 1),
         accuracy_b=sum(b.execution_match for _, b in counted) / max(len(counted), 1),
         difference=difference,
+        strict=_paired(counted, BOUNDS[0]),
+        lenient=_paired(counted, BOUNDS[1]),
         by_schema=by_schema(
             [(a.db_id or a.context, b.execution_match - a.execution_match) for a, b in counted]
         )
@@ -353,10 +373,10 @@ def _sides(a: Results, b: Results, wanted: str | None) -> tuple[BenchmarkResult,
     return found
 
 
-def _paired(pairs: Sequence[tuple[Sample, Sample]]) -> PairedDifference:
-    fixed = sum(b.execution_match and not a.execution_match for a, b in pairs)
-    broken = sum(a.execution_match and not b.execution_match for a, b in pairs)
-    return paired_difference(fixed, broken, len(pairs))
+def _paired(pairs: Sequence[tuple[Sample, Sample]], metric: str = "execution_accuracy") -> PairedDifference:
+    right = METRICS[metric].of
+    table = [(right(a), right(b)) for a, b in pairs]
+    return paired_difference(table.count((False, True)), table.count((True, False)), len(pairs))
 
 
 def _change(a: Sample, b: Sample) -> Change:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from harness import __version__
 from harness.errors import DataError, RunError, UsageError
 from harness.files import read_json
+from harness.records import BOUNDS
 from harness.runs.results import (
     REFERENCES,
     BenchmarkResult,
@@ -53,7 +54,8 @@ class Change(NamedTuple):
     """A pair's metric against the baseline's, as shares over ``n`` examples.
 
     ``fixed`` and ``broken`` are the examples that flipped (None where they could not be held side by side,
-    and ``unpaired`` says why). ``p`` is one-sided, of "it got worse".
+    and ``unpaired`` says why). ``p`` is one-sided, of "it got worse". Of execution accuracy, ``strict`` and
+    ``lenient`` are what baseline and value are with no assumption of a verdict, and with all of them.
     """
 
     benchmark: str
@@ -71,6 +73,16 @@ class Change(NamedTuple):
     unpaired: str = ""
     fixed_ids: tuple[str, ...] = ()
     broken_ids: tuple[str, ...] = ()
+    strict: tuple[float, float] | None = None
+    lenient: tuple[float, float] | None = None
+
+    @property
+    def bounds(self) -> str:
+        """The bounds in words; empty where they are not known."""
+        if self.strict is None or self.lenient is None:
+            return ""
+        told = (" to ".join(f"{100 * value:.1f}" for value in pair) for pair in (self.strict, self.lenient))
+        return "{} with no assumption, {} with all".format(*told)
 
     @property
     def drop(self) -> float:
@@ -142,7 +154,8 @@ class Finding:
         test = f"Fisher, unpaired: {change.unpaired}" if change.unpaired else "McNemar"
         return (
             f"{self.word}: {change.benchmark} {change.pair}{against} {label(change.metric)} "
-            f"{percent(change.value)}, baseline {percent(change.baseline)}, {points(-change.drop)} points "
+            f"{percent(change.value)}, baseline {percent(change.baseline)}"
+            f"{f' ({change.bounds})' if change.bounds else ''}, {points(-change.drop)} points "
             f"({span(change.low, change.high, signed=True)}), {flips}{count(change.n)} questions, "
             f"one-sided p {p_value(self.p)} ({test}); {self.reason}"
         )
@@ -327,9 +340,20 @@ def _change(
     if unpaired:
         counts = (round(after.value * after.n), after.n), (round(before.value * before.n), before.n)
         limits, p = unpaired_difference(*counts), unpaired_drop(*counts)
-        return Change(*names, before.value, after.value, *limits, after.n, None, None, p, unpaired)
-    fixed, broken = marks[1][metric].flips(marks[0][metric])
-    return change_of(table, *names)._replace(fixed_ids=fixed, broken_ids=broken)
+        made = Change(*names, before.value, after.value, *limits, after.n, None, None, p, unpaired)
+    else:
+        fixed, broken = marks[1][metric].flips(marks[0][metric])
+        made = change_of(table, *names)._replace(fixed_ids=fixed, broken_ids=broken)
+    if metric != "execution_accuracy":
+        return made
+    strict, lenient = (_bound(sides, bound) for bound in BOUNDS)
+    return made._replace(strict=strict, lenient=lenient)
+
+
+def _bound(sides: tuple[Entry, Entry], metric: str) -> tuple[float, float] | None:
+    """Baseline and value of a bound."""
+    before, after = (side.pair.metrics.get(metric) for side in sides)
+    return (before.value, after.value) if before and after else None
 
 
 def change_of(table: Paired, benchmark: str, pair: str, known: str, metric: str) -> Change:

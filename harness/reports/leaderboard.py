@@ -16,8 +16,8 @@ from harness.files import write_text
 from harness.records import METRICS
 from harness.runs.results import REFERENCES, Entry, Results, read_results
 
-from .marks import read_marks
-from .statistics import holm, mcnemar, paired_difference, unpaired_difference
+from .marks import bounded, read_marks
+from .statistics import holm, unpaired_difference
 from .wording import cell, points, render, span
 
 _CONDITIONS = ("split", "data_hash", "rules", "verdicts")
@@ -117,25 +117,32 @@ def ranks(better: Sequence[Sequence[bool]]) -> list[str]:
 def _better(entries: Sequence[Entry]) -> tuple[list[list[bool]], str]:
     """Which row is better than which, and by what that was told.
 
-    By McNemar's test between all rows that keep marks, at 5 % over the whole table (Holm); by intervals
+    By McNemar's test between all rows that keep marks, at 5 % over the whole table (Holm), where the
+    difference has the same sign with no assumption of a verdict and with all of them; by intervals
     that do not overlap where one of the two keeps none.
     """
-    marks = [read_marks(entry).get("execution_accuracy") for entry in entries]
+    marks = [read_marks(entry) for entry in entries]
     better = [[False] * len(entries) for _ in entries]
     tested: list[tuple[int, int, float]] = []
     for a, b in combinations(range(len(entries)), 2):
-        first, second = marks[a], marks[b]
-        if first is None or second is None:
+        found = bounded(marks[b], marks[a])
+        if found is None:
             one, other = entries[a].pair.accuracy, entries[b].pair.accuracy
             better[a][b], better[b][a] = one.low > other.high, other.low > one.high
             continue
-        table = first.against(second)
-        winner, loser = (a, b) if table.fixed > table.broken else (b, a)
-        tested.append((winner, loser, mcnemar(table.fixed, table.broken)))
+        winner, loser = (a, b) if found.counted.value > 0 else (b, a)
+        tested.append((winner, loser, found.counted.p if found.agree else 1.0))
     for (winner, loser, _), p in zip(tested, holm([p for _, _, p in tested]), strict=True):
         better[winner][loser] = p < 0.05
-    paired = f"the paired test (McNemar's, Holm over {len(tested)} comparisons, 5 %)"
-    bare = [entry.pair.pair for entry, known in zip(entries, marks, strict=True) if known is None]
+    paired = (
+        f"the paired test (McNemar's, Holm over {len(tested)} comparisons, 5 %), where its sign is the same "
+        "with no assumption and with all"
+    )
+    bare = [
+        entry.pair.pair
+        for entry, known in zip(entries, marks, strict=True)
+        if "execution_accuracy" not in known
+    ]
     if not bare:
         return better, paired
     alone = f"intervals, which keep more ranks open: {', '.join(bare)} without a mark a question"
@@ -184,11 +191,9 @@ def _over_base(entry: Entry) -> str:
     if base is None or entry.pair.pair in REFERENCES:
         return "–"
     own, other = entry.pair.accuracy, base.accuracy
-    marks = [read_marks(side).get("execution_accuracy") for side in (entry, entry._replace(pair=base))]
-    if marks[0] and marks[1]:
-        table = marks[0].against(marks[1])
-        found = paired_difference(table.fixed, table.broken, table.n)
-        difference, limits = found.value, (found.low, found.high)
+    found = bounded(read_marks(entry._replace(pair=base)), read_marks(entry))
+    if found is not None:
+        difference, limits = found.counted.value, (found.counted.low, found.counted.high)
     else:
         difference = own.value - other.value
         limits = unpaired_difference(

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.errors import DataError
+from harness.records import BOUNDS
 from harness.runs.results import Entry
+
+from .statistics import Bounded, PairedDifference, paired_difference
 
 
 class Paired(NamedTuple):
@@ -53,6 +56,19 @@ class Marks:
     def _bits(self, digits: str) -> int:
         table = str.maketrans({digit: str(int(digit in digits)) for digit in "01x"})
         return int(self.digits.translate(table) or "0", 2)
+
+
+def bounded(before: dict[str, Marks], after: dict[str, Marks]) -> Bounded | None:
+    """The paired difference in execution accuracy with its bounds; None where a side keeps no mark of it."""
+
+    def difference(metric: str) -> PairedDifference | None:
+        if metric not in before or metric not in after:
+            return None
+        table = after[metric].against(before[metric])
+        return paired_difference(table.fixed, table.broken, table.n)
+
+    counted = difference("execution_accuracy")
+    return counted and Bounded(counted, *map(difference, BOUNDS))
 
 
 def read_marks(entry: Entry) -> dict[str, Marks]:

@@ -12,12 +12,13 @@ from typing import NamedTuple
 from harness.files import write_text
 from harness.records import GOLD_MEANINGS, HEADLINE, Metric, Outcome, Sample
 from harness.runs.results import BenchmarkResult, Entry, Results, read_results
+from harness.scoring.suspects import Suspect, suspects
 
 from .charts import write_charts
 from .comparison import Comparison, compare_samples
 from .failures import Failure, diff_block, failures, telling
-from .marks import read_marks
-from .statistics import PairedDifference, paired_difference
+from .marks import bounded, read_marks
+from .statistics import Bounded
 from .wording import label, render
 
 LIMIT = 20_000
@@ -47,7 +48,7 @@ class Section:
     side: BenchmarkResult
     samples: tuple[Sample, ...]
     comparisons: tuple[Comparison, ...]
-    rounds: tuple[tuple[str, PairedDifference], ...]
+    rounds: tuple[tuple[str, Bounded], ...]
     charts: dict[str, Path]
 
     @property
@@ -84,6 +85,20 @@ class Section:
         """Strength and id of each question's databases, the weakest first."""
         known = {s.id: s.suite_strength for s in self.samples if s.counted and s.suite_strength is not None}
         return sorted((strength, id_) for id_, strength in known.items())
+
+    @property
+    def widened(self) -> dict[str, list[str]]:
+        """Each key of one column that was widened, with the ids of the questions, the most frequent first."""
+        found: dict[str, dict[str, None]] = {}
+        for sample in self.samples:
+            for key in sample.widened:
+                found.setdefault(key, {})[sample.id] = None
+        return {key: list(ids) for key, ids in sorted(found.items(), key=lambda item: -len(item[1]))}
+
+    @property
+    def suspects(self) -> list[Suspect]:
+        """The golds that several pairs contradict alike."""
+        return suspects(self.samples)
 
     @property
     def metrics(self) -> list[str]:
@@ -183,17 +198,14 @@ def _prompts(results: Results) -> list[tuple[list[str], str]]:
     return [(names, text) for text, names in found.items()]
 
 
-def _rounds(results: Results, side: BenchmarkResult) -> Iterator[tuple[str, PairedDifference]]:
+def _rounds(results: Results, side: BenchmarkResult) -> Iterator[tuple[str, Bounded]]:
     """Every pair against every other, where there are more than two."""
-    known = [
-        (pair.pair, read_marks(Entry(results, side, pair)).get("execution_accuracy")) for pair in side.pairs
-    ]
+    known = [(pair.pair, read_marks(Entry(results, side, pair))) for pair in side.pairs]
     if len(known) < 3:
         return
     for (first, before), (second, after) in combinations(known, 2):
-        if before and after:
-            table = after.against(before)
-            yield f"{second} − {first}", paired_difference(table.fixed, table.broken, table.n)
+        if found := bounded(before, after):
+            yield f"{second} − {first}", found
 
 
 def _comparisons(side: BenchmarkResult, samples: Sequence[Sample]) -> list[Comparison]:

@@ -70,6 +70,28 @@ def paired_difference(fixed: int, broken: int, n: int, confidence: float = 0.95)
     return PairedDifference(n, fixed, broken, difference, low, high, mcnemar(fixed, broken))
 
 
+class Bounded(NamedTuple):
+    """A paired difference as counted by default, and with no assumption of a verdict and with all of them.
+
+    The two are None where they are not known, as of files that keep no mark a question.
+    """
+
+    counted: PairedDifference
+    strict: PairedDifference | None = None
+    lenient: PairedDifference | None = None
+
+    @property
+    def agree(self) -> bool:
+        """Whether those that are known have the sign of the difference as counted.
+
+        >>> up, down = paired_difference(9, 1, 90), paired_difference(1, 2, 90)
+        >>> Bounded(up, up, up).agree, Bounded(up, down, up).agree
+        (True, False)
+        """
+        known = [one for one in (self.strict, self.lenient) if one is not None]
+        return all(one.value * self.counted.value > 0 for one in known)
+
+
 class Clustered(NamedTuple):
     """Interval of a paired difference that takes the examples of one of ``clusters`` for dependent."""
 

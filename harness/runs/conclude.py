@@ -9,6 +9,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.benchmarks.rows import hash_examples
 from harness.databases.store import SuiteStore, cache_file
 from harness.errors import BenchmarkError
 from harness.records import Benchmark, Example, Judging, Metric, Prediction, Sample, Verdict
@@ -18,6 +19,7 @@ from harness.runs.remarks import remarks
 from harness.runs.results import SuiteFacts, describe_benchmark, metric_json, write_results
 from harness.runs.samples import samples_path, write_database, write_samples
 from harness.scoring.metrics import breakdown, marks, share, summarise
+from harness.scoring.suspects import in_question, suspects
 
 if TYPE_CHECKING:
     from harness.scoring.official import Options, Score
@@ -70,6 +72,7 @@ def conclude(
     with SuiteStore(cache_file(judging.cache)) as store:
         samples = _judge(benchmark, predictions, judging, store, progress)
         samples = [_expose(sample, exposed or {}) for sample in samples]
+        samples = _with_signatures(benchmark, samples, predictions, judging, store)
         samples, flagged = _with_official(benchmark, samples, predictions, scorers, official, progress)
         samples = _with_witnesses(samples, judging, store, progress)
         said = remarks(samples)
@@ -85,7 +88,7 @@ def conclude(
             "results": results,
             "breakdown": {benchmark.name: breakdown(samples)},
             "policy": {benchmark.name: policy},
-            "suite": {benchmark.name: _suite_facts(samples, judging)},
+            "suite": {benchmark.name: _suite_facts(benchmark, samples, judging)},
             "configs": {benchmark.name: describe_benchmark(benchmark, judging)},
             "sizes": {
                 benchmark.name: {
@@ -137,6 +140,33 @@ def _judge(
         for sample in range(drawn)
         if (key := (pair, id_, sample)) in verdicts
     ]
+
+
+def _with_signatures(
+    benchmark: Benchmark,
+    samples: list[Sample],
+    predictions: Sequence[Prediction],
+    judging: Judging,
+    store: SuiteStore,
+) -> list[Sample]:
+    """The samples with the signatures of their results where a gold may be the one that is wrong."""
+    doubtful = set(in_question(samples))
+    if not doubtful or any(sample.signature for sample in samples):
+        return samples
+    from harness.scoring import judge_all
+
+    found = {
+        (verdict.pair, verdict.id): verdict.signature
+        for verdict in judge_all(
+            [example for example in benchmark.examples if example.id in doubtful],
+            [one for one in predictions if one.id in doubtful and one.sample == 0],
+            judging,
+            store=store,
+            attacks=0,
+            signatures=True,
+        )
+    }
+    return [replace(one, signature=found.get((one.pair, one.id), "")) for one in samples]
 
 
 def _expose(sample: Sample, exposed: Mapping[str, Mapping[str, Example]]) -> Sample:
@@ -225,15 +255,17 @@ def _with_official(
 def _with_witnesses(
     samples: list[Sample], judging: Judging, store: SuiteStore, progress: Progress
 ) -> list[Sample]:
-    """Witnesses for up to ``judging.witnesses`` wrong samples: first those that the first pair has right,
-    then the others, in turn from every pair, cause and kind."""
+    """Witnesses for up to ``judging.witnesses`` wrong samples: first those that put a gold in doubt, then
+    those that the first pair has right, then the others, in turn from every pair, cause and kind."""
     first = samples[0].pair if samples else ""
     right = {s.id for s in samples if s.pair == first and s.execution_match}
-    tiers: tuple[_Groups, _Groups] = (defaultdict(list), defaultdict(list))
+    doubted = {(one.sample.pair, one.sample.id) for one in suspects(samples)}
+    tiers: tuple[_Groups, _Groups, _Groups] = (defaultdict(list), defaultdict(list), defaultdict(list))
     for index, sample in enumerate(samples):
         if not sample.execution_match and sample.prediction:
             broken = sample.pair != first and sample.id in right
-            tiers[0 if broken else 1][sample.pair, sample.cause, sample.kind].append(index)
+            tier = 0 if (sample.pair, sample.id) in doubted else 1 if broken else 2
+            tiers[tier][sample.pair, sample.cause, sample.kind].append(index)
     turns = chain.from_iterable(chain.from_iterable(zip_longest(*tier.values())) for tier in tiers)
     chosen = [index for index in turns if index is not None][: judging.witnesses]
     if not chosen:
@@ -274,7 +306,7 @@ def _policy(
         )
 
 
-def _suite_facts(samples: Sequence[Sample], judging: Judging) -> SuiteFacts:
+def _suite_facts(benchmark: Benchmark, samples: Sequence[Sample], judging: Judging) -> SuiteFacts:
     golds = {sample.id: sample for sample in samples}
     strengths = [gold.suite_strength for gold in golds.values() if gold.suite_strength is not None]
     flagged = Counter(gold.gold_status for gold in golds.values() if not gold.counted)
@@ -282,5 +314,13 @@ def _suite_facts(samples: Sequence[Sample], judging: Judging) -> SuiteFacts:
         strength=share(strengths).value if strengths else None,
         databases=judging.databases,
         flagged={str(status): number for status, number in flagged.items()},
-        flagged_ids=tuple(sorted(id_ for id_, gold in golds.items() if not gold.counted)),
+        excluded={
+            example.id: {
+                "status": golds[example.id].gold_status,
+                "hash": hash_examples([example])[:16],
+            }
+            for example in benchmark.examples
+            if example.id in golds and not golds[example.id].counted
+        },
+        suspects=tuple(one.sample.id for one in suspects(samples)),
     )

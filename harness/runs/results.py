@@ -67,14 +67,26 @@ class PairCost:
         return self.total - self.seconds.get("load", 0.0)
 
 
+class Excluded(TypedDict):
+    """Why an example does not count, and the first 16 digits of its hash."""
+
+    status: str
+    hash: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteFacts:
-    """How strong the databases are: share of near misses killed, number a question, flagged golds."""
+    """How strong the databases are: share of near misses killed, number a question, flagged golds.
+
+    ``excluded`` has the id of each flagged example with its flag and the hash of what was asked, ``suspects``
+    the ids of those that several pairs answer alike and none as the gold does.
+    """
 
     strength: float | None = None
     databases: int | None = None
     flagged: Mapping[str, int] = field(default_factory=dict)
-    flagged_ids: tuple[str, ...] = ()
+    excluded: Mapping[str, Excluded] = field(default_factory=dict)
+    suspects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

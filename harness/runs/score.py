@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.files import stem
+from harness.files import stem, write_text
 from harness.log import LibraryLog, library_log
 from harness.records import Benchmark, Prediction
 from harness.runs.conclude import RunResult, conclude, official_scorers
 from harness.runs.folder import RunFolder, digest
 from harness.runs.predictions import read_predictions
 from harness.runs.progress import Progress, Silent
+from harness.runs.samples import read_samples, samples_path
 from harness.runs.selection import ScoreOptions
+from harness.scoring.suspects import Suspect, suspects
+
+_GOLDS = [
+    "id",
+    "question",
+    "gold",
+    "prediction",
+    "agree",
+    "of",
+    "pairs",
+    "gold_rows",
+    "prediction_rows",
+    "database",
+]
+"""The columns of the table of golds in doubt."""
 
 
 def score(options: ScoreOptions, progress: Progress | None = None) -> RunResult:
@@ -59,7 +77,7 @@ def _score(options: ScoreOptions, progress: Progress, log: LibraryLog) -> RunRes
     )
     log.write_to(folder.path)
     with folder.lock():
-        return conclude(
+        result = conclude(
             folder,
             benchmark,
             predictions,
@@ -76,6 +94,24 @@ def _score(options: ScoreOptions, progress: Progress, log: LibraryLog) -> RunRes
             progress=progress,
             notes=notes,
         )
+    if options.golds:
+        found = suspects(read_samples(samples_path(folder.path, benchmark.name, folder.time)))
+        write_golds(options.golds, found)
+        progress.say(f"{len(found)} golds in doubt: {options.golds}")
+    return result
+
+
+def write_golds(target: Path, found: Sequence[Suspect]) -> None:
+    """Write golds in doubt, a line each, with the database that shows it; RunError where it cannot be."""
+    lines = io.StringIO()
+    rows = csv.writer(lines)
+    rows.writerow(_GOLDS)
+    for pairs, asked, sample in found:
+        asked_for = (sample.id, sample.question, sample.gold, sample.prediction)
+        witness = sample.witness
+        shown = (witness.gold_rows, witness.prediction_rows, witness.script) if witness else ("", "", "")
+        rows.writerow((*asked_for, len(pairs), asked, ", ".join(pairs), *map(str, shown)))
+    write_text(target, lines.getvalue())
 
 
 def pair_names(paths: Sequence[Path]) -> list[str]:

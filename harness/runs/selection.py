@@ -178,6 +178,10 @@ class ScoreOptions(_Asked):
         tuple[Path, ...],
         Option("JSONL with id and sql (or completion), SQL lines, …; may be repeated.", group="Predictions"),
     ] = ()
+    golds: Annotated[
+        Path | None,
+        Option("Write the golds that several files contradict alike to this CSV file.", group="Results"),
+    ] = None
 
 
 def _scorer_options(texts: Sequence[str]) -> Options | None:

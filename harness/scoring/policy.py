@@ -48,7 +48,7 @@ def flips(rules: Rules) -> dict[str, Rules]:
     """Every set of rules that differs from these in one, by its name.
 
     >>> list(flips(Rules()))[:4]
-    ['case=exact', 'keys=declared', 'keys=loose', 'types=declared']
+    ['case=exact', 'keys=declared', 'keys=loose', 'composites=believed']
     """
     return {
         f"{rule}={value}": _changed(rules, rule, value)
@@ -81,9 +81,16 @@ def policy_table(
             of[prediction.id].append(prediction)
     asked = [verdict for verdict in verdicts if verdict.id in chosen]
     found: dict[str, dict[str, Metric]] = {p: {AS_JUDGED: m} for p, m in _shares(asked).items()}
+    wide = {verdict.id for verdict in asked if verdict.widened}
+    right, wrong = ({v.id for v in asked if v.execution_match is held} for held in (True, False))
     for name, changed in flips(rules).items():
         rule = name.split("=")[0]
         some = [e for e in examples if e.id in chosen and _concerns(rule, e, of[e.id])]
+        if name == "composites=believed":  # the suites as judged say where a key was widened
+            some = [e for e in some if e.id in wide]
+        stricter = _stricter(rule, rules, changed)
+        if stricter is not None:  # where all are wrong already, or right, it changes none
+            some = [e for e in some if e.id in (right if stricter else wrong)]
         again = {(v.pair, v.id): v for v in asked}
         if rule == "readings":
             again |= {(v.pair, v.id): replace(v, outcome=Outcome.WRONG) for v in asked if v.reading}
@@ -96,9 +103,7 @@ def policy_table(
                 built=rules if SAME_DATABASES in _MARKS[rule] else changed,
                 attacks=0,
             )
-            again |= {
-                (v.pair, v.id): _held(again[v.pair, v.id], v, _stricter(rule, rules, changed)) for v in judged
-            }
+            again |= {(v.pair, v.id): _held(again[v.pair, v.id], v, stricter) for v in judged}
         for pair, metric in _shares(again.values()).items():
             found[pair][name] = metric
     if progress:
@@ -108,10 +113,10 @@ def policy_table(
 
 def _concerns(rule: str, example: Example, predictions: Sequence[Prediction]) -> bool:
     """Whether a rule can matter to an example: most rules always can."""
-    if rule == "keys":
+    if rule in ("keys", "composites"):
         return len(_TABLES.findall(example.context)) > 1 or _KEYS.search(example.context) is not None
     if rule == "distinct":
-        return "distinct" in " ".join([example.gold, *(p.sql or "" for p in predictions)]).lower()
+        return "distinct" in " ".join([*example.golds, *(p.sql or "" for p in predictions)]).lower()
     return True
 
 

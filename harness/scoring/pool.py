@@ -55,30 +55,57 @@ def judge_all(
 ) -> Iterator[Verdict]:
     """A verdict for every prediction that belongs to one of the examples, example after example.
 
+    Where an example has several golds, each has a suite of its own and the best verdict counts.
+
     Suites come from the store (see ``suites``) or are built on the way. ``built`` are the rules that the
     suites are built under where those that are judged by differ only in how results are compared.
     ``progress`` is called with the number of predictions just judged.
     """
     judging = judging or Judging()
     groups = group(examples, predictions)
-    by_id = {g.example.id: g for g in groups}
-    found = suites([g.example for g in groups], replace(judging, rules=built or judging.rules), store=store)
+    held = {
+        f"{number}\n{g.example.id}": (g, replace(g.example.held_to(number), id=f"{number}\n{g.example.id}"))
+        for g in groups
+        for number in range(len(g.example.golds))
+    }
+    asked = [example for _, example in held.values()]
     tasks = (
         Task(
-            by_id[id_].example,
+            held[id_][1],
             replace(suite, rules=judging.rules),
-            tuple(p.sql for p in by_id[id_].predictions),
+            tuple(p.sql for p in held[id_][0].predictions),
             attacks,
             signatures,
         )
-        for id_, suite in found
+        for id_, suite in suites(asked, replace(judging, rules=built or judging.rules), store=store)
     )
+    waiting: dict[str, dict[str, list[Verdict]]] = {}
     for task, verdicts in _over(tasks, judging.workers):
-        own = by_id[task.example.id].predictions
-        for prediction, verdict in zip(own, verdicts, strict=True):
-            yield replace(verdict, id=prediction.id, pair=prediction.pair, sample=prediction.sample)
+        example, own = held[task.example.id][0]
+        beside = waiting.setdefault(example.id, {})
+        beside[task.example.id] = verdicts
+        if len(beside) < len(example.golds):
+            continue
+        del waiting[example.id]
+        sides = [beside[f"{number}\n{example.id}"] for number in range(len(example.golds))]
+        for prediction, *found in zip(own, *sides, strict=True):
+            yield replace(best(found), id=prediction.id, pair=prediction.pair, sample=prediction.sample)
         if progress:
             progress(len(own))
+
+
+def best(verdicts: Sequence[Verdict]) -> Verdict:
+    """Of the verdicts on one prediction beside each of an example's golds the surest that it is right.
+
+    Sound golds come before flagged ones; a prediction that equals none is held against the first.
+    """
+    numbered = [replace(verdict, gold_number=number) for number, verdict in enumerate(verdicts)]
+    sound = [verdict for verdict in numbered if verdict.counted] or numbered
+    order = list(Outcome)
+    found = min(sound, key=lambda v: order.index(v.outcome) if v.outcome.counts != "wrong" else len(order))
+    return replace(
+        found, raw_match=any(verdict.raw_match for verdict in sound), signature=verdicts[0].signature
+    )
 
 
 def witnesses(
@@ -135,7 +162,7 @@ def _over(tasks: Iterable[Task], workers: int) -> Iterator[tuple[Task, list[Verd
     for task in lost:
         found: dict[int, list[Verdict]] = {}
         single = [task._replace(sqls=(sql,)) for sql in task.sqls]
-        for number, verdicts in _mapped(_judge_task, single, max(2, workers)):
+        for number, verdicts in _mapped(_judge_task, single, workers):
             found[number] = [_lost(task.suite)] if isinstance(verdicts, WorkerLost) else verdicts
         yield task, [found[number][0] for number in range(len(single))]
 
@@ -143,10 +170,7 @@ def _over(tasks: Iterable[Task], workers: int) -> Iterator[tuple[Task, list[Verd
 def _mapped(
     function: Callable[[_Task], _Value], tasks: Iterable[_Task], workers: int
 ) -> Iterator[tuple[int, _Value | WorkerLost]]:
-    """The number of each task and what came of it; in this process where one worker is enough."""
-    if workers < 2:
-        yield from enumerate(map(function, tasks))
-        return
+    """The number of each task and what came of it."""
     with WorkerPool(function, workers=workers, memory_mib=MEMORY_MIB, seconds=SECONDS) as pool:
         yield from pool.map(tasks)
 
@@ -162,6 +186,7 @@ def _lost(suite: Suite) -> Verdict:
         gold_status=suite.gold_status,
         gold_reason=suite.reason,
         suite_strength=suite.strength,
+        widened=suite.widened,
     )
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.databases import Database, Failure, Result, Sandbox, Suite, populate
+from harness.databases.limits import LONGEST
 from harness.databases.readers import Readers
 from harness.databases.results import Expected
-from harness.databases.sandbox import LONGEST
 from harness.errors import SchemaError
-from harness.records import Outcome, Verdict
+from harness.records import SAME, Outcome, Verdict
 from harness.scoring.attack import ASSUMED, ATTACKS, Attacker
 from harness.scoring.cause import causes, summary
 from harness.scoring.proof import proof
@@ -278,6 +278,7 @@ def _refused(suite: Suite, outcome: Outcome, detail: str) -> Verdict:
         gold_status=suite.gold_status,
         gold_reason=suite.reason,
         suite_strength=suite.strength,
+        widened=suite.widened,
     )
 
 
@@ -301,6 +302,7 @@ def _verdict(
         detail=detail,
         reading=min(trial.readings, default=0),
         signature=_signature(trial, suite) if signatures else "",
+        widened=suite.widened,
     )
 
 
@@ -467,5 +469,6 @@ def _raw(sql: str) -> str:
 def _signature(trial: Trial, suite: Suite) -> str:
     if trial.failure is not None:
         return ""
-    shown = repr([_signed(result, suite) for result in trial.results if result is not None])
-    return blake2b(shown.encode(), digest_size=8).hexdigest()
+    shown = [repr(_signed(result, suite)) for result in trial.results if result is not None]
+    told = blake2b("\n".join(shown).encode(), digest_size=8).hexdigest()
+    return told if len(set(shown)) > 1 else SAME + told

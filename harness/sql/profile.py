@@ -69,6 +69,13 @@ class Total(NamedTuple):
     value: int | float
 
 
+class Tally(NamedTuple):
+    """A SELECT that counts or adds up the rows of groups: its tables, and the columns that it groups by."""
+
+    tables: frozenset[str]
+    columns: frozenset[Ref]
+
+
 @dataclass(slots=True)
 class Profile:
     """Everything that a query's databases are built around.
@@ -78,9 +85,9 @@ class Profile:
     ``thresholds`` are counts (HAVING, LIMIT). ``numeric`` columns are used as numbers (True: with decimals).
     ``shared`` columns are met again in another part of the query (INTERSECT, IN): few values serve best.
     ``dated`` columns go through a date function, ``signed`` ones where a sign matters (ABS, a remainder).
-    ``cast`` ones are made real by a CAST, so they are not by themselves.
-    ``totals`` are sums and averages of groups that HAVING compares with constants.
-    ``dependencies`` are (group columns, bare columns) that must hang together for one answer.
+    ``cast`` ones are made real by a CAST, so they are not by themselves. ``totals`` are sums and averages of
+    groups that HAVING compares with constants. ``dependencies`` are (group columns, bare columns) that must
+    hang together for one answer, ``tallies`` the groups of which something is counted or added up.
     """
 
     tables: set[str] = field(default_factory=set)
@@ -101,6 +108,7 @@ class Profile:
     cast: set[Ref] = field(default_factory=set)
     totals: list[Total] = field(default_factory=list)
     dependencies: list[tuple[tuple[Ref, ...], tuple[Ref, ...]]] = field(default_factory=list)
+    tallies: list[Tally] = field(default_factory=list)
 
 
 def profile_of(query: Statement) -> Profile:
@@ -198,7 +206,10 @@ class _Reader:
             return
         keys = [f[1] for e in group.expressions for c in _columns(e) if (f := scope.resolve(c))]
         self.profile.grouped.update(keys)
-        order = node.args.get("order")
+        order, having = node.args.get("order"), node.args.get("having")
+        if keys and any(e.find(exp.AggFunc) for e in (*node.expressions, order, having) if e is not None):
+            tables = frozenset(source.name for source in scope.sources if source.table is not None)
+            self.profile.tallies.append(Tally(tables, frozenset(keys)))
         bare = [
             f[1]
             for e in [*node.expressions, *(order.expressions if order else ())]

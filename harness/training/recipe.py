@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -65,15 +65,12 @@ class Words(_Strict):
         return self
 
 
-class Optimisation(_Strict):
-    """What the trainer is told.
+class Steps(_Strict):
+    """What any trainer is told of its steps.
 
-    ``max_length`` is in tokens, ``loss`` on the answer or on all of the text. ``precision`` is the mixed
-    precision of the training ("auto": bf16 where there is one, else fp16; none on a processor). ``pad``
-    "eos" pads with the end-of-turn token and leaves it out of the loss wherever it stands, as collators do
-    that know a pad token by its number; "own" pads by place. ``warmup`` is a share of the steps.
-    ``length_groups`` puts rows of like length together, never two rows into one. ``validation`` is a number
-    of rows held out: the checkpoint with the least loss on them is kept.
+    ``precision`` is the mixed precision of the training ("auto": bf16 where there is one, else fp16; none on
+    a processor). ``warmup`` is a share of the steps. ``gradient_checkpointing`` computes activations twice
+    instead of keeping them ("auto": on a GPU). A checkpoint is written every ``save_steps``.
     """
 
     epochs: float = Field(default=1, gt=0)
@@ -84,32 +81,78 @@ class Optimisation(_Strict):
     warmup: float = Field(default=0, ge=0, lt=1)
     optimizer: str = "paged_adamw_32bit"
     precision: Literal["auto", "none", "fp16", "bf16"] = "auto"
+    gradient_checkpointing: Literal["auto", "yes", "no"] = "auto"
+    save_steps: int = Field(default=50, ge=1)
+
+
+class Optimisation(Steps):
+    """Steps on given answers.
+
+    ``max_length`` is in tokens, ``loss`` on the answer or on all of the text. ``pad`` "eos" pads with the
+    end-of-turn token and leaves it out of the loss wherever it stands, as collators do that know a pad token
+    by its number; "own" pads by place. ``length_groups`` puts rows of like length together, never two rows
+    into one. ``validation`` is a number of rows held out: the checkpoint with the least loss on them is kept.
+    """
+
     max_length: int = Field(default=512, ge=16)
     loss: Literal["answer", "all"] = "answer"
     pad: Literal["own", "eos"] = "own"
     length_groups: bool = False
     validation: int = Field(default=0, ge=0)
-    save_steps: int = Field(default=50, ge=1)
+
+
+class Policy(Steps):
+    """Steps on the model's own completions, in groups of ``generations`` to a question.
+
+    ``batch_size`` counts completions, so ``batch_size`` times ``gradient_accumulation`` is a multiple of
+    ``generations``. ``steps`` ends the training before its epochs do. ``beta`` weighs the divergence from the
+    adapter that the training began with. Completions have at most ``max_new_tokens``.
+    """
+
+    steps: int | None = Field(default=None, ge=1)
+    generations: int = Field(default=8, ge=2)
+    max_new_tokens: int = Field(default=128, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    beta: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _whole_groups(self) -> Policy:
+        if (made := self.batch_size * self.gradient_accumulation) % self.generations:
+            raise ValueError(
+                f"{made} completions a step (batch_size times gradient_accumulation) are no multiple of "
+                f"{self.generations} generations"
+            )
+        return self
+
+
+class Earned(_Strict):
+    """What completions earn: 1 for the gold's equal, ``dense`` at most for a wrong query by the share of
+    databases on which it agrees, ``values`` for single outcomes, and ``form`` more where a completion is
+    nothing but its query. ``workers`` judge in processes of their own."""
+
+    dense: float = Field(default=0.0, ge=0, lt=1)
+    form: float = Field(default=0.0, ge=0)
+    values: dict[str, float] = Field(default_factory=dict)
+    workers: int = Field(default=1, ge=1)
 
 
 class Recipe(_Strict):
-    """Supervised fine-tuning of an adapter on a base that is held in 4-bit ("none": as it is).
+    """What all recipes say.
 
     ``compute_dtype`` is that of 4-bit products and of the base's other weights ("auto": bfloat16 where there
-    is one, else float16; always float32 on a processor).
+    is one, else float16; always float32 on a processor). ``quantization`` "none" holds the base as it is.
     """
 
-    kind: Literal["sft"]
+    kind: str
     output: Path
     seed: int = 42
-    model: str
+    model: str | None = None
     revision: str | None = None
     quantization: Literal["nf4", "fp4", "none"] = "nf4"
     compute_dtype: Literal["auto", "float16", "bfloat16", "float32"] = "auto"
     data: Data
     prompt: Words = Words()
-    lora: Lora = Lora()
-    training: Optimisation = Optimisation()
+    training: Steps = Steps()
 
     def changed(self, *, model: str | None, data: Path | None, limit: int | None) -> Recipe:
         """The same with another base, local rows or fewer of them."""
@@ -120,6 +163,38 @@ class Recipe(_Strict):
             rows = rows.model_copy(update={"limit": limit})
         revision = self.revision if model is None else None
         return self.model_copy(update={"model": model or self.model, "revision": revision, "data": rows})
+
+
+class Tuning(Recipe):
+    """Supervised fine-tuning of a new adapter on a base."""
+
+    kind: Literal["sft"]
+    model: str
+    lora: Lora = Lora()
+    training: Optimisation = Optimisation()
+
+
+class Reinforcement(Recipe):
+    """An adapter trained on, by the reward that its own completions earn.
+
+    The base is the adapter's, unless ``model`` names another place for it.
+    """
+
+    kind: Literal["grpo"]
+    adapter: str | None = None
+    reward: Earned = Earned()
+    training: Policy = Policy()
+
+
+_KINDS: dict[str, type[Recipe]] = {"sft": Tuning, "grpo": Reinforcement}
+
+
+def find_recipe(named: Path) -> Path:
+    """The recipe's file, or the one of that name among those at hand. Raises RecipeError where neither is."""
+    own = asset("adapters", "recipes", f"{named}.yaml")
+    if named.is_file() or not own.is_file():
+        return named
+    return own
 
 
 def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
@@ -145,8 +220,11 @@ def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
             record[last] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise RecipeError(f"--set {setting}: the value is no YAML", "quote it") from error
+    kind: Any = values.get("kind")
+    if kind not in _KINDS:
+        raise RecipeError(f"recipe {path}: key 'kind': {kind!r} is none", f"use one of {', '.join(_KINDS)}")
     made: Recipe = validated(
-        Recipe,
+        _KINDS[kind],
         values,
         where=f"recipe {path}",
         error=RecipeError,

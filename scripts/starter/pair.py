@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.errors import RecipeError
+from harness.training.folder import claim
 
 from .batches import batches
 from .cards import adapter_card, base_card
@@ -38,7 +38,7 @@ def build_pair(plan: Plan, output: Path, *, notify: Notify) -> Minutes:
     Raises RecipeError if the folder cannot be written or holds a begun training by another plan.
     """
     base, work = output.with_name(f"{output.name}-base"), output.with_name(f"checkpoint-{output.name}")
-    _claim(plan, work)
+    claim(work, json.dumps(asdict(plan), indent=1), marker="plan.json")
     draft_base, draft = work / base.name, work / output.name
     minutes = Minutes(_base(plan, draft_base, notify), _adapter(plan, draft_base, draft, notify))
     for made, target in ((draft_base, base), (draft, output)):
@@ -47,19 +47,6 @@ def build_pair(plan: Plan, output: Path, *, notify: Notify) -> Minutes:
         made.rename(target)
     shutil.rmtree(work)
     return minutes
-
-
-def _claim(plan: Plan, work: Path) -> None:
-    marker, said = work / "plan.json", json.dumps(asdict(plan), indent=1)
-    if marker.exists() and marker.read_text("utf-8") != said:
-        raise RecipeError(
-            f"{work} holds a begun training by another plan", "remove it, or give another --output"
-        )
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        marker.write_text(said, "utf-8")
-    except OSError as error:
-        raise RecipeError(f"{work} cannot be written: {error.strerror}", "give another --output") from error
 
 
 def _base(plan: Plan, folder: Path, notify: Notify) -> float:

@@ -1,0 +1,179 @@
+"""A recipe followed: from the base to the finished adapter's folder.
+
+The trainer's checkpoints lie in the output folder until the adapter is finished; a second start goes on from
+the last whole one and reaches, where the hardware is deterministic, the same weights: the rows' order
+depends on seed and epoch alone, and a checkpoint holds the optimiser and every random state.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from harness.errors import HarnessError, ModelError, RecipeError
+from harness.models.sources import Source, download_text, find_adapter, find_base
+from harness.models.weights import pick_device
+from harness.runs.progress import Progress
+
+from .folder import checkpoints, claim, drop_broken, tidy
+from .job import Job, check_size, hold_in_float32, leads, load
+from .progress import Course, course, watch
+from .recipe import Recipe, Reinforcement, Tuning
+from .record import Record, read_training, versions
+from .rows import find_rows
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+_FULL_WORDS = ("no space left", "file write failed", "iostream error", "unexpected pos", "file too large")
+
+
+def follow(
+    recipe: Recipe, output: Path, *, near: Path, device: str, progress: Progress, command: str
+) -> Path:
+    """Train the adapter into ``output`` and return it; a base that is a relative path may lie ``near``.
+
+    Raises ModelError, DataError, BenchmarkError, RecipeError.
+    """
+    where = pick_device(device)
+    if (output / "adapter_model.safetensors").exists():
+        raise RecipeError(f"{output} already holds an adapter", "give another --output, or remove it")
+    base, begun_with = _start(recipe, near)
+    check_size(base, where, device)
+    if leads():
+        claim(output, recipe.model_dump_json(exclude={"output"}))
+        drop_broken(output)
+    rows = find_rows(recipe.data)
+    progress.say(f"{len(rows.table)} rows from {recipe.data.name}, base {base.id} on {where}")
+    if fetch := download_text([base]):
+        progress.say(fetch)
+    tokenizer, model = load(recipe, base, begun_with, where)
+    job = Job(
+        recipe=recipe,
+        output=output,
+        base=base,
+        begun_with=begun_with,
+        rows=rows,
+        tokenizer=tokenizer,
+        model=model,
+        where=where,
+        progress=progress,
+    )
+    ended = _train(job, _trainer(job))
+    if leads():
+        _record(job, ended, command).write(output)
+        tidy(output)
+    progress.say(f"{ended.told()}; adapter written to {output}")
+    return output
+
+
+def _start(recipe: Recipe, near: Path) -> tuple[Source, Source | None]:
+    """The base, and the adapter that is trained on where there is one."""
+    if not isinstance(recipe, Reinforcement):
+        base = find_base(recipe.model or "", near=near, revision=recipe.revision, named_by="the recipe")
+        return base, None
+    if recipe.adapter is None:
+        raise RecipeError("grpo goes on from an adapter, and none is named", "give one: --adapter DIR")
+    begun_with, _ = find_adapter(recipe.adapter)
+    named = recipe.model or begun_with.config.get("base_model_name_or_path")
+    if not named or "peft_type" not in begun_with.config:
+        raise ModelError(
+            f"{recipe.adapter} is no adapter that names its base", "name the base too: --model PATH_OR_HUB_ID"
+        )
+    beside = near if recipe.model else begun_with.folder
+    base = find_base(str(named), near=beside, revision=recipe.revision, named_by=f"adapter {begun_with.id}")
+    return base, begun_with
+
+
+def _trainer(job: Job) -> Any:
+    from .grpo import grpo_trainer
+    from .sft import sft_trainer
+
+    recipe = job.recipe
+    if isinstance(recipe, Reinforcement):
+        trainer = grpo_trainer(job, recipe)
+    else:
+        assert isinstance(recipe, Tuning)
+        trainer = sft_trainer(job, recipe)
+    hold_in_float32(trainer.model)
+    trainer.create_model_card = lambda *_, **__: None  # ours is written once, at the end
+    return trainer
+
+
+def _train(job: Job, trainer: Any) -> Course:
+    """Run the trainer to its end and save the adapter."""
+    import torch
+
+    begun = checkpoints(job.output)
+    try:
+        with ExitStack() as stack:
+            watch(trainer, stack, job.progress, on_gpu=job.on_gpu)
+            trainer.train(resume_from_checkpoint=str(begun[-1]) if begun else None)
+        trainer.save_model(str(job.output))
+    except torch.OutOfMemoryError as error:
+        raise _too_large(job) from error
+    except Exception as error:
+        if not _disk_is_full(error):
+            raise
+        raise _no_room(job, error) from error
+    return course(trainer.state.log_history, trainer.state.global_step)
+
+
+def _too_large(job: Job) -> HarnessError:
+    """What to set so that the same training takes less memory."""
+    plan = job.recipe.training
+    half = max(1, plan.batch_size // 2)
+    advice = []
+    if half < plan.batch_size:
+        more = plan.gradient_accumulation * plan.batch_size // half
+        advice.append(
+            f"--set training.batch_size={half} --set training.gradient_accumulation={more} is the same budget"
+        )
+    if plan.gradient_checkpointing == "no":
+        advice.append("--set training.gradient_checkpointing=yes keeps fewer activations")
+    longest = "max_new_tokens" if isinstance(job.recipe, Reinforcement) else "max_length"
+    advice.append(f"a lower training.{longest} shortens the longest rows")
+    return ModelError(f"{job.where} has too little memory for this recipe", "; ".join(advice))
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Whether it says that a file could not be written, in the words of whichever library wrote it."""
+    text = str(error).lower()
+    return getattr(error, "errno", None) in _FULL or any(words in text for words in _FULL_WORDS)
+
+
+def _no_room(job: Job, error: BaseException) -> HarnessError:
+    drop_broken(job.output)
+    whole = checkpoints(job.output)
+    kept = f"goes on after step {whole[-1].name[11:]}" if whole else "begins anew"
+    first = str(error).strip().splitlines()[0]
+    return RecipeError(
+        f"{job.output}: a checkpoint cannot be written ({first})",
+        f"free space there, or raise training.save_steps, and give the same command again: it {kept}",
+    )
+
+
+def _record(job: Job, ended: Course, command: str) -> Record:
+    from dataclasses import asdict
+
+    before = None
+    if job.begun_with and job.begun_with.folder and (found := read_training(job.begun_with.folder)):
+        before = asdict(found)
+    return Record(
+        data=job.recipe.data.name,
+        data_hash=job.rows.hash,
+        licence=job.rows.licence,
+        rows=len(job.rows.table),
+        recipe=job.recipe.model_dump(mode="json"),
+        base=job.base.id,
+        base_hash=job.base.hash,
+        command=command,
+        steps=ended.steps,
+        loss=ended.loss,
+        reward=ended.reward,
+        seconds=round(ended.seconds, 1),
+        tokens=ended.tokens,
+        device=job.where,
+        versions=versions(),
+        after=before,
+    )
