@@ -38,7 +38,7 @@ from harness.databases import Sandbox, Suite
 from harness.databases.readers import Readers
 from harness.records import Example, Judging, Prediction
 from harness.scoring import judge_all
-from harness.scoring.attack import Attacker
+from harness.scoring.attack import ATTACKS, Attacker
 from harness.scoring.cause import causes
 from harness.scoring.proof import proof
 from harness.scoring.verdict import Trial, execute, judge
