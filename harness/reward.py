@@ -27,7 +27,8 @@ from harness.databases import Failure, Sandbox, Suite, WorkerLost, WorkerPool
 from harness.databases.store import SuiteStore, cache_file, decode, encode, key, suite_of
 from harness.models.extract import extract_sql
 from harness.records import Example, GoldStatus, Judging, Outcome
-from harness.scoring.verdict import expected, judge, translate
+from harness.scoring.trial import expected, translate
+from harness.scoring.verdict import judge
 
 _REPEAT = re.compile(r"(?:^|[\n;:`])[ \t>*_(\"'-]*$")
 """What may stand before a second query: nothing on its line, another one's end, a label, a quoting mark."""

@@ -41,7 +41,8 @@ from harness.scoring import judge_all
 from harness.scoring.attack import ATTACKS, Attacker
 from harness.scoring.cause import causes
 from harness.scoring.proof import proof
-from harness.scoring.verdict import Trial, execute, judge
+from harness.scoring.trial import Trial, execute
+from harness.scoring.verdict import judge
 from harness.scoring.witness import find_witness
 
 
