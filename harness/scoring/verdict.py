@@ -20,7 +20,7 @@ from harness.databases.limits import LONGEST
 from harness.databases.readers import Readers
 from harness.databases.results import Expected
 from harness.errors import SchemaError
-from harness.records import NOTHING, Outcome, Verdict
+from harness.records import SAME, Outcome, Verdict
 from harness.scoring.attack import TINY, Attacker
 from harness.scoring.cause import causes, summary
 from harness.scoring.proof import proof
@@ -472,7 +472,6 @@ def _raw(sql: str) -> str:
 def _signature(trial: Trial, suite: Suite) -> str:
     if trial.failure is not None:
         return ""
-    if not any(_values(result) for result in trial.results if result is not None):
-        return NOTHING
-    shown = repr([_signed(result, suite) for result in trial.results if result is not None])
-    return blake2b(shown.encode(), digest_size=8).hexdigest()
+    shown = [repr(_signed(result, suite)) for result in trial.results if result is not None]
+    told = blake2b("\n".join(shown).encode(), digest_size=8).hexdigest()
+    return told if len(set(shown)) > 1 else SAME + told
