@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 from harness.errors import ModelError
 from harness.files import read_object
 from harness.log import hush_libraries
+from harness.models.headers import tensor_shapes
 from harness.models.plan import PairPlan, Settings
-from harness.models.sources import tensor_shapes
 from harness.models.weights import (
     four_bit_layers,
     four_bit_share,

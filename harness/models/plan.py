@@ -14,8 +14,10 @@ from annotated_types import Ge, Gt, Le
 
 from harness.errors import ModelError, UsageError
 from harness.files import read_object, read_text
+from harness.models.claims import check_adapter, check_base
+from harness.models.headers import tensor_shapes
 from harness.models.prompts import load_prompt
-from harness.models.sources import Source, download_text, find_adapter, find_base, tensor_shapes
+from harness.models.sources import Source, download_text, find_adapter, find_base
 from harness.options import Option, check_ranges
 from harness.records import Prompt, Seed
 
@@ -277,6 +279,8 @@ def _row(
     notes: Sequence[str],
     base_hash: str | None = None,
 ) -> PairPlan:
+    if base_hash is None:
+        check_base(base)
     own = adapter if adapter is not None and adapter.has(*_TOKENIZER) else base
     quantized = base.config.get("quantization_config")
     method = str(quantized.get("quant_method", "quantised")) if isinstance(quantized, dict) else None
@@ -315,13 +319,12 @@ def _check_adapter(adapter: Source, base: Source, settings: Settings) -> None:
             f"adapter {adapter.id} is of type {kind}, which adds prompt vectors",
             "only adapters of weights (LoRA and kin) are evaluated",
         )
+    check_adapter(adapter, base)
     if settings.merge and kind != "LORA":
         raise ModelError(f"--merge works for LoRA, {adapter.id} is {kind}", "leave --merge out")
     if adapter.folder is None or base.folder is None or "quantization_config" in base.config:
         return
     held, wanted = tensor_shapes(base.folder), tensor_shapes(adapter.folder)
-    if not held:
-        return  # .bin weights: checked when loaded
     for name, shape in wanted.items():
         module, _, part = name.removeprefix("base_model.model.").rpartition(".lora_")
         if part not in {"A.weight", "B.weight"}:

@@ -73,7 +73,9 @@ def load_weights(
     elif quantization == "int8":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     try:
-        return AutoModelForCausalLM.from_pretrained(where, trust_remote_code=False, **options)
+        return AutoModelForCausalLM.from_pretrained(
+            where, trust_remote_code=False, use_safetensors=True, **options
+        )
     except torch.OutOfMemoryError as error:
         raise ModelError(
             f"base {named or where} does not fit on {device}", "use --quantization nf4 --dequantize no"
