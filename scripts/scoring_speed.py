@@ -40,7 +40,7 @@ from harness.scoring import judge_all
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
 from harness.scoring.proof import proof
-from harness.scoring.verdict import ATTACKS, Trial, execute, judge
+from harness.scoring.verdict import Trial, execute, judge
 from harness.scoring.witness import find_witness
 
 
@@ -225,7 +225,7 @@ def parts(work: list[Work]) -> dict[str, float]:
 
         def attacked(one: Work, texts: list[str]) -> None:
             for sql in texts:
-                for _ in Attacker(one.suite, box).databases(sql, planned=ATTACKS):
+                for _ in Attacker(one.suite, box, Readers(one.suite)).databases(sql):
                     pass
 
         count, seconds = timed(work[:100], lambda w: w.right[:1], attacked)

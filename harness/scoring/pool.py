@@ -13,8 +13,9 @@ from typing import NamedTuple, TypeVar
 from harness.databases import Sandbox, Suite
 from harness.databases.store import SuiteStore, suites
 from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict, Witness
+from harness.scoring.attack import ATTACKS
 from harness.scoring.own_database import own_database
-from harness.scoring.verdict import ATTACKS, harness_error, judge
+from harness.scoring.verdict import harness_error, judge
 from harness.scoring.witness import find_witness
 from harness.workers import WorkerLost, WorkerPool
 

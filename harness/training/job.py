@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
+from harness.models.claims import check_adapter
 from harness.models.headers import tensor_shapes
 from harness.models.sources import Source
 from harness.models.tokenizers import load_tokenizer
@@ -90,6 +91,7 @@ def load(recipe: Recipe, base: Source, begun_with: Source | None, where: str) ->
     if begun_with is not None:
         from peft import PeftModel
 
+        check_adapter(begun_with, base)
         model = PeftModel.from_pretrained(model, begun_with.where, is_trainable=True)
     return tokenizer, model
 
