@@ -114,6 +114,7 @@ class Engine:
                     "device": self._base.device,
                     "dtype": str(self._base.dtype).removeprefix("torch."),
                     "dequantized": self._base.dequantized,
+                    "products": str(self._base.products).removeprefix("torch."),
                     "timing": self._base.timing,
                     "four_bit_share": round(self._base.four_bit, 4),
                     "attention": self._base.model.config._attn_implementation,
