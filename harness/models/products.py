@@ -36,7 +36,8 @@ class Product(nn.Linear):  # type: ignore[misc]
         """The product, with the bias added in the input's dtype."""
         rows = x.reshape(-1, self.in_features).to(self.weight.dtype)
         if x.device.type == "cpu" and rows.shape[0] <= _FEW:
-            made = (self.weight @ rows.T).T.to(x.dtype, memory_format=torch.contiguous_format)
+            turned = (self.weight @ rows.T).T
+            made = turned.to(x.dtype, memory_format=torch.contiguous_format).contiguous()
         else:
             made = nn.functional.linear(rows, self.weight).to(x.dtype)
         if self.bias is not None:
