@@ -34,8 +34,9 @@ class Settings:
     quantization: of the base's linear layers; ``double_quantization`` of their scales too (4-bit only).
     compute_dtype: of products and activations; "auto" is bfloat16 where the GPU has it, else float16,
         and float32 on CPU.
-    dequantize: hold the same 4-bit values expanded in the compute dtype. "auto" times both ways on the
-        loaded weights, once for a run: all of its processes and starts keep the choice.
+    dequantize: hold the same 4-bit values expanded: in bfloat16 on a CPU that multiplies in it (AVX512-BF16)
+        unless a compute dtype is given, else in the compute dtype. "auto" times both ways on the loaded
+        weights, once for a run: all of its processes and starts keep the choice.
     merge: add the adapter to the dequantised weights, in the compute dtype, instead of beside them.
     batch_size: rows decoded together at most; None finds it from memory.
     max_new_tokens: at most so many for each completion; 0 stands for the benchmark's own limit.
