@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from annotated_types import Ge, Interval
 
@@ -388,6 +388,10 @@ class Witness:
     cut: str = ""
 
 
+_ASKED = ("question", "context", "db_id", "database", "kind", "meta")
+"""What a sample takes over from its example."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample(Verdict):
     """A verdict with what was asked and answered: one line of ``samples_<benchmark>_<time>.jsonl``.
@@ -412,13 +416,8 @@ class Sample(Verdict):
         """The sample that the three make."""
         return cls(
             **{one.name: getattr(verdict, one.name) for one in fields(verdict)},
-            question=example.question,
-            context=example.context,
+            **{name: getattr(example, name) for name in _ASKED},
             gold=example.golds[verdict.gold_number],
-            db_id=example.db_id,
-            database=example.database,
-            kind=example.kind,
-            meta=example.meta,
             prediction=prediction.sql,
             completion=prediction.completion,
             finish=prediction.finish,
@@ -427,16 +426,7 @@ class Sample(Verdict):
     @property
     def example(self) -> Example:
         """What was asked, as far as a sample holds it."""
-        return Example(
-            id=self.id,
-            question=self.question,
-            context=self.context,
-            gold=self.gold,
-            db_id=self.db_id,
-            database=self.database,
-            kind=self.kind,
-            meta=self.meta,
-        )
+        return Example(id=self.id, gold=self.gold, **{name: getattr(self, name) for name in _ASKED})
 
     @property
     def notable(self) -> bool:
@@ -452,60 +442,3 @@ class Sample(Verdict):
     def apart(self, scorer: str) -> bool:
         """Whether an official scorer judges otherwise than the harness."""
         return scorer in self.official and (self.official[scorer] >= 0.5) != self.execution_match
-
-
-class Metric(NamedTuple):
-    """A share with its interval: ``n`` examples counted, ``excluded`` left out.
-
-    Left out are flagged golds, of an official metric the examples that its scorer cannot score.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
-    excluded: int = 0
-
-
-class Reading(NamedTuple):
-    """How a metric is read from a verdict: as true, false or unknown (None).
-
-    ``sound``: over the examples alone whose gold is not flagged. ``headline``: people see it first.
-    """
-
-    of: Callable[[Verdict], bool | None]
-    sound: bool = False
-    headline: bool = False
-
-
-METRICS: Mapping[str, Reading] = {
-    "execution_accuracy": Reading(lambda v: v.execution_match, sound=True, headline=True),
-    "execution_accuracy_strict": Reading(lambda v: v.outcome.counts == "right", sound=True),
-    "execution_accuracy_lenient": Reading(lambda v: v.outcome.counts != "wrong", sound=True),
-    "execution_accuracy_all": Reading(lambda v: v.execution_match),
-    "exact_match": Reading(lambda v: v.exact_match, sound=True, headline=True),
-    "raw_match": Reading(lambda v: v.raw_match),
-    "valid_sql": Reading(lambda v: v.valid_sql, headline=True),
-    "schema_adherence": Reading(lambda v: v.schema_adherence, headline=True),
-    "format_compliance": Reading(lambda v: v.format_compliance, headline=True),
-}
-"""Every metric of the harness's own, in the order in which they are told; official ones stand beside them."""
-
-BOUNDS = ("execution_accuracy_strict", "execution_accuracy_lenient")
-"""What execution accuracy is with no assumption, and with all of them."""
-
-LEVELS = ("easy", "medium", "hard", "extra", "simple", "moderate", "challenging")
-"""The levels of difficulty that benchmarks know, each benchmark's from the easiest on."""
-
-
-def level(name: str) -> tuple[int, str]:
-    """A key to sort levels and other kinds by: the benchmark's own order, then the alphabet.
-
-    >>> sorted(["extra", "join", "easy", "medium"], key=level)
-    ['easy', 'medium', 'extra', 'join']
-    """
-    return LEVELS.index(name) if name in LEVELS else len(LEVELS), name
-
-
-HEADLINE = tuple(name for name, reading in METRICS.items() if reading.headline)
-"""The metrics that people see first."""

@@ -21,7 +21,7 @@ from rich.status import Status
 from rich.table import Column, Table
 from rich.text import Text
 
-from harness.records import Metric
+from harness.measures import Metric
 from harness.runs.progress import Advance
 from harness.text import visible, visible_json
 

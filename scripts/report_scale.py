@@ -21,7 +21,7 @@ from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 
-from harness.records import Metric
+from harness.measures import Metric
 from harness.reports import write_page, write_report
 from harness.runs.results import read_results, write_document
 from harness.runs.samples import samples_path, write_database, write_samples

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.records import Example, Metric, Outcome, Prediction, Sample, Verdict
+from harness.measures import Metric
+from harness.records import Example, Outcome, Prediction, Sample, Verdict
 from harness.scoring.metrics import breakdown, share, summarise, wilson
 
 

@@ -14,7 +14,8 @@ from datasette.app import Datasette
 from reports_run import outcomes, write_run
 
 from harness.errors import UsageError
-from harness.records import Metric, Outcome
+from harness.measures import Metric
+from harness.records import Outcome
 from harness.reports import export
 from harness.runs.results import read_results
 from harness.runs.samples import write_database

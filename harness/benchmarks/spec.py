@@ -18,8 +18,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from harness.errors import BenchmarkError
 from harness.files import asset, read_yaml
+from harness.measures import METRICS
 from harness.options import validated
-from harness.records import METRICS, Prompt, Rules
+from harness.records import Prompt, Rules
 
 OFFICIAL_METRICS = (
     "wikisql_logical_form",

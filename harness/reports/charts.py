@@ -12,7 +12,8 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.records import BOUNDS, LEVELS, Metric, Outcome, level
+from harness.measures import BOUNDS, LEVELS, Metric, level
+from harness.records import Outcome
 from harness.runs.results import BenchmarkResult
 from harness.text import visible
 

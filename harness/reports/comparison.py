@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from harness.errors import RunError, UsageError
 from harness.files import write_text
-from harness.records import BOUNDS, METRICS, Sample, level
+from harness.measures import BOUNDS, METRICS, level
+from harness.records import Sample
 from harness.runs.results import BenchmarkResult, Entry, PairResult, Results, read_results
 from harness.text import visible
 

@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from harness.errors import UsageError
 from harness.files import write_text
-from harness.records import HEADLINE, METRICS, Sample
+from harness.measures import HEADLINE, METRICS
+from harness.records import Sample
 from harness.runs.results import Entry, read_results
 
 from .comparison import choose

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from harness import __version__
 from harness.errors import DataError, RunError, UsageError
 from harness.files import read_json
-from harness.records import BOUNDS
+from harness.measures import BOUNDS
 from harness.runs.results import (
     REFERENCES,
     BenchmarkResult,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from harness.errors import HarnessError
 from harness.files import write_text
-from harness.records import METRICS
+from harness.measures import METRICS
 from harness.runs.results import REFERENCES, Entry, Results, read_results
 
 from .marks import bounded, read_marks

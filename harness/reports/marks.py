@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.errors import DataError
-from harness.records import BOUNDS
+from harness.measures import BOUNDS
 from harness.runs.results import Entry
 
 from .statistics import Bounded, PairedDifference, paired_difference

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.files import write_text
-from harness.records import HEADLINE, Outcome, Sample, Witness
+from harness.measures import HEADLINE
+from harness.records import Outcome, Sample, Witness
 from harness.runs.results import read_results
 
 from .charts import OUTCOME_COLOURS

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.files import write_text
-from harness.records import GOLD_MEANINGS, HEADLINE, Metric, Outcome, Sample
+from harness.measures import HEADLINE, Metric
+from harness.records import GOLD_MEANINGS, Outcome, Sample
 from harness.runs.results import BenchmarkResult, Entry, Results, read_results
 from harness.scoring.suspects import Suspect, suspects
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.records import BOUNDS, Metric
+from harness.measures import BOUNDS, Metric
 from harness.text import visible
 
 from .statistics import holm

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from harness.benchmarks.rows import hash_examples
 from harness.databases.store import SuiteStore, cache_file
 from harness.errors import BenchmarkError
-from harness.records import Benchmark, Example, Judging, Metric, Prediction, Sample, Verdict
+from harness.measures import Metric
+from harness.records import Benchmark, Example, Judging, Prediction, Sample, Verdict
 from harness.runs.folder import RunFolder
 from harness.runs.progress import Progress
 from harness.runs.remarks import remarks

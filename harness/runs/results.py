@@ -30,8 +30,9 @@ from typing_extensions import TypedDict
 from harness import __version__
 from harness.errors import DataError, RunError
 from harness.files import write_text
+from harness.measures import Metric
 from harness.options import reason
-from harness.records import VERDICT_VERSION, Benchmark, Judging, Metric, Sample
+from harness.records import VERDICT_VERSION, Benchmark, Judging, Sample
 from harness.runs.folder import RunFolder, read_record
 from harness.runs.samples import read_samples, samples_path
 

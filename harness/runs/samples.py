@@ -16,8 +16,9 @@ from pydantic import TypeAdapter
 
 from harness.errors import DataError, RunError
 from harness.files import write_text
+from harness.measures import Metric
 from harness.options import reason
-from harness.records import Metric, Sample
+from harness.records import Sample
 
 _SAMPLE = TypeAdapter(Sample)
 _OWN = {field.name for field in fields(Sample)} | {"execution_match"}

@@ -2,7 +2,7 @@
 
 Binary values get Wilson's score interval (Wilson 1927), others (several samples an example, soft-F1) a
 Student interval over the examples' means. How each metric is read, and over which golds, stands in
-``records.METRICS``; official ones count every example that their scorer can score.
+``measures.METRICS``; official ones count every example that their scorer can score.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from functools import cache
 from statistics import fmean, stdev
 from typing import Any
 
-from harness.records import METRICS, Metric, Sample, level
+from harness.measures import METRICS, Metric, level
+from harness.records import Sample
 
 
 @cache

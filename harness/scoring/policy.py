@@ -17,12 +17,12 @@ from hashlib import blake2b
 from typing import Any, get_args, get_type_hints
 
 from harness.databases.store import SuiteStore
+from harness.measures import Metric
 from harness.records import (
     LOOSEST_FIRST,
     SAME_DATABASES,
     Example,
     Judging,
-    Metric,
     Outcome,
     Prediction,
     Rules,

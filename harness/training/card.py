@@ -14,8 +14,9 @@ from typing import Any
 import yaml
 
 from harness.benchmarks import list_benchmarks
+from harness.measures import HEADLINE, Metric
 from harness.models.sources import is_hub_id
-from harness.records import HEADLINE, Metric, Prompt
+from harness.records import Prompt
 from harness.reports.exchange import card_data
 from harness.reports.wording import count, label, span
 from harness.runs.progress import duration
