@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import RunError
-from harness.files import cache_folder, write_text
+from harness.files import cache_folder, read_text, write_text
 
 
 def remember(folder: Path) -> None:
@@ -22,8 +22,8 @@ def latest_run() -> Path:
         RunError: there is none.
     """
     places = [path.parent for path in Path("reports", "runs").glob("*/results_*.json")]
-    with suppress(OSError, UnicodeDecodeError):
-        places.append(Path(cache_folder("latest-run").read_text("utf-8")))
+    with suppress(RunError):
+        places.append(Path(read_text(cache_folder("latest-run"), error=RunError)))
     found = [(file.stat().st_mtime, place) for place in places for file in place.glob("results_*.json")]
     if not found:
         raise RunError("no run has ended here yet", "give --run FOLDER, or start one: python -m harness run")
