@@ -315,6 +315,40 @@ def train(
 
 
 @app.command()
+def publish(
+    adapter: Annotated[Path, typer.Argument(metavar="DIR", help="An adapter's folder.")],
+    repository: Annotated[
+        str | None, typer.Option("--repo", metavar="OWNER/NAME", help="[default: yours, named as the folder]")
+    ] = None,
+    run_folder: Annotated[
+        Path | None,
+        typer.Option("--run", help="The run whose figures go along. [default: the newest of these weights]"),
+    ] = None,
+    benchmark_id: Annotated[
+        str | None, typer.Option(help="The benchmark's id on the hub: enters evaluation results for it.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make a private repository.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, send nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Send an adapter with its card and the figures of its last run to the hub."""
+    from harness.training import publish as publish_adapter
+
+    screen = _screen(json)
+    done = publish_adapter(
+        adapter,
+        repository=repository,
+        run=run_folder,
+        benchmark_id=benchmark_id,
+        private=private,
+        dry_run=dry_run,
+    )
+    for line in done.lines():
+        screen.show(line)
+    screen.finish(done.to_json())
+
+
+@app.command()
 def benchmarks(
     name: Annotated[str | None, typer.Argument(help="Describe this one. [default: list all]")] = None,
     data: Data = None,
@@ -386,6 +420,9 @@ def _present(screen: Any, result: Any, *, own_folder: bool) -> None:
         if path is None:
             continue
         screen.show(f"{label + ':':<13}{path}")
+    for note in result.notes:
+        if note.startswith("LEAK"):
+            screen.show(note)
     screen.finish(result.to_json())
 
 

@@ -315,8 +315,8 @@ class Outcome(StrEnum):
         return self.value.replace("_", " ")
 
 
-NOTHING = "nothing"
-"""The signature of what finds nothing on any database."""
+SAME = "="
+"""What the signature of a query begins with that finds the same on every database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

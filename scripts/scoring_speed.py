@@ -1,12 +1,16 @@
 """What a verdict costs, part by part, in CPU time of one core (so that a busy machine does not blur it).
 
-    python scripts/scoring_speed.py DATA [--sample N]
+    python scripts/scoring_speed.py DATA [--sample N] [--official FOLDER]
 
 DATA is the folder of shared data. Predictions are each gold written in other words (so that no text equals
 the gold's), one near miss of it, and the published predictions. Prints a table and, as its last line, one
 JSON document. The two published ways of comparing are written here from their description: the test-suite
 evaluator (Zhong et al. 2020) opens each database anew, runs gold and prediction and searches a permutation of
-the columns; BIRD's runs both and compares sets of rows.
+the columns; BIRD's runs both and compares sets of rows. With ``--official`` the test-suite evaluator itself
+(its folder, with ``exec_eval.py`` and ``parse.py``) runs on the same databases too, DISTINCT kept.
+
+Building a suite is paid once a question, each evaluator once a prediction: the table says from how many right
+predictions a question on building costs less in all than the evaluator, were databases at hand for it.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +40,7 @@ from harness.scoring import judge_all
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
 from harness.scoring.proof import proof
-from harness.scoring.verdict import ATTACKS, Trial, execute
+from harness.scoring.verdict import Trial, execute, judge
 from harness.scoring.witness import find_witness
 
 
@@ -125,6 +130,22 @@ def test_suite(folder: Path) -> Callable[[Work, list[str]], None]:
     return run
 
 
+def official(checkout: Path) -> Callable[[Path], Callable[[Work, list[str]], None]]:
+    """The test-suite evaluator itself, which finds its databases in one folder a question."""
+    sys.path.insert(0, str(checkout))
+    evaluate: Any = import_module("exec_eval").eval_exec_match
+
+    def way(folder: Path) -> Callable[[Work, list[str]], None]:
+        def run(work: Work, texts: list[str]) -> None:
+            path = _files(folder, work.suite)[0]
+            for sql in texts:
+                evaluate(str(path), sql, work.suite.readings[0], False, True, False)
+
+        return run
+
+    return way
+
+
 def bird(folder: Path) -> Callable[[Work, list[str]], None]:
     """BIRD's way: one connection a pair, both queries, sets of rows."""
 
@@ -150,8 +171,9 @@ def bird(folder: Path) -> Callable[[Work, list[str]], None]:
 def _files(folder: Path, suite: Suite) -> list[Path]:
     paths = []
     for number, database in enumerate(d for d in suite.databases if d.kind == "fair"):
-        path = folder / f"{id(suite)}-{number}.sqlite"
+        path = folder / str(id(suite)) / f"{number}.sqlite"
         if not path.exists():
+            path.parent.mkdir(exist_ok=True)
             path.write_bytes(database.image)
         paths.append(path)
     return paths
@@ -203,7 +225,7 @@ def parts(work: list[Work]) -> dict[str, float]:
 
         def attacked(one: Work, texts: list[str]) -> None:
             for sql in texts:
-                for _ in Attacker(one.suite, box).databases(sql, planned=ATTACKS):
+                for _ in Attacker(one.suite, box, Readers(one.suite)).databases(sql):
                     pass
 
         count, seconds = timed(work[:100], lambda w: w.right[:1], attacked)
@@ -216,6 +238,13 @@ def parts(work: list[Work]) -> dict[str, float]:
         count, seconds = timed(work[:200], lambda w: w.wrong[:1], shrunk)
         result["witness"] = seconds / count
     return {name: 1000 * value for name, value in result.items()}
+
+
+def verdict(work: list[Work]) -> float:
+    """Milliseconds of a whole verdict on a right prediction, all of a question together, attack and all."""
+    with Sandbox() as box:
+        count, seconds = timed(work, lambda w: w.right, lambda w, texts: judge(w.suite, texts, box=box))
+    return 1000 * seconds / count
 
 
 def whole(source: str, data: Path, sample: int) -> float:
@@ -257,6 +286,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--sample", type=int, default=200)
+    parser.add_argument("--official", type=Path)
     args = parser.parse_args()
     result: dict[str, dict[str, float]] = {}
     for source in ("wikisql", "spider"):
@@ -264,6 +294,7 @@ def main() -> None:
         costs = parts(work)
         own = costs["execution, right (all databases)"]
         zhong, li = (1000 * published(work, way) for way in (test_suite, bird))
+        each, build = verdict(work), 1000 * seconds / len(work)
         result[source] = {
             **costs,
             "predictions/s, execution, right": 1000 / own,
@@ -273,7 +304,16 @@ def main() -> None:
             "… times ours": zhong / own,
             "BIRD's way, ms": li,
             "… times ours (BIRD)": li / own,
+            "a suite, ms": build,
+            "a whole verdict, right, ms": each,
+            "building pays from, predictions a question": build / (zhong - each),
         }
+        if args.official:
+            theirs = 1000 * published(work, official(args.official))
+            result[source] |= {
+                "test-suite evaluator itself, ms": theirs,
+                "building pays from, against it": build / (theirs - each),
+            }
     print(f"{'':44}{'WikiSQL':>12}{'Spider':>12}")
     for name in result["wikisql"]:
         print(f"{name:44}{result['wikisql'][name]:12.3f}{result['spider'][name]:12.3f}")

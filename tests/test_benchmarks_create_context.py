@@ -356,15 +356,15 @@ def test_exposure_by_name_and_by_the_recipes_rows(published: Path) -> None:
 
 
 def test_what_an_adapter_declares(tmp_path: Path) -> None:
-    assert declared(tmp_path) is None
+    assert declared(tmp_path) == ()
     told = tmp_path / "training.json"
     told.write_text('{"data": "starter:train", "recipe": {"data": "x"}}')
-    assert declared(tmp_path) == Training("starter:train")
+    assert declared(tmp_path) == (Training("starter:train"),)
     told.write_text('{"data": "b-mc2/x", "recipe": {"data": {"limit": 1000, "shuffle_seed": 42}}}')
-    assert declared(tmp_path) == Training("b-mc2/x", 1000, 42)
+    assert declared(tmp_path) == (Training("b-mc2/x", 1000, 42),)
     (tmp_path / "rows.jsonl").write_text("")
     told.write_text('{"data": "rows.jsonl"}')
-    assert declared(tmp_path) == Training(str(tmp_path / "rows.jsonl"))
+    assert declared(tmp_path) == (Training(str(tmp_path / "rows.jsonl")),)
     for wrong in ("[]", "{}", "no", '{"data": 5}'):
         told.write_text(wrong)
         with pytest.raises(BenchmarkError, match=r"training\.json: (no 'data'|not JSON)"):

@@ -285,7 +285,7 @@ def test_the_net(suite: Suite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
         raise RuntimeError("a fault of ours")
 
     monkeypatch.setattr("harness.scoring.verdict.proof", broken)
-    monkeypatch.setattr("harness.databases.builder.profile_of", broken)
+    monkeypatch.setattr("harness.databases.maker.profile_of", broken)
     hit, missed = judge(suite, NEIGHBOURS)
     assert (hit.outcome, hit.cause) == (Outcome.HARNESS_ERROR, "harness error")
     assert not hit.execution_match

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from reports_run import examples, sample
 
-from harness.records import NOTHING, Judging, Outcome, Sample
+from harness.records import SAME, Judging, Outcome, Sample
 from harness.reports import write_report
 from harness.runs.results import read_results
 from harness.runs.score import score
@@ -37,13 +37,13 @@ def _answers(**signatures: str | None) -> list[Sample]:
         (_answers(a="1", b="2", c="2"), ("b", "c")),
         (_answers(a="1", b="2"), None),
         (_answers(a="1", b="1", c=None), None),
-        (_answers(a=NOTHING, b=NOTHING), None),
+        (_answers(a=SAME + "1", b=SAME + "1"), None),
         (_answers(a="", b=""), None),
         ([replace(one, gold_status="broken") for one in _answers(a="1", b="1")], None),
         ([replace(one, sample=1) for one in _answers(a="1", b="1")], None),
         ([replace(one, outcome=Outcome.SCHEMA_ERROR) for one in _answers(a="1", b="1")], None),
     ],
-    ids=["two", "most of three", "apart", "one right", "nothing", "failed", "flagged", "drawn", "errors"],
+    ids=["two", "most of three", "apart", "one right", "constant", "failed", "flagged", "drawn", "errors"],
 )
 def test_who_agrees_against_the_gold(answers: list[Sample], agreeing: tuple[str, ...] | None) -> None:
     found = suspects(answers)
@@ -71,7 +71,7 @@ def test_score_writes_the_golds_in_doubt_with_their_databases(tmp_path: Path) ->
     answers = {
         "a": [older, golds[1], "SELECT name FROM singer", "SELECT name FROM singer WHERE age > 21"],
         "b": [other, "SELECT COUNT(*) FROM singer", "SELECT name FROM singer", "SELECT name FROM singer"],
-        "c": ["SELECT id FROM singer", "SELECT 1", "SELECT name FROM singer", "SELECT nam FROM singer"],
+        "c": ["SELECT id FROM singer", "SELECT 0", "SELECT name FROM singer", "SELECT nam FROM singer"],
     }
     for name, sqls in answers.items():
         (tmp_path / f"{name}.sql").write_text("\n".join(sqls) + "\n", "utf-8")

@@ -355,6 +355,6 @@ def test_a_benchmark_s_split_to_train_on_and_a_base_beside_the_recipe(root: Path
     tuned = train(recipe, output=tmp_path / "tuned", device="cpu")
     told = json.loads((tuned / "training.json").read_text("utf-8"))
     assert told["data"] == "starter:train"
-    assert Training("starter:train", 16, 42) == declared(tuned)
+    assert declared(tuned) == (Training("starter:train", 16, 42),)
     config = json.loads((tuned / "adapter_config.json").read_text("utf-8"))
     assert Path(config["base_model_name_or_path"]).resolve() == root / "adapters" / "starter-base"

@@ -2,7 +2,7 @@
 
 from harness.benchmarks.audit import Audit, audit
 from harness.benchmarks.describe import Description, describe, listing_row
-from harness.benchmarks.exposure import Training, declared, expose
+from harness.benchmarks.exposure import Training, declared, expose, told_leak
 from harness.benchmarks.load import load_benchmark, load_file
 from harness.benchmarks.rule import apply_rule
 from harness.benchmarks.spec import BenchmarkSpec, get_spec, list_benchmarks
@@ -22,4 +22,5 @@ __all__ = [
     "listing_row",
     "load_benchmark",
     "load_file",
+    "told_leak",
 ]

@@ -5,10 +5,14 @@ header     a row on a table with the same full header
 columns    a row that uses the same columns, three or more
 question   a row with the same question once literals are masked
 skeleton   a row whose query is the same but for names and literals
+
+A test question that was itself seen ("asked": the same words), its table or its full header leak: a figure
+over it says little of new questions.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +28,7 @@ from harness.files import read_json
 from harness.records import Benchmark, Example
 
 KINDS = ("table", "header", "columns", "question", "skeleton")
+LEAKS = ("asked", "table", "header")
 _ENOUGH_COLUMNS = 3
 TRAINING_FILE = "training.json"
 """Where an adapter's folder declares what it was trained on."""
@@ -38,8 +43,15 @@ class Seen:
 
     def of(self, record: Record) -> tuple[str, ...]:
         """The kinds of exposure of one row, in the order of ``KINDS``."""
+        return self._among(KINDS, record)
+
+    def leaks(self, record: Record) -> tuple[str, ...]:
+        """The kinds of exposure that are a leak, in the order of ``LEAKS``."""
+        return self._among(LEAKS, record)
+
+    def _among(self, kinds: Sequence[str], record: Record) -> tuple[str, ...]:
         present = {kind for kind, value in marks(record) if (kind, value) in self.marks}
-        return tuple(kind for kind in KINDS if kind in present)
+        return tuple(kind for kind in kinds if kind in present)
 
 
 def marks(record: Record) -> Iterable[tuple[str, object]]:
@@ -53,6 +65,7 @@ def marks(record: Record) -> Iterable[tuple[str, object]]:
         yield "header", header
     if len(record.used) >= _ENOUGH_COLUMNS:
         yield "columns", record.used
+    yield "asked", surface.words(record.question)
     yield "question", surface.masked(record.question, record.gold)
     yield "skeleton", surface.skeleton(record.gold)
 
@@ -113,38 +126,65 @@ def _records(training: str, benchmark: Benchmark) -> list[Record]:
     return to_records(load_benchmark(name, split=split, data=data).examples)
 
 
-def expose(benchmark: Benchmark, training: Training | str) -> Benchmark:
-    """The benchmark with ``meta["exposure"]`` on each example: what that training set has seen of it.
+def expose(benchmark: Benchmark, *trainings: Training | str) -> Benchmark:
+    """The benchmark with ``meta["exposure"]`` on each example: what these training sets have seen of it.
 
-    ``["none"]`` where nothing; DataError where the training set cannot be read.
+    ``["none"]`` where nothing; ``meta["leak"]`` has the kinds that are a leak, where there are any. DataError
+    where a training set cannot be read.
     """
-    wanted = Training(training) if isinstance(training, str) else training
-    known = seen(training_records(wanted, benchmark))
+    wanted = [Training(one) if isinstance(one, str) else one for one in trainings]
+    known = seen(record for one in wanted for record in training_records(one, benchmark))
     examples = tuple(
-        replace(example, meta={**example.meta, "exposure": list(known.of(record)) or ["none"]})
+        replace(example, meta={**example.meta, **_seen_of(known, record)})
         for example, record in zip(benchmark.examples, to_records(benchmark.examples), strict=True)
     )
     return replace(benchmark, examples=examples)
 
 
-def declared(adapter: Path) -> Training | None:
-    """The training set that an adapter's folder declares in ``training.json``, or None.
+def _seen_of(known: Seen, record: Record) -> dict[str, list[str]]:
+    leaks = list(known.leaks(record))
+    return {"exposure": list(known.of(record)) or ["none"], **({"leak": leaks} if leaks else {})}
+
+
+def told_leak(examples: Sequence[Example]) -> str:
+    """How many of exposed examples leak, in words; empty where none does.
+
+    >>> told_leak([Example(id="0", question="", context="", gold="", meta={"leak": ["asked", "table"]})])
+    '1 of 1 questions stands in its training data (asked 1, table 1)'
+    """
+    leaks = [example.meta["leak"] for example in examples if example.meta.get("leak")]
+    counts = Counter(kind for kinds in leaks for kind in kinds)
+    told = ", ".join(f"{kind} {counts[kind]:,}" for kind in LEAKS if counts[kind])
+    verb = "stands" if len(leaks) == 1 else "stand"
+    of = f"{len(leaks):,} of {len(examples):,} questions {verb} in its training data"
+    return f"{of} ({told})" if leaks else ""
+
+
+def declared(adapter: Path) -> tuple[Training, ...]:
+    """The training sets that an adapter's folder declares in ``training.json``; none where it declares none.
 
     The file is {"data": "FILE, HUB ID or NAME:SPLIT"}; a path is relative to the folder. Where it holds the
-    recipe too, the recipe's shuffle and limit count. BenchmarkError where it has not that form.
+    recipe too, the recipe's shuffle and limit count; "after" holds the same of the training before it.
+    BenchmarkError where it has not that form.
     """
     path = adapter / TRAINING_FILE
     if not path.exists():
-        return None
+        return ()
+    found = []
     try:
         told = read_json(path, error=BenchmarkError)
-        data = told["data"]
-        rows = told.get("recipe", {}).get("data")
-        rows = rows if isinstance(rows, dict) else {}
-        own = adapter / data
-        return Training(str(own) if own.exists() else data, rows.get("limit"), rows.get("shuffle_seed"))
+        while told is not None:
+            data = told["data"]
+            rows = told.get("recipe", {}).get("data")
+            rows = rows if isinstance(rows, dict) else {}
+            own = adapter / data
+            found.append(
+                Training(str(own) if own.exists() else data, rows.get("limit"), rows.get("shuffle_seed"))
+            )
+            told = told.get("after")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise BenchmarkError(f"{path}: no 'data'", 'write {"data": "FILE or NAME:SPLIT"}') from None
+    return tuple(found)
 
 
 def exposures(records: Sequence[Record], known: Seen) -> dict[str, list[Record]]:

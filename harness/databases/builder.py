@@ -5,32 +5,33 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from harness.databases.fairness import Fairness
 from harness.databases.keys import KeyMap
 from harness.databases.limits import LONGEST
-from harness.databases.modes import AGAINST, CYCLE, LARGE
+from harness.databases.maker import Candidate, Maker
+from harness.databases.modes import ATTACK, CYCLE
 from harness.databases.plan import Plan
 from harness.databases.populate import Populator
 from harness.databases.readers import Readers
-from harness.databases.results import Expected, Failure, Result
+from harness.databases.results import Failure, Result
 from harness.databases.sandbox import Sandbox
 from harness.databases.suite import HARNESS_ERROR, Database, DatabaseKind, Suite
 from harness.errors import SchemaError
 from harness.records import GoldStatus, Rules
 from harness.sql.dialect import Untranspilable
 from harness.sql.mutants import BUILDING, Mutant, mutants_of
-from harness.sql.profile import Profile, profile_of
 from harness.sql.readings import degenerate, readings_of
 from harness.sql.schema import Ref, Schema, parse_schema
-from harness.sql.statement import statement
 
 _LIMIT = re.compile(r"\blimit\s+\d", re.I)
 STEPS = 400_000_000
 """SQLite's steps that all queries for one suite may take together, some 8 s; a usual gold takes 1 million."""
+
+SEARCHED = 60
+"""Databases made for a gold whose answer is the same on all candidates before it is called uninformative."""
 
 log = logging.getLogger(__name__)
 ENOUGH = 3  # databases that tell a near miss before it is looked at no more
@@ -77,66 +78,60 @@ def _box() -> Sandbox:
     return Sandbox()
 
 
-@dataclass(slots=True)
-class _Candidate:
-    database: Database
-    expected: Expected
-    kills: int = 0  # a bit for each mutant
-
-
 class Builder:
-    """Builds one suite; also what `attack` makes further databases with."""
+    """Builds one suite."""
 
     def __init__(self, bare: Suite, schema: Schema, size: int, operators: Sequence[str] | None) -> None:
-        self.suite, self.schema, self.size = bare, schema, size
+        self.schema, self.size = schema, size
         self.operators = BUILDING if operators is None else operators
         self.box = _box()
-        self._until = self.box.spent + STEPS
-        self.statements = [statement(r, schema) for r in bare.readings]
-        self.profiles = [profile_of(s) for s in self.statements if s is not None] or [Profile()]
-        self.ordered = any(s is not None and s.tree.args.get("order") is not None for s in self.statements)
-        self.limited = any(has_limit(r) for r in bare.readings)
-        self.fairness = Fairness(self.statements[0])
+        self.maker = Maker(bare, schema, self.box, steps=STEPS)
+        self.maker.suite = replace(
+            bare,
+            ordered=any(
+                s is not None and s.tree.args.get("order") is not None for s in self.maker.statements
+            ),
+            limited=any(has_limit(r) for r in bare.readings),
+        )
+
+    @property
+    def suite(self) -> Suite:
+        """As far as it is built."""
+        return self.maker.suite
 
     def build(self) -> Suite:
         """The finished suite."""
-        plan = Plan(self.schema, self.profiles, self.suite.rules)
+        plan = Plan(self.schema, self.maker.profiles, self.suite.rules)
         populator = Populator(plan)
-        self.suite = replace(
+        self.maker.suite = replace(
             self.suite,
-            ordered=self.ordered,
-            limited=self.limited,
             kinds=plan.kinds(),
             links=plan.keys.foreign,
             primary=tuple(plan.keys.primary.items()),
             widened=tuple(plan.widened()),
         )
         reader = Readers(self.suite).basic
-        self.suite = replace(self.suite, forms=tuple(map(reader.text, self.suite.readings)))
-        form = degenerate(self.statements[0])
+        self.maker.suite = replace(self.suite, forms=tuple(map(reader.text, self.suite.readings)))
+        form = degenerate(self.maker.statements[0])
         found = self._candidates(populator, 4 if form else self.size + 2)
         if isinstance(found, Failure):
             foreign = found.message.startswith("no such function")
             status: GoldStatus = "unsupported" if foreign else "broken"
             return replace(self.suite, gold_status=status, reason=found.message)
         candidates, ties = found
-        if form:
-            return replace(
-                self.suite,
-                gold_status="broken",
-                reason=form,
-                databases=tuple(c.database for c in candidates[: self.size]),
-            )
-        if not self._informative([*candidates, *ties]):
-            constant = tuple(c.database for c in candidates[: self.size])
-            return replace(
-                self.suite,
-                gold_status="uninformative",
-                reason="its answer is the same on every database",
-                databases=constant,
-            )
+        if not form and self._informed(populator, candidates, ties):
+            return self._sound(populator, candidates, ties)
+        return replace(
+            self.suite,
+            gold_status="broken" if form else "uninformative",
+            reason=form or "its answer is the same on every database",
+            databases=tuple(c.database for c in candidates[: self.size]),
+        )
+
+    def _sound(self, populator: Populator, candidates: list[Candidate], ties: list[Candidate]) -> Suite:
+        """The suite of a gold whose answers tell something: the databases that tell most near misses."""
         mutants = self._runnable(self._mutants(), candidates[0])
-        if not self.limited:
+        if not self.suite.limited:
             candidates += ties[:3]
             ties = []
         for candidate in candidates:
@@ -154,29 +149,24 @@ class Builder:
                 *(c.database for c in chosen),
                 *(c.database for c in ties[:1]),
                 self._nulls(populator),
-                *self._keys(plan.keys),
+                *self._keys(populator.plan.keys),
             ),
             strength=killed.bit_count() / total if total else None,
             mutants=total,
         )
 
-    @property
-    def _exhausted(self) -> bool:
-        """Whether the databases made so far have taken as many steps as a suite may."""
-        return self.box.spent > self._until
-
     # ---- candidates ----
 
     def _candidates(
         self, populator: Populator, wanted: int
-    ) -> tuple[list[_Candidate], list[_Candidate]] | Failure:
-        fair: list[_Candidate] = []
-        ties: list[_Candidate] = []
-        unstable: list[_Candidate] = []
+    ) -> tuple[list[Candidate], list[Candidate]] | Failure:
+        fair: list[Candidate] = []
+        ties: list[Candidate] = []
+        unstable: list[Candidate] = []
         for number in range(4 * wanted):
-            if self._exhausted and number >= 3:
+            if self.maker.exhausted and number >= 3:
                 break
-            candidate = self.candidate(populator, CYCLE[number % len(CYCLE)], number)
+            candidate = self.maker.candidate(populator, CYCLE[number % len(CYCLE)], number)
             if isinstance(candidate, Failure):
                 return candidate
             kind, made = candidate
@@ -197,22 +187,21 @@ class Builder:
             fair[-1].database = replace(fair[-1].database, kind="unstable")
         return fair, ties
 
-    def candidate(self, populator: Populator, mode: str, number: int) -> tuple[str, _Candidate] | Failure:
-        """A database of a plan with the gold's answers, and what it is to the gold; it stays loaded."""
-        image = populator.image(mode, f"{self.suite.seed}/{number}/{self.suite.gold}")
-        self.box.load(image)
-        answers = tuple(self.box.query(r) for r in self.suite.readings)
-        answer = answers[0]
-        if isinstance(answer, Failure):
-            return answer
-        expected = self._expect(answer)
-        kind = self.fairness.check(self.box, self.suite.readings[0], expected)
-        return kind, _Candidate(Database(image, "fair", answers), expected)
+    def _informed(self, populator: Populator, candidates: list[Candidate], ties: list[Candidate]) -> bool:
+        """Whether the gold has different answers; where it has one only, more is made to find another."""
+        if self._informative([*candidates, *ties]):
+            return True
+        for number in range(SEARCHED):
+            found = self.maker.candidate(populator, ATTACK[number % len(ATTACK)], f"search/{number}")
+            if isinstance(found, Failure) or self.maker.exhausted:
+                break
+            kind, made = found
+            if kind == "fair" and self._informative([*candidates, made, *ties]):
+                candidates.insert(0, made)  # the one that shows something is never cut off
+                return True
+        return False
 
-    def _expect(self, answer: Result) -> Expected:
-        return Expected(answer, ordered=self.ordered, rules=self.suite.rules)
-
-    def _informative(self, candidates: list[_Candidate]) -> bool:
+    def _informative(self, candidates: list[Candidate]) -> bool:
         """Keep the readings that have different answers (all of them where none has); is there one."""
         kept = []
         for number in range(len(self.suite.readings)):
@@ -221,26 +210,26 @@ class Builder:
                 kept.append(number)
         if kept and len(kept) < len(self.suite.readings):
             readings, forms = ([side[i] for i in kept] for side in (self.suite.readings, self.suite.forms))
-            self.suite = replace(self.suite, readings=tuple(readings), forms=tuple(forms))
-            self.statements = [self.statements[i] for i in kept]
+            self.maker.suite = replace(self.suite, readings=tuple(readings), forms=tuple(forms))
+            self.maker.statements = [self.maker.statements[i] for i in kept]
             for candidate in candidates:
                 answers = tuple(candidate.database.answers[i] for i in kept)
                 candidate.database = replace(candidate.database, answers=answers)
                 if isinstance(answers[0], Result):
-                    candidate.expected = self._expect(answers[0])
+                    candidate.expected = self.maker.expect(answers[0])
         return bool(kept)
 
     # ---- near misses ----
 
     def _mutants(self) -> list[Mutant]:
-        gold = self.statements[0]
+        gold = self.maker.statements[0]
         return mutants_of(gold, self.operators) if gold is not None else []
 
-    def _runnable(self, mutants: list[Mutant], candidate: _Candidate) -> list[Mutant]:
+    def _runnable(self, mutants: list[Mutant], candidate: Candidate) -> list[Mutant]:
         self.box.load(candidate.database.image)
-        return [m for m in mutants if not self._exhausted and isinstance(self.box.query(m.sql), Result)]
+        return [m for m in mutants if not self.maker.exhausted and isinstance(self.box.query(m.sql), Result)]
 
-    def _kill(self, mutants: list[Mutant], candidate: _Candidate, among: list[_Candidate]) -> None:
+    def _kill(self, mutants: list[Mutant], candidate: Candidate, among: list[Candidate]) -> None:
         self.box.load(candidate.database.image)
         counts = [0] * len(mutants)
         for other in among:
@@ -250,20 +239,20 @@ class Builder:
                 counts[low.bit_length() - 1] += 1
                 bits ^= low
         for number, mutant in enumerate(mutants):
-            if self._exhausted:
+            if self.maker.exhausted:
                 break
             if counts[number] < ENOUGH and (candidate.database.kind != "ties" or not has_limit(mutant.sql)):
                 result = self.box.query(mutant.sql)
                 if isinstance(result, Failure) or not candidate.expected.same(result):
                     candidate.kills |= 1 << number
 
-    def _survivors(self, mutants: list[Mutant], candidates: list[_Candidate]) -> list[int]:
+    def _survivors(self, mutants: list[Mutant], candidates: list[Candidate]) -> list[int]:
         killed = 0
         for candidate in candidates:
             killed |= candidate.kills
         return [i for i in range(len(mutants)) if not killed >> i & 1]
 
-    def _pursue(self, mutants: list[Mutant], survivors: list[int], candidates: list[_Candidate]) -> set[int]:
+    def _pursue(self, mutants: list[Mutant], survivors: list[int], candidates: list[Candidate]) -> set[int]:
         """Make databases for near misses that no candidate tells from the gold; those that are equivalent."""
         equivalent: set[int] = set()
         if not survivors:
@@ -274,13 +263,13 @@ class Builder:
         for number in survivors:
             if killed >> number & 1:
                 continue
-            if self._exhausted:
+            if self.maker.exhausted:
                 break
             sql = mutants[number].sql
             if canon.text(sql) == gold:
                 equivalent.add(number)
                 continue
-            for made in self.against(sql, 6):
+            for made in self.maker.fair(sql, 6, 1000):
                 result = self.box.query(sql)
                 if isinstance(result, Failure) or not made.expected.same(result):
                     self._kill_all(mutants, made)
@@ -289,44 +278,20 @@ class Builder:
                     break
         return equivalent
 
-    def _kill_all(self, mutants: list[Mutant], candidate: _Candidate) -> None:
+    def _kill_all(self, mutants: list[Mutant], candidate: Candidate) -> None:
         for number, mutant in enumerate(mutants):
-            if self._exhausted:
+            if self.maker.exhausted:
                 break
             result = self.box.query(mutant.sql)
             if isinstance(result, Failure) or not candidate.expected.same(result):
                 candidate.kills |= 1 << number
 
-    def against(
-        self, sql: str, count: int, start: int = 1000, single: frozenset[Ref] = frozenset()
-    ) -> Iterator[_Candidate]:
-        """Fair databases made from the gold and another query together, each loaded when it is given."""
-        other = statement(sql, self.schema)
-        if other is None:
-            return
-        profiles = [*self.profiles, profile_of(other)]
-        plan = Plan(self.schema, profiles, self.suite.rules, sparse=True, single=single)
-        populator = Populator(plan)
-        given = 0
-        for number in range(3 * count):
-            if self._exhausted:
-                return
-            mode = AGAINST[number % len(AGAINST)]
-            if plan.thresholds and plan.thresholds[-1] > LARGE:
-                mode = "full" if number % 2 else "narrow"
-            candidate = self.candidate(populator, mode, start + number)
-            if not isinstance(candidate, Failure) and candidate[0] == "fair":
-                given += 1
-                yield candidate[1]
-                if given == count:
-                    return
-
     # ---- the choice ----
 
-    def _chosen(self, candidates: list[_Candidate], mutants: int) -> list[_Candidate]:
+    def _chosen(self, candidates: list[Candidate], mutants: int) -> list[Candidate]:
         """Greedy multicover: a near miss that is told once more counts a quarter of the time before."""
         left = list(candidates)
-        chosen: list[_Candidate] = []
+        chosen: list[Candidate] = []
         weights = [1.0] * mutants
         while left and len(chosen) < self.size:
             best = max(left, key=lambda c: sum(weights[i] for i in _bits(c.kills)))
@@ -348,7 +313,7 @@ class Builder:
     def _keys(self, keys: KeyMap) -> Iterator[Database]:
         """A probe on which guessed keys repeat and dangle, where any were guessed."""
         rules = replace(self.suite.rules, keys="declared")
-        declared = Plan(self.schema, self.profiles, rules)
+        declared = Plan(self.schema, self.maker.profiles, rules)
         if declared.keys != keys:
             populator = Populator(declared)
             for mode in ("twins", "narrow"):
@@ -362,7 +327,7 @@ class Builder:
             answers = tuple(self.box.query(r) for r in self.suite.readings)
             if isinstance(answers[0], Failure):
                 return None
-            if self.fairness.check(self.box, self.suite.readings[0], self._expect(answers[0])) == "fair":
+            if self.maker.kind(self.maker.expect(answers[0])) == "fair":
                 return Database(image, kind, answers)
         return None
 
@@ -387,6 +352,5 @@ def attack(
     Another ``start`` gives others; no value of the ``single`` columns is met twice in them.
     """
     if suite.schema is not None and suite.readings:
-        builder = Builder(suite, suite.schema, count, ())
-        for candidate in builder.against(sql, count, start, single):
-            yield candidate.database
+        for made in Maker(suite, suite.schema, _box(), steps=STEPS).fair(sql, count, start, single):
+            yield made.database

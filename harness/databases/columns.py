@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -23,6 +23,7 @@ from harness.records import Rules
 from harness.sql.dialect import Value, fold_text, is_whole, number_of, quote, stored
 from harness.sql.profile import VALUES, Atom, Profile, profile_of
 from harness.sql.schema import Column, Ref, Schema
+from harness.sql.solving import PART
 from harness.sql.statement import statement
 
 TEXT = 2_000
@@ -68,7 +69,7 @@ class Columns:
         """The plan of a table's column (the table's name in lower case)."""
         ref, profiles = (table, column.name.lower()), self._profiles
         kind = self._kind(ref, column)
-        asked = any(v is not None for a in profiles[0].atoms if a.ref == ref for v in a.values)
+        asked = any(v is not None for v in self._constants(ref))
         bounds = self._bounds.get(ref, [])
         lead, pool, base = self._values(ref, column, kind, bounds)
         keyed = ref in self._foreign or ref[1] in self._keys.primary.get(table, ())
@@ -89,8 +90,9 @@ class Columns:
         """What the gold, else the declared type and the name, take the column for."""
         gold = self._profiles[0]
         use: bool | None = gold.numeric.get(ref)
-        plain = [v for a in gold.atoms if a.ref == ref and a.op != "near" for v in a.values]
-        decimals = any(map(_has_decimals, plain))
+        plain = [v for a in gold.atoms if a.ref == ref and a.op not in ("near", PART) for v in a.values]
+        whole = column.affinity == "INTEGER" and ref in gold.cast  # a CAST to REAL says that it is none
+        decimals = not whole and any(map(_has_decimals, plain))
         texts = self._texts(ref)
         if use and column.affinity == "INTEGER" and not decimals:
             use = False  # a real that it is computed with makes no real of it: n / t > 0.3
@@ -112,8 +114,11 @@ class Columns:
 
     def _texts(self, ref: Ref) -> bool:
         """Whether the gold compares the column with a text that is no number."""
-        values = (v for a in self._profiles[0].atoms if a.ref == ref for v in a.values)
-        return any(isinstance(v, str) and number_of(v) is None for v in values)
+        return any(isinstance(v, str) and number_of(v) is None for v in self._constants(ref))
+
+    def _constants(self, ref: Ref) -> Iterator[Value]:
+        """What the gold compares the column with."""
+        return (v for a in self._profiles[0].atoms if a.ref == ref and a.op != PART for v in a.values)
 
     def _values(
         self, ref: Ref, column: Column, kind: Kind, bounds: Sequence[Atom]
@@ -166,6 +171,11 @@ class Columns:
 
     def _around(self, op: str, value: Value, kind: Kind) -> tuple[list[Value], list[Value]]:
         """A constant as a column meets it (none, or one value), and what just is not it."""
+        if op == PART:
+            return ([value], []) if kind == "text" else ([], [])
+        if kind == "integer" and isinstance(value, float) and not is_whole(value) and math.isfinite(value):
+            low = stored(math.floor(value))
+            return [low], [low + 1, low - 1, low + 2]
         if op.endswith("like") and isinstance(value, str):
             hits, misses = like_samples(value)
             return [hits[0]], [*hits[1:], *misses]

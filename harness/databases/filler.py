@@ -7,11 +7,11 @@ from typing import NamedTuple
 from harness.chance import Chance
 from harness.databases.columns import PlannedColumn
 from harness.databases.modes import LARGE, ODDS, Mode
-from harness.databases.plan import Plan
+from harness.databases.plan import Plan, PlannedTable
 from harness.databases.strategies import Case, Drawer, drawer_for, shuffled
 from harness.sql.dialect import Value, stored
 from harness.sql.profile import Conditions
-from harness.sql.schema import Ref, Table
+from harness.sql.schema import Ref
 
 Wanted = dict[Ref, list[Value]]
 _NOTHING: Wanted = {}
@@ -36,80 +36,70 @@ class Filler:
         self.foreign = plan.foreign
         self._outliers = ODDS.outlier_aimed if plan.focus else ODDS.outlier
         self.rows: dict[str, list[list[Value]]] = {}
-        self._drawn: dict[Ref, list[Value]] = {}
+        self._drawn: dict[Ref, list[Value]] = {}  # what others refer to, a row each
+        self._keys: dict[Ref, list[Value]] = {}  # … and each value once
+        self._waiting = False  # whether anything refers to what is not filled yet
         self._good: dict[str, set[int]] = {}
-        self._late: list[tuple[str, int, Ref]] = []  # references drawn before what they refer to
 
     def fill(self) -> dict[str, list[list[Value]]]:
         """The rows of each table, by its name in lower case."""
-        for table in self.plan.schema.tables:
-            self._table(table, ())
-        for name, at, parent in self._late:
-            keys = [v for v in self._drawn.get(parent, ()) if v is not None]
-            for row in self.rows[name] if keys else ():
-                row[at] = keys[self.chance.below(len(keys))]
-        self._depend()
+        for table in self.plan.tables.values():
+            self._table(table)
+        for table in self.plan.tables.values():
+            for at, parent in table.late:
+                keys = [v for v in self._drawn.get(parent, ()) if v is not None]
+                for row in self.rows[table.name] if keys else ():
+                    row[at] = keys[self.chance.below(len(keys))]
+        if not self.mode.loose:
+            self._depend()
+        self._balance()
         if self.mode.nulls:
             self._blank()
         return self.rows
 
-    def _count(self, name: str) -> int:
-        low, high = self.mode.rows
-        if name not in self.plan.used:
-            constants = max((c.lead for c in self.plan.tables[name]), default=0)
+    def _count(self, table: PlannedTable) -> int:
+        plan, chance, (low, high) = self.plan, self.chance, self.mode.rows
+        if table.name not in plan.used:
+            constants = max((c.lead for c in table.columns), default=0)
             return min(4 + 2 * min(constants, 4), high)
-        if low == 0 and name not in self.plan.children:
+        if self.mode.bare and len(plan.tables) > 1 and chance.hit(self.mode.bare):
+            return 0
+        if high == 1 and plan.thresholds and table.name in plan.leaves:  # one group of about the threshold
+            return max(1, plan.thresholds[chance.below(len(plan.thresholds))] - 1 + chance.below(3))
+        if low == 0 and table.name not in plan.children:
             low = 1
-        count = low + self.chance.below(high - low + 1)
-        if self.plan.thresholds and low > 4:
-            most = self.plan.thresholds[-1]
+        count = low + chance.below(high - low + 1)
+        if plan.thresholds and low > 4:
+            most = plan.thresholds[-1]
             if most <= LARGE or self.mode.name in ("narrow", "full"):
-                count = max(count, 2 * most + 3 + self.chance.below(6))
+                count = max(count, 2 * most + 3 + chance.below(6))
         return count
 
-    def _table(self, table: Table, waiting: tuple[str, ...]) -> None:
-        name = table.name.lower()
-        if name in self.rows or name in waiting:
-            return
-        planned = self.plan.tables[name]
-        if name in self.plan.idle:
-            self.rows[name] = []
-            return
-        for column in planned:
-            parent = self.foreign.get(column.ref)
-            if parent is not None and parent[0] != name:
-                target = self.plan.schema.table(parent[0])
-                if target is not None:
-                    self._table(target, (*waiting, name))
-        count = self._count(name)
-        key = self.plan.keys.primary.get(name, ())
-        for at, column in enumerate(planned):
-            parent = self.foreign.get(column.ref)
-            if parent is not None and parent in self._drawn:
-                count = count if any(v is not None for v in self._drawn[parent]) else 0
-            elif parent is not None:
-                self._late.append((name, at, parent))
-        drawers = [self._drawer(name, column, key, count) for column in planned]
-        rows = self.rows[name] = self._draw(name, drawers, key, count)
-        for at, column in enumerate(planned):
-            self._drawn[column.ref] = [row[at] for row in rows]
+    def _table(self, table: PlannedTable) -> None:
+        self._waiting = table.waiting
+        count = self._count(table)
+        if any(parent is not None and not self._keys[parent] for parent in table.parents):
+            count = 0  # there is nothing to refer to
+        drawers = []
+        for at, (column, parent) in enumerate(zip(table.columns, table.parents, strict=True)):
+            drawn = [] if parent is None else self._keys[parent]
+            key = (column.ref[1],) if at in table.single else table.key
+            case = Case(
+                self.plan, self.mode, self.chance, column, key, count, self.foreign.get(column.ref), drawn
+            )
+            drawers.append(drawer_for(case))
+        rows = self.rows[table.name] = self._draw(table, drawers, count)
+        for at, column in enumerate(table.columns):
+            if column.ref in self.plan.targets:
+                drawn = self._drawn[column.ref] = [row[at] for row in rows]
+                self._keys[column.ref] = [v for v in dict.fromkeys(drawn) if v is not None]
 
-    def _drawer(self, name: str, column: PlannedColumn, key: tuple[str, ...], count: int) -> Drawer:
-        parent = self.foreign.get(column.ref)
-        drawn = self._drawn.get(parent, ()) if parent is not None else ()
-        values: list[Value] = list(dict.fromkeys(v for v in drawn if v is not None))
-        if (column.ref[1],) in self.plan.unique.get(name, ()):
-            key = (column.ref[1],)
-        return drawer_for(Case(self.plan, self.mode, self.chance, column, key, count, parent, values))
-
-    def _draw(self, name: str, drawers: list[Drawer], key: tuple[str, ...], count: int) -> list[list[Value]]:
-        chance, mode = self.chance, self.mode
+    def _draw(self, table: PlannedTable, drawers: list[Drawer], count: int) -> list[list[Value]]:
+        chance, mode, name = self.chance, self.mode, table.name
         scopes = self.plan.scopes.get(name, [])
         rows: list[list[Value]] = []
         seen: set[tuple[Value, ...]] = set()
         taken: set[Value] = set()
-        names = [d.planned.ref[1] for d in drawers]
-        keys = [[names.index(c) for c in k] for k in (key, *self.plan.unique.get(name, ())) if k]
         order = shuffled(count + 3, chance)
         for number in range(count):
             aim = self._aim(scopes)
@@ -123,7 +113,7 @@ class Filler:
                     row.append(twin[at])
                 else:
                     row.append(self._cell(drawer, aim, number, order[number]))
-            if keys and not self._new(row, keys, seen):
+            if table.unique and not self._new(row, table.unique, seen):
                 continue
             if aim.good and twin is None:
                 self._good.setdefault(name, set()).add(len(rows))
@@ -176,7 +166,7 @@ class Filler:
         """A key that is not taken; one that the conditions ask for where that can be."""
         value: Value = None
         if fitting and (number == 0 or self.chance.hit(ODDS.key_asked)):
-            possible = [v for v in fitting if v not in taken and (v in values or not self._late)]
+            possible = [v for v in fitting if v not in taken and (v in values or not self._waiting)]
             if possible:
                 value = possible[self.chance.below(len(possible))]
         if value is None:
@@ -238,7 +228,7 @@ class Filler:
                     own = self.plan.keys.primary.get(name, ())
                     if not mine or name not in self.rows or (own and set(mine) >= set(own)):
                         continue
-                    names = [c.ref[1] for c in self.plan.tables[name]]
+                    names = [c.ref[1] for c in self.plan.tables[name].columns]
                     free = [r for r in bare if r[0] == name and r[1] not in own and r not in self.foreign]
                     follow = [names.index(r[1]) for r in free]
                     lead = [names.index(c) for c in mine]
@@ -248,23 +238,52 @@ class Filler:
                         for i in follow:
                             row[i] = model[i]
 
+    def _balance(self) -> None:
+        """Groups whose sum or average is just what HAVING compares it with, one more, one less."""
+        plan = self.plan
+        for total in (t for p in plan.profiles for t in p.totals):
+            name, column = total.ref[0], plan.columns.get(total.ref)
+            rows = self.rows.get(name, [])
+            if not rows or column is None or column.closed or not self.chance.hit(ODDS.balanced):
+                continue
+            planned = plan.tables[name].columns
+            held = {c for k in (plan.keys.primary.get(name, ()), *plan.unique.get(name, ())) for c in k}
+            lead = [i for i, c in enumerate(planned) if self._groups_by(c.ref, total.groups)]
+            if not lead or total.ref[1] in held or total.ref in self.foreign:
+                continue
+            at = planned.index(column)
+            good = sorted(self._good.get(name, ())) if plan.scopes.get(name) else range(len(rows))
+            groups: dict[tuple[Value, ...], list[list[Value]]] = {}
+            for row in (rows[i] for i in good):
+                groups.setdefault(tuple([row[i] for i in lead]), []).append(row)
+            for number, group in enumerate(groups.values()):
+                numbers = [v for row in group[:-1] if isinstance(v := row[at], (int, float))]
+                if number % 4 < 3:  # the fourth stays as it is
+                    wanted = total.value * (len(group) if total.each else 1) + (0, 1, -1)[number % 4]
+                    last = wanted - sum(numbers)
+                    group[-1][at] = stored(round(last)) if column.kind == "integer" else stored(last)
+
+    def _groups_by(self, ref: Ref, groups: tuple[Ref, ...]) -> bool:
+        """Whether groups are told by a column, or by the table that it refers to."""
+        parent = self.foreign.get(ref)
+        return ref in groups or (parent is not None and any(parent[0] == g[0] != ref[0] for g in groups))
+
     def _blank(self) -> None:
         """A NULL in every column that may hold one, in a row asked for unless it is asked for by that column.
 
         ``COUNT(name)`` and ``COUNT(*)`` part ways where a row that WHERE lets pass has no name.
         """
-        for table in self.plan.schema.tables:
-            name = table.name.lower()
+        for name, table in self.plan.tables.items():
             rows, plan = self.rows[name], self.plan
             keys = {c for k in (plan.keys.primary.get(name, ()), *plan.unique.get(name, ())) for c in k}
             asked = {atom.ref for scope in plan.scopes.get(name, ()) for atom in scope.atoms}
-            deciding = [at for at, column in enumerate(plan.tables[name]) if column.ref in asked]
+            deciding = [at for at, column in enumerate(table.columns) if column.ref in asked]
             good = [
                 i for i in sorted(self._good.get(name, ())) if all(rows[i][at] is not None for at in deciding)
             ]
             good = good or list(range(len(rows)))
             others = [i for i in range(len(rows)) if i not in good] or good
-            for at, column in enumerate(plan.tables[name]):
+            for at, column in enumerate(table.columns):
                 if column.ref[1] in keys or column.ref in self.foreign or column.column.not_null:
                     continue
                 places = others if column.ref in asked else good

@@ -12,7 +12,9 @@ class Mode(NamedTuple):
 
     ``rows`` of the tables that the query names; a row satisfies ``all`` conditions, misses ``one``, or draws
     from the pool. ``narrow``: columns that hold few values. ``twins``: rows copied but for one column.
-    ``strange``: values that are constants of another column.
+    ``strange``: values that are constants of another column. ``asked``: columns that hold few of the
+    constants that they are compared with, and little else. ``bare``: tables without rows, where there
+    are several. ``loose``: bare columns beside GROUP BY need not follow its columns.
     """
 
     name: str
@@ -23,6 +25,9 @@ class Mode(NamedTuple):
     twins: int
     nulls: int = 0
     strange: int = 6
+    asked: int = 0
+    bare: int = 0
+    loose: bool = False
 
 
 MODES: dict[str, Mode] = {
@@ -39,6 +44,11 @@ MODES: dict[str, Mode] = {
         Mode("childless", (0, 3), 60, 30, 20, 0),
         Mode("twins", (10, 16), 50, 30, 40, 70),
         Mode("nulls", (12, 20), 35, 40, 30, 15, 18),
+        Mode("pair", (1, 2), 25, 35, 100, 10, strange=8, asked=90, loose=True),
+        Mode("trio", (1, 3), 25, 35, 100, 10, strange=8, asked=90, bare=12, loose=True),
+        Mode("handful", (1, 6), 25, 35, 100, 15, strange=8, asked=90, loose=True),
+        Mode("group", (1, 1), 60, 30, 100, 0, asked=90, loose=True),
+        Mode("crowd", (5, 9), 25, 35, 100, 15, strange=8, asked=90, bare=6, loose=True),
     )
 }
 
@@ -68,6 +78,9 @@ class Odds(NamedTuple):
     missed_aimed: int = 60  # the one condition that a row misses is one on which they part
     loose: int = 70  # under an OR or a NOT a row meets any of the conditions,
     loose_mask: int = 60  # … mostly a mix of them, else just one
+    balanced: int = 70  # sums and averages of groups are just what HAVING compares them with
+    neighbours: int = 60  # a scarce column has neighbours of its constants too,
+    usual: int = 40  # … and one of its usual values
     largest: int = 50  # an outlier is the largest, else the least
 
 
@@ -81,4 +94,8 @@ CYCLE = words(
 AGAINST = words(
     "scarce near few scarce mixed childless scarce wide scarce few twins scarce narrow near scarce few "
     "scarce childless full scarce few mixed scarce near"
+)
+ATTACK = words(
+    "mixed pair trio handful crowd pair trio handful crowd narrow pair trio handful crowd "
+    "pair trio handful crowd near pair trio handful crowd pair trio handful crowd"
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from harness.databases.columns import Columns, as_number, storable
+from harness.databases.columns import Columns, PlannedColumn, as_number, storable
 from harness.databases.keys import Groups, KeyMap, keys_of
 from harness.databases.values import holds, sequence
 from harness.records import Rules
@@ -13,10 +15,33 @@ from harness.sql.profile import Atom, Conditions, Profile
 from harness.sql.schema import Ref, Schema
 
 
+class PlannedTable(NamedTuple):
+    """How a table is filled: the columns that are drawn, and what holds between them.
+
+    ``key`` are its key's columns; ``single`` the places of those that are unique by themselves, ``unique``
+    those of all that are unique together. Each column refers to one of ``parents`` (None: to none that is
+    filled by then); ``late`` ones, places and what they refer to, wait until all is filled, and ``waiting``
+    says whether any does by then.
+    """
+
+    name: str
+    columns: list[PlannedColumn]
+    key: tuple[str, ...]
+    single: tuple[int, ...]
+    unique: list[list[int]]
+    parents: list[Ref | None]
+    late: list[tuple[int, Ref]]
+    waiting: bool
+
+
+_STARLESS = re.compile(r"\bcount\s*\(\s*\*\s*\)", re.I)
+
+
 class Plan:
     """What all databases of a few queries share; the first of them, the gold, says what is a key or a number.
 
-    ``sparse``: tables that no query needs stay empty. No value of the ``single`` columns is met twice.
+    ``sparse``: tables that no query needs stay empty; so far as ``texts`` are given, the queries themselves,
+    columns that none of them can mean are ``plain``. No value of the ``single`` columns is met twice.
     """
 
     def __init__(
@@ -26,6 +51,7 @@ class Plan:
         rules: Rules,
         *,
         sparse: bool = False,
+        texts: Sequence[str] = (),
         single: frozenset[Ref] = frozenset(),
     ) -> None:
         self.schema, self.rules = schema, rules
@@ -33,6 +59,12 @@ class Plan:
         self.keys: KeyMap = keys_of(schema, self.profiles[0], rules)
         self.foreign = dict(self.keys.foreign)
         self.children = {child[0] for child in self.foreign}
+        self.targets = set(self.foreign.values())
+        self.leaves = {t for p in self.profiles for t in p.tables} - {
+            parent[0]
+            for child, parent in self.foreign.items()
+            if any(child[0] in p.tables for p in self.profiles)
+        }
         self.used = {t for p in self.profiles for t in p.tables}
         self.idle = self._idle() if sparse else frozenset()
         self.thresholds = sorted({n for p in self.profiles for n in p.thresholds if n > 0})
@@ -48,10 +80,8 @@ class Plan:
             for c in t.columns
         }
         self._share_groups()
-        self.tables = {
-            t.name.lower(): [self.columns[t.name.lower(), c.name.lower()] for c in t.columns]
-            for t in schema.tables
-        }
+        self.plain = self._plain(texts)
+        self.tables = self._tables()
         self.scopes: dict[str, list[Conditions]] = {}
         for p in self.profiles:
             for scope in p.scopes:
@@ -62,6 +92,45 @@ class Plan:
         self.strangers = self._strangers()
         self._fits: dict[tuple[tuple[Atom, ...], int], dict[Ref, list[Value]]] = {}
 
+    def _tables(self) -> dict[str, PlannedTable]:
+        """The tables that are filled, those that others refer to first where that can be."""
+        found: dict[str, PlannedTable] = {}
+        drawn: set[Ref] = set()
+        waiting = False
+
+        def visit(name: str, path: tuple[str, ...]) -> None:
+            nonlocal waiting
+            table = self.schema.table(name)
+            if table is None or name in found or name in path or name in self.idle:
+                return
+            refs = [(name, c.name.lower()) for c in table.columns]
+            columns = [self.columns[ref] for ref in refs if ref not in self.plain]
+            for column in columns:
+                parent = self.foreign.get(column.ref)
+                if parent is not None and parent[0] != name:
+                    visit(parent[0], (*path, name))
+            names = [c.ref[1] for c in columns]
+            late = [
+                (i, p) for i, c in enumerate(columns) if (p := self.foreign.get(c.ref)) and p not in drawn
+            ]
+            waiting = waiting or bool(late)
+            key, unique = self.keys.primary.get(name, ()), self.unique.get(name, ())
+            found[name] = PlannedTable(
+                name,
+                columns,
+                key,
+                tuple(names.index(u[0]) for u in unique if len(u) == 1),
+                [[names.index(c) for c in u] for u in (key, *unique) if u],
+                [p if (p := self.foreign.get(c.ref)) in drawn else None for c in columns],
+                late,
+                waiting,
+            )
+            drawn.update(refs)
+
+        for table in self.schema.tables:
+            visit(table.name.lower(), ())
+        return found
+
     def _idle(self) -> frozenset[str]:
         """Tables that no query names and that nothing named refers to."""
         needed, front = set(self.used), set(self.used)
@@ -69,6 +138,18 @@ class Plan:
             front = {p[0] for c, p in self.foreign.items() if c[0] in front} - needed
             needed |= front
         return frozenset(t.name.lower() for t in self.schema.tables) - needed
+
+    def _plain(self, texts: Sequence[str]) -> frozenset[Ref]:
+        """Columns that cannot be what any of the texts is about, nor keys: one value serves them."""
+        every = _STARLESS.sub("", " ".join(texts)).lower()
+        if not texts or any(word in every for word in ("*", '""', "natural")):
+            return frozenset()
+        held = {(t, c) for t, key in self.keys.primary.items() for c in key}
+        held |= {(t, c) for t, unique in self.unique.items() for u in unique for c in u}
+        held |= {ref for link in self.keys.foreign for ref in link}
+        return frozenset(
+            ref for ref, c in self.columns.items() if ref[1] not in every and ref not in held and not c.closed
+        )
 
     def _unique(self, single: frozenset[Ref]) -> dict[str, list[tuple[str, ...]]]:
         """The columns of each table that together are met once, its primary key left out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -11,13 +11,14 @@ from typing import NamedTuple
 from zlib import crc32
 
 from harness.chance import Chance
+from harness.databases.columns import PlannedColumn
 from harness.databases.filler import Filler
 from harness.databases.modes import MODES
 from harness.databases.plan import Plan
 from harness.databases.sandbox import Forge
 from harness.errors import SchemaError
 from harness.records import Rules
-from harness.sql.dialect import Value, quote, to_sqlite
+from harness.sql.dialect import Value, literal, quote, to_sqlite
 from harness.sql.profile import Profile
 from harness.sql.schema import Schema, Table
 
@@ -40,10 +41,7 @@ class Populator:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         tables = plan.schema.tables
-        self._inserts = {
-            t.name.lower(): f"INSERT OR IGNORE INTO {quote(t.name)} VALUES ({','.join('?' * len(t.columns))})"
-            for t in tables
-        }
+        self._inserts = {t.name.lower(): self._insert(t) for t in tables}
         self._checked = any(t.checks for t in tables)
         self._empty = _empty(
             tuple(
@@ -51,7 +49,7 @@ class Populator:
                     self._create(t),
                     self._create(replace(t, checks=())) if t.checks else "",
                     self._inserts[t.name.lower()],
-                    len(t.columns),
+                    sum(c.ref not in plan.plain for c in self._columns(t)),
                 )
                 for t in tables
             )
@@ -73,14 +71,21 @@ class Populator:
             connection.execute("COMMIT")
             return connection.serialize()
 
+    def _columns(self, table: Table) -> Iterator[PlannedColumn]:
+        return (self.plan.columns[table.name.lower(), c.name.lower()] for c in table.columns)
+
+    def _insert(self, table: Table) -> str:
+        """How a row is put in: what is drawn, and of a column that no query can mean its one value."""
+        marks = (literal(c.base(0)) if c.ref in self.plan.plain else "?" for c in self._columns(table))
+        return f"INSERT OR IGNORE INTO {quote(table.name)} VALUES ({', '.join(marks)})"
+
     def _create(self, table: Table) -> str:
         """The CREATE statement of a table here: types as used, NOCASE where case is ignored."""
         rules = self.plan.rules
         collate = " COLLATE NOCASE" if rules.case == "ignore" else ""
         types = {"integer": "INTEGER", "real": "REAL"}
         parts = [
-            f"{quote(c.column.name)} {types.get(c.kind, 'TEXT' + collate)}"
-            for c in self.plan.tables[table.name.lower()]
+            f"{quote(c.column.name)} {types.get(c.kind, 'TEXT' + collate)}" for c in self._columns(table)
         ]
         key: Sequence[str] = table.primary_key if rules.keys != "loose" else ()
         if key and table.name.lower() in self.plan.keys.widened:

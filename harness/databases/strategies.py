@@ -179,6 +179,21 @@ def _met_again(case: Case) -> Drawer | None:
     return Drawer(case.column, "skewed", values, None, case.strange, case.nulls)
 
 
+def _asked_and_scarce(case: Case) -> Drawer | None:
+    column, chance = case.column, case.chance
+    if not column.lead or not case.mode.asked or not chance.hit(case.mode.asked):
+        return None
+    if column.ordered and chance.hit(ODDS.sorted_apart):
+        return None
+    values = some(column.pool[: column.lead], 3, chance)
+    near = column.pool[column.lead :]
+    if near and chance.hit(ODDS.neighbours):
+        values += some(near, 2, chance)
+    if chance.hit(ODDS.usual):
+        values.append(column.base(chance.below(2)))
+    return Drawer(column, "any", values, case.parent, case.strange, case.nulls)
+
+
 def _narrow(case: Case) -> Drawer | None:
     chance = case.chance
     if (case.column.ordered and chance.hit(ODDS.sorted_apart)) or not chance.hit(case.mode.narrow):
@@ -209,6 +224,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy("compared and scarce", "two columns meet often only where both hold few", _compared_and_scarce),
     Strategy("compared", "columns that are compared hold one pool, else no row matches", _compared),
     Strategy("met again", "INTERSECT and IN find something where both parts hold the same few", _met_again),
+    Strategy("asked and scarce", "against one query: what either asks for, little else", _asked_and_scarce),
     Strategy("narrow", "few values: groups, duplicates, DISTINCT", _narrow),
     Strategy("constants", "what conditions name, met by chance also; sorted ones are distinct", _constants),
     Strategy("varied", "nothing asks for more: different values, so that a column shows", _varied),
@@ -218,6 +234,12 @@ STRATEGIES: tuple[Strategy, ...] = (
 def drawer_for(case: Case) -> Drawer:
     """How the column is filled."""
     return next(found for strategy in STRATEGIES if (found := strategy.draw(case)) is not None)
+
+
+def some(values: list[Value], most: int, chance: Chance) -> list[Value]:
+    """One to ``most`` of the values that follow one another, from any of them on."""
+    start = chance.below(len(values))
+    return (values[start:] + values[:start])[: 1 + chance.below(most)]
 
 
 def shuffled(n: int, chance: Chance) -> list[int]:

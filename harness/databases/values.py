@@ -11,6 +11,7 @@ from typing import Literal
 
 from harness.sql.dialect import Value, is_whole, number_of, stored, words
 from harness.sql.profile import Atom
+from harness.sql.solving import PART
 
 Kind = Literal["integer", "real", "text", "date", "time", "datetime"]
 
@@ -221,6 +222,8 @@ def _near_text(value: str, exact_case: bool) -> Iterator[Value]:
     if len(value) > 3:
         yield value[:-1].rstrip()
         yield value[1:].lstrip()
+    elif value[:1].isalnum() and value.isascii():  # one that comes before it
+        yield value[:-1].rstrip() or chr(ord(value) - 1)
     if " " in value:
         yield value.split(" ", 1)[0]
         yield value.rsplit(" ", 1)[1]
@@ -300,7 +303,7 @@ def holds(atom: Atom, value: Value) -> bool:
         return any(_same(value, v) for v in values)
     if op == "like":
         return isinstance(values[0], str) and _like(values[0]).match(str(value)) is not None
-    if op in ("near", "glob") or (op == "between" and len(values) < 2):
+    if op in ("near", PART, "glob") or (op == "between" and len(values) < 2):
         return True
     if None in values:
         return False

@@ -50,6 +50,15 @@ class Source:
         return self.folder is not None and any((self.folder / name).exists() for name in names)
 
 
+def is_hub_id(text: str) -> bool:
+    """Whether a name looks like ``owner/name`` and no folder of that name is here.
+
+    >>> is_hub_id("Qwen/Qwen2.5-1.5B-Instruct"), is_hub_id("../base"), is_hub_id("/home/me/base")
+    (True, False, False)
+    """
+    return bool(_HUB_ID.fullmatch(text)) and text[0] != "." and not Path(text).exists()
+
+
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor in a folder's safetensors files, from their headers alone."""
     shapes: dict[str, tuple[int, ...]] = {}

@@ -55,13 +55,18 @@ def export(
     return write_text(target, _WRITERS[form](Entry(results, side, choose(side, pair, "--pair"))))
 
 
-def _model_index(entry: Entry) -> str:
+def card_data(entry: Entry | None, **facts: Any) -> Any:
+    """The front matter of a model card, a ``huggingface_hub.ModelCardData``: what the hub indexes.
+
+    ``facts`` are fields of it (``base_model``, ``license``, ``datasets``, …); of an entry its metrics are
+    added.
+    """
     from huggingface_hub import EvalResult, ModelCardData
 
-    base = entry.pair.facts.get("base")
-    card = ModelCardData(
-        model_name=entry.pair.pair,
-        base_model=str(base) if base and not Path(str(base)).exists() else None,
+    if entry is None:
+        return ModelCardData(**facts)
+    return ModelCardData(
+        **{"model_name": entry.pair.pair, **facts},
         eval_results=[
             EvalResult(
                 task_type="text-to-sql",
@@ -78,16 +83,16 @@ def _model_index(entry: Entry) -> str:
             for name, metric in _metrics(entry)
         ],
     )
-    return card.to_yaml() + "\n"
 
 
-def _eval_results(entry: Entry) -> str:
+def eval_results(entry: Entry, dataset: str | None = None) -> str:
+    """A pair's metrics as the hub's evaluation results (YAML); ``dataset`` is the benchmark's id there."""
     import yaml
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
     entries = [
         EvalResultEntry(
-            dataset_id=_dataset(entry),
+            dataset_id=dataset or _dataset(entry),
             task_id=f"{entry.benchmark.name}/{name}",
             value=round(metric.value, 6),
             date=_moment(entry).date().isoformat(),
@@ -97,6 +102,12 @@ def _eval_results(entry: Entry) -> str:
         for name, metric in _metrics(entry)
     ]
     return yaml.safe_dump(eval_result_entries_to_yaml(entries), sort_keys=False, allow_unicode=True)
+
+
+def _model_index(entry: Entry) -> str:
+    base = entry.pair.facts.get("base")
+    known = str(base) if base and not Path(str(base)).exists() else None
+    return str(card_data(entry, base_model=known).to_yaml()) + "\n"
 
 
 def _inspect(entry: Entry) -> str:
@@ -206,6 +217,6 @@ def _moment(entry: Entry) -> datetime:
 
 _WRITERS: Mapping[Format, Callable[[Entry], str]] = {
     "model-index": _model_index,
-    "eval-results": _eval_results,
+    "eval-results": eval_results,
     "inspect": _inspect,
 }

@@ -241,7 +241,15 @@ def check(
             f"{baseline} holds no pair to check", "write it again: check RUN --baseline FILE --update"
         )
     found = tuple(judge(changes, tolerance, alpha))
-    return Gate(findings=found, strict=strict, notes=tuple(_other_verdicts(old, new)))
+    return Gate(findings=found, strict=strict, notes=(*_other_verdicts(old, new), *_leaks(old, new)))
+
+
+def _leaks(old: Results, new: Results) -> Iterator[str]:
+    """A line for each pair, on either side, that was trained on the test."""
+    for results, side in ((new, "the run"), (old, "the baseline")):
+        told = {pair.pair: pair.leak for one in results.benchmarks for pair in one.pairs if pair.leak}
+        for pair, leak in told.items():
+            yield f"LEAK: {pair} of {side} was trained on the test: {leak}"
 
 
 def judge(changes: Sequence[Change], tolerance: float = TOLERANCE, alpha: float = ALPHA) -> list[Finding]:

@@ -21,10 +21,15 @@ def latest_run() -> Path:
     Raises:
         RunError: there is none.
     """
-    places = [path.parent for path in Path("reports", "runs").glob("*/results_*.json")]
-    with suppress(RunError):
-        places.append(Path(read_text(cache_folder("latest-run"), error=RunError)))
-    found = [(file.stat().st_mtime, place) for place in places for file in place.glob("results_*.json")]
+    found = [(file.stat().st_mtime, place) for place in runs_here() for file in place.glob("results_*.json")]
     if not found:
         raise RunError("no run has ended here yet", "give --run FOLDER, or start one: python -m harness run")
     return max(found)[1]
+
+
+def runs_here() -> list[Path]:
+    """The folders of the runs under ``reports/runs`` and of the one that ended last, each once."""
+    places = [path.parent for path in Path("reports", "runs").glob("*/results_*.json")]
+    with suppress(RunError):
+        places.append(Path(read_text(cache_folder("latest-run"), error=RunError)))
+    return list({place.resolve(): place for place in places if place.is_dir()}.values())

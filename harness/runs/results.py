@@ -107,6 +107,11 @@ class PairResult:
         """Execution accuracy, the headline; over no examples where every gold is flagged."""
         return self.metrics.get("execution_accuracy", Metric(0.0, 0.0, 1.0, 0))
 
+    @property
+    def leak(self) -> str:
+        """How many of the questions its training has seen, in words; empty where none is known of."""
+        return str(self.facts.get("leak") or "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkResult:

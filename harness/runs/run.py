@@ -25,6 +25,9 @@ from harness.runs.selection import RunOptions
 STARTER = "starter"
 DEFAULT_BENCHMARK = "create-context-small"
 
+Exposed = dict[str, dict[str, Example]]
+"""By pair and id, the examples with what the pair's training has seen of them."""
+
 
 def run(options: RunOptions, progress: Progress | None = None) -> RunResult | None:
     """Evaluate the pairs on the benchmark; go on where an earlier start of the same run stopped.
@@ -38,14 +41,14 @@ def run(options: RunOptions, progress: Progress | None = None) -> RunResult | No
     crew = Crew(progress.say)
     try:
         with library_log() as log:
-            benchmark, plans, settings, folder = _prepare(options, crew, progress)
+            benchmark, plans, settings, folder, exposed = _prepare(options, crew, progress)
             log.write_to(folder.path)
             if not crew.leads:
                 _generate(options, benchmark, plans, settings, folder, crew, Silent())
                 return None
             with folder.lock():
                 facts = _generate(options, benchmark, plans, settings, folder, crew, progress)
-                return _conclude(options, benchmark, plans, settings, folder, facts, progress)
+                return _conclude(options, benchmark, plans, settings, folder, facts, exposed, progress)
     except BaseException as error:
         crew.fail(str(error) or type(error).__name__)
         raise
@@ -53,7 +56,7 @@ def run(options: RunOptions, progress: Progress | None = None) -> RunResult | No
 
 def _prepare(
     options: RunOptions, crew: Crew, progress: Progress
-) -> tuple[Benchmark, tuple[PairPlan, ...], Settings, RunFolder]:
+) -> tuple[Benchmark, tuple[PairPlan, ...], Settings, RunFolder, Exposed]:
     own = bool(options.adapters or options.models or options.endpoint)
     adapters = options.adapters if own else (str(asset("adapters", STARTER)),)
     _plan(options, adapters, Prompt(), options.settings)  # a slip is told before a benchmark is fetched
@@ -63,7 +66,14 @@ def _prepare(
     plans = _plan(options, adapters, benchmark.prompt, settings)
     facts = _fingerprint(benchmark, plans, settings)
     path = options.output or _default_output(benchmark, plans, facts)
+    exposed: Exposed = {}
     if crew.leads:
+        exposed = _exposed(benchmark, plans, progress)
+        for pair, told in _leaks(exposed).items() if not options.allow_leak else ():
+            raise UsageError(
+                f"{pair} was trained on the test: {told}",
+                "take questions that were held out from it, or add --allow-leak: the figures are marked then",
+            )
         folder = RunFolder.open(path, facts, command=options.command)
         crew.agree({"path": str(path)})
         for plan in plans:
@@ -71,7 +81,7 @@ def _prepare(
                 progress.say(plan.download)
     else:
         folder = RunFolder.open(Path(crew.agree(None)["path"]), facts)
-    return benchmark, plans, settings, folder
+    return benchmark, plans, settings, folder, exposed
 
 
 def _plan(
@@ -226,6 +236,7 @@ def _conclude(
     settings: Settings,
     folder: RunFolder,
     facts: Mapping[str, Any],
+    exposed: Exposed,
     progress: Progress,
 ) -> RunResult:
     _tell_other_rules(folder, benchmark, progress)
@@ -241,6 +252,9 @@ def _conclude(
     notes = [*benchmark_notes(benchmark)]
     if too_long:
         notes.append(f"{too_long} prompts were longer than the model's context and count as wrong.")
+    leaks = _leaks(exposed)
+    notes += [f"LEAK: {pair}: {told}. Its figures are marked with LEAK." for pair, told in leaks.items()]
+    pairs = {p.name: {**p.to_json(), **({"leak": leaks[p.name]} if p.name in leaks else {})} for p in plans}
     return conclude(
         folder,
         benchmark,
@@ -248,10 +262,10 @@ def _conclude(
         judging=options.judging,
         scorers=options.scorers,
         official=options.official,
-        facts={**facts, "pairs": {plan.name: plan.to_json() for plan in plans}, "command": options.command},
+        facts={**facts, "pairs": pairs, "command": options.command},
         progress=progress,
         notes=notes,
-        exposed=_exposed(benchmark, plans, progress),
+        exposed=exposed,
     )
 
 
@@ -264,22 +278,28 @@ def _tell_other_rules(folder: RunFolder, benchmark: Benchmark, progress: Progres
         progress.say(f"Judged anew with {', '.join(changed)}: replaces this run's earlier results.")
 
 
-def _exposed(
-    benchmark: Benchmark, plans: Sequence[PairPlan], progress: Progress
-) -> dict[str, dict[str, Example]]:
+def _exposed(benchmark: Benchmark, plans: Sequence[PairPlan], progress: Progress) -> Exposed:
     """What the training of each adapter that declares its data has seen of the examples."""
     from harness.benchmarks import declared, expose
 
-    found: dict[str, dict[str, Example]] = {}
+    found: Exposed = {}
     for plan in plans:
         if not plan.adapter or not Path(plan.adapter).is_dir():
             continue
         try:
-            if training := declared(Path(plan.adapter)):
-                found[plan.name] = {e.id: e for e in expose(benchmark, training).examples}
+            if trainings := declared(Path(plan.adapter)):
+                found[plan.name] = {e.id: e for e in expose(benchmark, *trainings).examples}
         except HarnessError as error:
             progress.say(f"What {plan.name} saw in training stays unknown: {error}")
     return found
+
+
+def _leaks(exposed: Exposed) -> dict[str, str]:
+    """By pair, how many of the questions its training has seen; pairs that saw none are left out."""
+    from harness.benchmarks import told_leak
+
+    told = {pair: told_leak(list(examples.values())) for pair, examples in exposed.items()}
+    return {pair: text for pair, text in told.items() if text}
 
 
 def benchmark_notes(benchmark: Benchmark) -> list[str]:

@@ -161,6 +161,13 @@ class RunOptions(_Asked):
     include_base: Annotated[
         bool, Option("Evaluate the base itself beside its adapters.", flag="--base/--no-base")
     ] = True
+    allow_leak: Annotated[
+        bool,
+        Option(
+            "Evaluate though questions stand in the adapter's training data; marks the figures.",
+            flag="--allow-leak",
+        ),
+    ] = False
     endpoint: Annotated[str | None, Option("URL of an OpenAI-compatible server; see --model.")] = None
     settings: Annotated[Settings, Expand()] = Settings()
     max_new_tokens: Annotated[

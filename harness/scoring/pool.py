@@ -14,8 +14,9 @@ from harness.databases import Sandbox, Suite
 from harness.databases.store import SuiteStore, suites
 from harness.databases.workers import WorkerLost, WorkerPool
 from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict, Witness
+from harness.scoring.attack import ATTACKS
 from harness.scoring.own_database import own_database
-from harness.scoring.verdict import ATTACKS, harness_error, judge
+from harness.scoring.verdict import harness_error, judge
 from harness.scoring.witness import find_witness
 
 _Task = TypeVar("_Task")

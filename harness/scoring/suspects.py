@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from harness.records import NOTHING, Outcome, Sample
+from harness.records import SAME, Outcome, Sample
 
 AGREE = 2
 """So many pairs answering alike put a gold in doubt."""
@@ -38,8 +38,8 @@ def in_question(samples: Iterable[Sample]) -> list[str]:
 def suspects(samples: Iterable[Sample]) -> list[Suspect]:
     """The golds in doubt, those first that most pairs answer alike; samples need their signatures.
 
-    Answers that find nothing anywhere agree on nothing. The sample shown is the shortest of those that agree,
-    one with its database before others.
+    Answers that find the same on every database, say nothing, agree on nothing. The sample shown is the
+    shortest of those that agree, one with its database before others.
     """
     found = []
     for own in _by_id(samples).values():
@@ -47,7 +47,7 @@ def suspects(samples: Iterable[Sample]) -> list[Suspect]:
             continue
         alike: dict[str, list[Sample]] = defaultdict(list)
         for one in own:
-            if one.counted and one.outcome is Outcome.WRONG and one.signature not in ("", NOTHING):
+            if one.counted and one.outcome is Outcome.WRONG and one.signature[:1] not in ("", SAME):
                 alike[one.signature].append(one)
         most = max(alike.values(), key=len, default=[])
         if len(most) >= AGREE:

@@ -20,8 +20,8 @@ from harness.databases.limits import LONGEST
 from harness.databases.readers import Readers
 from harness.databases.results import Expected
 from harness.errors import SchemaError
-from harness.records import NOTHING, Outcome, Verdict
-from harness.scoring.attack import TINY, Attacker
+from harness.records import SAME, Outcome, Verdict
+from harness.scoring.attack import ASSUMED, ATTACKS, Attacker
 from harness.scoring.cause import causes, summary
 from harness.scoring.proof import proof
 from harness.sql import Untranspilable
@@ -45,9 +45,6 @@ ALARM = "alarm: the canonical forms are equal, and a fair database parts the two
 
 REPEATS = 3
 """Databases without repeated names on which the gold must find something, and a prediction answer alike."""
-
-ATTACKS = 6
-"""Databases made from gold and prediction together for a prediction that was not proved."""
 
 _EXPRESSION = re.compile(r"(\)\s*(?:==?|<>|!=|[<>]=?)\s*'(?:[^']|'')*')(?!\s*COLLATE)", re.I)
 _NULL_TEST = re.compile(r"\b(?:IS\s+(?:NOT\s+)?NULL|ISNULL|NOTNULL|COALESCE|IFNULL)\b", re.I)
@@ -112,7 +109,8 @@ def judge(
     started = {trial.text: trial for trial in trials.values()}
     try:
         execute(suite, list(started.values()), box, real=real, everything=signatures)
-        readers, attacker = Readers(suite), Attacker(suite, box)
+        readers = Readers(suite)
+        attacker = Attacker(suite, box, readers)
     except Exception as error:  # what all of them need
         verdicts.update({sql: harness_error(suite, sql, error) for sql in trials})
         return [verdicts[sql] for sql in sqls]
@@ -326,7 +324,7 @@ def _outcome(
         return _failed(trial.failure)
     shown = _shown(suite, trial, readers) if trial.accepted and equal is None else None
     if trial.accepted and equal is None and shown is None:
-        count, late = _attacked(trial, attacker, attacks, readers.basic.text(trial.text))
+        count, late = _attacked(trial, attacker, attacks)
         if late:
             return _failed(late)
         if trial.accepted and not trial.assumed:
@@ -440,17 +438,16 @@ def _shown(suite: Suite, trial: Trial, readers: Readers) -> _Shown | None:
     return None
 
 
-def _attacked(trial: Trial, attacker: Attacker, attacks: int, seed: str) -> tuple[int, Failure | None]:
+def _attacked(trial: Trial, attacker: Attacker, attacks: int) -> tuple[int, Failure | None]:
     """Attack an accepted prediction: how many databases it was judged on, and its failure on one."""
-    suite = attacker.suite
-    count = sum(database.kind == "fair" for database in suite.databases)
-    if not attacks:
-        return count, None
-    for database in attacker.databases(trial.text, planned=attacks, seed=seed):
-        attempt(suite, trial, database, expected(suite, database), attacker.box)
-        if not trial.accepted:
-            break
-    return count + attacks + TINY, trial.failure
+    suite, made = attacker.suite, 0
+    while made < attacks * (ASSUMED if trial.assumed else 1):
+        for database in attacker.databases(trial.text, range(made, made + attacks)):
+            attempt(suite, trial, database, expected(suite, database), attacker.box)
+            if not trial.accepted:
+                return made, trial.failure
+        made += attacks
+    return sum(database.kind == "fair" for database in suite.databases) + made, trial.failure
 
 
 def _runs(suite: Suite, trial: Trial, readers: Readers) -> tuple[bool, bool]:
@@ -472,7 +469,6 @@ def _raw(sql: str) -> str:
 def _signature(trial: Trial, suite: Suite) -> str:
     if trial.failure is not None:
         return ""
-    if not any(_values(result) for result in trial.results if result is not None):
-        return NOTHING
-    shown = repr([_signed(result, suite) for result in trial.results if result is not None])
-    return blake2b(shown.encode(), digest_size=8).hexdigest()
+    shown = [repr(_signed(result, suite)) for result in trial.results if result is not None]
+    told = blake2b("\n".join(shown).encode(), digest_size=8).hexdigest()
+    return told if len(set(shown)) > 1 else SAME + told

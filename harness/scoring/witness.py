@@ -24,7 +24,7 @@ from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
-from harness.scoring.verdict import ATTACKS, harness_error, judge, translate
+from harness.scoring.verdict import harness_error, judge, translate
 from harness.sql.dialect import literal, quote
 from harness.sql.statement import statement
 
@@ -114,7 +114,7 @@ def find_witness(
     counted = {probe} if probe else counted
     differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image)]
     if not differing:
-        found = Attacker(suite, box).databases(text, planned=ATTACKS)
+        found = Attacker(suite, box, Readers(suite)).databases(text)
         differing = list(islice((d for d in found if duel.differs(d.image)), 1))
     if not differing:
         return None

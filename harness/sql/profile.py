@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sqlglot import exp
 
-from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, Value, constant, is_whole, number_of, spread
+from harness.sql.dialect import (
+    COMPARISONS,
+    FLIPPED,
+    LARGEST,
+    NEGATED,
+    Value,
+    constant,
+    is_whole,
+    number_of,
+    spread,
+)
 from harness.sql.schema import Ref
+from harness.sql.solving import PART, Solution, solutions, told
 from harness.sql.statement import Output, Scope, Statement
 
 _OPS: dict[type[exp.Expr], str] = {
-    **COMPARISONS, exp.Is: "is", exp.Like: "like", exp.Glob: "glob", exp.In: "in", exp.Between: "between",
+    **COMPARISONS, exp.Is: "is", exp.Like: "like", exp.ILike: "like", exp.Glob: "glob", exp.In: "in",
+    exp.Between: "between",
 }  # fmt: skip
 _OPPOSITE = {**NEGATED, "like": "not like", "in": "not in", "between": "not between", "is": "is not",
-             "near": "near", "glob": "not like"}  # fmt: skip
+             "near": "near", PART: PART, "glob": "not like"}  # fmt: skip
 
 _DATE_FUNCTIONS = frozenset(("date", "time", "datetime", "julianday", "unixepoch", "strftime"))
 CONDITIONS, SCOPE, VALUES = 240, 24, 60
 """What a profile keeps of a longer query: its conditions, those of one source, the constants of one."""
+
+_ALIKE = ("Marion", "Marina", "Mark", "Nark")
+"""Texts that begin or end alike: what only a part of them is asked for is not told by the whole."""
 
 MOST_ROWS = 250
 """Largest number of rows that LIMIT or HAVING can have a database show."""
 
 
 class Atom(NamedTuple):
-    """One condition on one column: ``op`` is =, <>, <, …, like, in, between, is, their negations, or near."""
+    """One condition on one column: ``op`` is =, <>, <, …, like, in, between, is, a negation, near or PART.
+
+    The values of the last two are only what the column should hold, of the last where it holds texts.
+    """
 
     ref: Ref
     op: str
@@ -40,6 +58,15 @@ class Conditions(NamedTuple):
     table: str
     atoms: tuple[Atom, ...]
     loose: bool
+
+
+class Total(NamedTuple):
+    """A sum (``each``: an average) of a column over groups, compared with a constant."""
+
+    ref: Ref
+    groups: tuple[Ref, ...]
+    each: bool
+    value: int | float
 
 
 class Tally(NamedTuple):
@@ -58,8 +85,9 @@ class Profile:
     ``thresholds`` are counts (HAVING, LIMIT). ``numeric`` columns are used as numbers (True: with decimals).
     ``shared`` columns are met again in another part of the query (INTERSECT, IN): few values serve best.
     ``dated`` columns go through a date function, ``signed`` ones where a sign matters (ABS, a remainder).
-    ``dependencies`` are (group columns, bare columns) that must hang together for one answer, ``tallies`` the
-    groups of which something is counted or added up.
+    ``cast`` ones are made real by a CAST, so they are not by themselves. ``totals`` are sums and averages of
+    groups that HAVING compares with constants. ``dependencies`` are (group columns, bare columns) that must
+    hang together for one answer, ``tallies`` the groups of which something is counted or added up.
     """
 
     tables: set[str] = field(default_factory=set)
@@ -77,6 +105,8 @@ class Profile:
     nullable: set[Ref] = field(default_factory=set)
     dated: set[Ref] = field(default_factory=set)
     signed: set[Ref] = field(default_factory=set)
+    cast: set[Ref] = field(default_factory=set)
+    totals: list[Total] = field(default_factory=list)
     dependencies: list[tuple[tuple[Ref, ...], tuple[Ref, ...]]] = field(default_factory=list)
     tallies: list[Tally] = field(default_factory=list)
 
@@ -144,7 +174,7 @@ class _Reader:
         profile.atoms.extend(atom for _, atom in atoms)
         having = node.args.get("having")
         if having is not None:
-            self._having(having.this, scope)
+            self._having(having.this, scope, node.args.get("group"))
         for item in node.expressions:
             self._output(item, scope)
         self._grouping(node, scope)
@@ -222,6 +252,10 @@ class _Reader:
             self.profile.dated.update(_refs(node, scope))
         elif isinstance(node, (exp.Abs, exp.Mod, exp.Sign)):
             self.profile.signed.update(_refs(node, scope))
+        elif isinstance(node, exp.Cast) and node.to.is_type(*exp.DataType.REAL_TYPES):
+            self.profile.cast.update(_refs(node, scope))
+        elif isinstance(node, (exp.Nullif, exp.Substring)):
+            self._held(node, scope)
         elif type(node) in _OPS:
             ignored: list[tuple[str, Atom]] = []
             self._condition(node, scope, ignored, joining=False)
@@ -230,13 +264,25 @@ class _Reader:
         for child in node.iter_expressions():
             self._walk(child, scope)
 
+    def _held(self, node: exp.Expr, scope: Scope) -> None:
+        """What a column must hold for a function to make a difference, whatever it is compared with."""
+        other = told(node.args.get("expression"))
+        if isinstance(node, exp.Substring):
+            held = [Solution(column, PART, _ALIKE) for column in _columns(node.this)]
+        else:
+            held = [Solution(column, "near", other) for column in _columns(node.this)] if other else []
+        found: list[tuple[str, Atom]] = []
+        self._solved(held, scope, found)
+        self.profile.atoms.extend(atom for _, atom in found)
+
     def _null(self, node: exp.Expr, scope: Scope) -> None:
         for column in _columns(node):
             found = scope.find(column)
             if found and found.ref and not found.source.optional:  # there IS NULL asks if a row was found
                 self.profile.nullable.add(found.ref)
 
-    def _having(self, node: exp.Expr, scope: Scope) -> None:
+    def _having(self, node: exp.Expr, scope: Scope, group: exp.Group | None) -> None:
+        groups = tuple(ref for e in (group.expressions if group else ()) for ref in _refs(e, scope))
         for comparison in node.find_all(*_OPS):
             sides = [comparison.this, comparison.expression]
             if isinstance(comparison, exp.Between):
@@ -246,6 +292,13 @@ class _Reader:
                 self.profile.thresholds.update(
                     int(v) for v in values if isinstance(v, (int, float)) and 0 <= v <= MOST_ROWS
                 )
+            for total in (s for s in sides if isinstance(s, (exp.Sum, exp.Avg))):
+                self.profile.totals += [
+                    Total(ref, groups, isinstance(total, exp.Avg), value)
+                    for ref in _refs(total, scope)
+                    for value in values
+                    if isinstance(value, (int, float)) and abs(value) < LARGEST // MOST_ROWS
+                ]
         found: list[tuple[str, Atom]] = []
         self._condition(node, scope, found, joining=False)
         self.profile.atoms.extend(a for _, a in found)
@@ -280,8 +333,10 @@ class _Reader:
         left, right = node.this, node.args.get("expression")
         values: list[Value] = []
         if op == "in":
-            values = [v[0] for e in node.expressions if (v := constant(e))]
+            values = [v[0] for e in node.expressions if (v := told(e))]
             inner = node.args.get("query")
+            if isinstance(left, exp.Tuple):
+                self._tuples(left, node, scope, atoms)
             if inner is not None:
                 outputs = self.query(inner.this if isinstance(inner, exp.Subquery) else inner)
                 found = scope.resolve(left) if isinstance(left, exp.Column) else None
@@ -289,11 +344,13 @@ class _Reader:
                 if found and outputs and outputs[0].ref and outputs[0].ref != found[1]:
                     self.profile.links.append((found[1], outputs[0].ref))
         elif op == "between":
-            values = [v[0] for k in ("low", "high") if (v := constant(node.args[k]))]
+            values = [v[0] for k in ("low", "high") if (v := told(node.args[k]))]
         else:
-            value = constant(right)
-            if value is None and (swapped := constant(left)) is not None:
+            value = told(right)
+            if value is None and (swapped := told(left)) is not None:
                 left, right, value, op = right, left, swapped, FLIPPED.get(op, op)
+                if op in ("like", "glob"):  # the column holds the pattern
+                    self._patterns(left, str(swapped[0]), scope, atoms)
             if value is not None:
                 values = [value[0]]
         if op == "is" and values == [None]:
@@ -314,10 +371,32 @@ class _Reader:
         measured = isinstance(aggregate, (exp.Count, exp.Length)) or _reshaped(left)
         if numbers and len(numbers) == len(values) and not measured:
             self._numeric(left, scope, any(not is_whole(n) for n in numbers))
-        for column in _columns(left):
-            found = scope.resolve(column)
-            if found and not isinstance(aggregate, exp.Count):
-                atoms.append((found[0], Atom(found[1], op if plain else "near", tuple(values))))
+        if left is None or isinstance(aggregate, exp.Count):
+            return
+        inner, op = (left.this, op) if plain and isinstance(left, exp.AggFunc) else (left, op)
+        self._solved(solutions(inner, op, values), scope, atoms)
+
+    def _solved(self, found: Iterable[Solution], scope: Scope, atoms: list[tuple[str, Atom]]) -> None:
+        for one in found:
+            if (place := scope.resolve(one.column)) is not None:
+                atoms.append((place[0], Atom(place[1], one.op, one.values)))
+
+    def _patterns(
+        self, node: exp.Expr | None, text: str, scope: Scope, atoms: list[tuple[str, Atom]]
+    ) -> None:
+        for column in _columns(node):
+            self._solved([Solution(column, PART, ("%", f"{text[:1]}%", f"_{text[1:]}"))], scope, atoms)
+
+    def _tuples(self, left: exp.Tuple, node: exp.Expr, scope: Scope, atoms: list[tuple[str, Atom]]) -> None:
+        """``(a, b) IN (VALUES (1, 2), …)``: what each of the columns is compared with."""
+        rows = [
+            row for e in node.expressions for row in (e.expressions if isinstance(e, exp.Values) else [e])
+        ]
+        for place, column in enumerate(left.expressions):
+            cells = (r.expressions[place] for r in rows if len(r.expressions) > place)
+            values = tuple(v[0] for cell in cells if (v := told(cell)))
+            if values:
+                self._solved(solutions(column, "in", values), scope, atoms)
 
     def _between_columns(
         self, op: str, left: exp.Expr | None, right: exp.Expr | None, scope: Scope, joining: bool

@@ -13,9 +13,10 @@ from harness.errors import RecipeError
 from harness.log import hush_libraries, library_log
 from harness.runs.progress import Progress, Silent
 
+from .publish import Publication, publish
 from .recipe import Recipe, Reinforcement, find_recipe, load_recipe
 
-__all__ = ["Recipe", "load_recipe", "train"]
+__all__ = ["Publication", "Recipe", "load_recipe", "publish", "train"]
 
 
 def train(

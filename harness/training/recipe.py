@@ -141,10 +141,12 @@ class Recipe(_Strict):
 
     ``compute_dtype`` is that of 4-bit products and of the base's other weights ("auto": bfloat16 where there
     is one, else float16; always float32 on a processor). ``quantization`` "none" holds the base as it is.
+    ``licence`` is the one that the adapter goes under, in the hub's words ("apache-2.0").
     """
 
     kind: str
     output: Path
+    licence: str | None = None
     seed: int = 42
     model: str | None = None
     revision: str | None = None

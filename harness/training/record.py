@@ -51,7 +51,11 @@ class Record:
 
     def write(self, folder: Path) -> None:
         """Write it into the adapter's folder."""
-        write_json(folder / TRAINING_FILE, asdict(self))
+        write_json(folder / TRAINING_FILE, self.as_json())
+
+    def as_json(self) -> dict[str, Any]:
+        """As the file holds it."""
+        return asdict(self)
 
 
 def read_training(folder: Path) -> Record | None:

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError, ModelError, RecipeError
+from harness.files import read_object, write_text
 from harness.models.sources import Source, download_text, find_adapter, find_base
 from harness.models.weights import pick_device
 from harness.runs.progress import Progress
 
+from .card import write_card
 from .folder import checkpoints, claim, drop_broken, tidy
 from .job import Job, check_size, hold_in_float32, leads, load
 from .progress import Course, course, watch
@@ -61,8 +63,11 @@ def follow(
     )
     ended = _train(job, _trainer(job))
     if leads():
-        _record(job, ended, command).write(output)
+        told = _record(job, ended, command)
+        told.write(output)
         tidy(output)
+        config = read_object(output / "adapter_config.json", error=ModelError)
+        write_text(output / "README.md", write_card(output.resolve().name, config, told))
     progress.say(f"{ended.told()}; adapter written to {output}")
     return output
 
@@ -154,11 +159,7 @@ def _no_room(job: Job, error: BaseException) -> HarnessError:
 
 
 def _record(job: Job, ended: Course, command: str) -> Record:
-    from dataclasses import asdict
-
-    before = None
-    if job.begun_with and job.begun_with.folder and (found := read_training(job.begun_with.folder)):
-        before = asdict(found)
+    found = read_training(job.begun_with.folder) if job.begun_with and job.begun_with.folder else None
     return Record(
         data=job.recipe.data.name,
         data_hash=job.rows.hash,
@@ -175,5 +176,5 @@ def _record(job: Job, ended: Course, command: str) -> Record:
         tokens=ended.tokens,
         device=job.where,
         versions=versions(),
-        after=before,
+        after=found.as_json() if found else None,
     )
