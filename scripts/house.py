@@ -65,7 +65,7 @@ class Parses:
             self.texts.append(sql)
             return tokenize(dialect, sql, *rest, **named)
 
-        sqlglot.Dialect.tokenize = counted  # type: ignore[method-assign]
+        sqlglot.Dialect.tokenize = counted  # type: ignore[method-assign, assignment]
 
     def count(self, text: str) -> int:
         """How often this text was taken apart, whatever its white space and letter case."""
