@@ -23,11 +23,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache as once
 from typing import Any, NamedTuple
 
-from harness.databases import Failure, Sandbox, Suite, WorkerLost, WorkerPool
+from harness.databases import Failure, Sandbox, Suite
 from harness.databases.store import SuiteStore, cache_file, decode, encode, key, suite_of
 from harness.models.extract import extract_sql
 from harness.records import Example, GoldStatus, Judging, Outcome
 from harness.scoring.verdict import expected, judge, translate
+from harness.workers import WorkerLost, WorkerPool
 
 _REPEAT = re.compile(r"(?:^|[\n;:`])[ \t>*_(\"'-]*$")
 """What may stand before a second query: nothing on its line, another one's end, a label, a quoting mark."""

@@ -6,8 +6,9 @@ The starter benchmark's questions are asked again and again under new ids, in te
 in five are the gold or a near miss of it. The rest is hostile: the statements of ``tests/cases/hostile`` put
 on the question's own tables, queries that never end or take much memory, texts of up to 800,000 characters.
 ``harness score`` judges them in a process of its own with two workers, while the resident memory of that
-process and of its workers is read once a second. Afterwards each prediction must have one verdict, and the
-same text on the same question the same verdict wherever it stands. The last line is one JSON document.
+process and of its workers is read once a second; 200 wrong ones get their witness, and there is no policy
+table, which would judge a sample again. Afterwards each prediction must have one verdict, and the same text
+on the same question the same verdict wherever it stands. The last line is one JSON document.
 """
 
 from __future__ import annotations
@@ -198,6 +199,7 @@ def main() -> None:
         print("predictions: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.items()), flush=True)
         command = [sys.executable, "-m", "harness", "score", "--data", str(data), "--json"]
         command += ["--workers", str(told.workers), "--output", str(folder / "run")]
+        command += ["--no-policy", "--witnesses", "200"]
         command += [part for path in paths for part in ("--predictions", str(path))]
         code, seconds, curve = watched(command, folder / "memory.csv")
         facts = {

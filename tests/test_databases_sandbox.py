@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from databases_cases import cases
 
-from harness.databases import Failure, Result, Sandbox, WorkerLost, WorkerPool, workers
+from harness import workers
+from harness.databases import Failure, Result, Sandbox
 from harness.sql.dialect import CLOCK
+from harness.workers import WorkerLost, WorkerPool
 
 
 def _image(*statements: str) -> bytes:

@@ -7,7 +7,6 @@ from harness.databases.results import Failure, Result, same
 from harness.databases.sandbox import Sandbox
 from harness.databases.store import SuiteStore, suites
 from harness.databases.suite import Database, Suite
-from harness.databases.workers import WorkerLost, WorkerPool
 
 __all__ = [
     "MODES",
@@ -17,8 +16,6 @@ __all__ = [
     "Sandbox",
     "Suite",
     "SuiteStore",
-    "WorkerLost",
-    "WorkerPool",
     "attack",
     "build_suite",
     "populate",

@@ -19,11 +19,11 @@ from zlib import error as ZlibError
 from harness.databases.builder import build_suite
 from harness.databases.results import Failure, Result
 from harness.databases.suite import HARNESS_ERROR, Database, Suite
-from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import DataError, SchemaError
 from harness.files import cache_folder
 from harness.records import VERDICT_VERSION, Example, Judging
 from harness.sql.schema import parse_schema
+from harness.workers import WorkerLost, WorkerPool
 
 _FILE = "suites.sqlite"
 _COMMIT = 100

@@ -30,6 +30,7 @@ from harness.models.weights import cache_argument
 _CPU_ROWS, _GPU_ROWS = 128, 4096  # rows decoded together at most
 _CPU_PASS, _GPU_PASS = 4096, 65536  # tokens of one prefill pass at most
 _CPU_PADDING, _GPU_PADDING = 256, 8192  # padding of one pass that costs less than another pass
+_CPU_START = 4e8  # … on a CPU as many tokens as have that many weights, and 16 for reading the weights again
 _CALM = 2048  # rows finished since memory ran out, before twice as many are tried
 _WORTH_SHARING = 8  # tokens
 _USUAL_COLUMNS = 512  # tokens of a prompt and its answer, before any is known
@@ -76,6 +77,12 @@ class Decoder:
         ]
         self._chunk = int(getattr(config, "attention_chunk_size", None) or 0)
         self._float_mask = base.model.config._attn_implementation == "eager"
+        self._passing, self._wasting = (_GPU_PASS, _GPU_PADDING) if self._gpu else (_CPU_PASS, _CPU_PADDING)
+        if not self._gpu:
+            self._wasting = min(_CPU_PADDING, 16 + int(_CPU_START / base.model.num_parameters()))
+        self._none = torch.zeros(
+            0, dtype=torch.long, device=self._device
+        )  # positions whose logits are wanted
         self._limit = settings.batch_size or (_GPU_ROWS if self._gpu else _CPU_ROWS)
         self._most, self._calm = self._limit, 0
         self._queue: deque[Row] = deque()
@@ -260,12 +267,11 @@ class Decoder:
         """Prefill rows in the slots from ``first`` on, from its start to its last token but one."""
         cache, done = self._cache, 0
         assert cache is not None
-        passing, wasting = (_GPU_PASS, _GPU_PADDING) if self._gpu else (_CPU_PASS, _CPU_PADDING)
         lengths = np.array([len(row.ids) - 1 - start for start, row in rows], dtype=np.int64)
         while done < len(rows):
             widths = np.maximum.accumulate(lengths[done:])
             sizes = widths * np.arange(1, len(widths) + 1)
-            fitting = (sizes <= passing) & (sizes - np.cumsum(lengths[done:]) <= wasting)
+            fitting = (sizes <= self._passing) & (sizes - np.cumsum(lengths[done:]) <= self._wasting)
             count = max(1, int(np.argmin(fitting)) if not fitting.all() else len(widths))
             part, width = rows[done : done + count], int(widths[count - 1])
             if width > 0:
@@ -282,7 +288,7 @@ class Decoder:
                     attention_mask=None if at is None else self._mask(at, width, extent),
                     position_ids=steps if at is None else at[:, None] + steps,
                     use_cache=True,
-                    logits_to_keep=1,
+                    logits_to_keep=self._none,
                     **{self._cached_by: cache},
                 )
                 self._cost.computed_tokens += ids.size

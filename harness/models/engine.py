@@ -23,6 +23,7 @@ from harness.models.forbidden import Forbidden
 from harness.models.pair import Choose, LoadedBase, Notify, choose_here, group_key, load_base
 from harness.models.plan import PairPlan, Settings
 from harness.models.prompts import TODAY, render, with_fixed_date
+from harness.models.tokenizers import TemplateError, load_tokenizer, render_chat
 from harness.records import Completion, Example, Prompt
 
 
@@ -113,6 +114,7 @@ class Engine:
                     "device": self._base.device,
                     "dtype": str(self._base.dtype).removeprefix("torch."),
                     "dequantized": self._base.dequantized,
+                    "products": str(self._base.products).removeprefix("torch."),
                     "timing": self._base.timing,
                     "four_bit_share": round(self._base.four_bit, 4),
                     "attention": self._base.model.config._attn_implementation,
@@ -243,25 +245,15 @@ class Engine:
 
 
 def _text(plan: PairPlan, base: LoadedBase, notify: Notify) -> _Text:
-    from transformers import AutoTokenizer
-
     prompt = plan.prompt
-    try:
-        revision = plan.revision if plan.tokenizer == plan.base else None
-        tokenizer = AutoTokenizer.from_pretrained(plan.tokenizer, revision=revision, trust_remote_code=False)
-        if prompt.form == "chat" and not (prompt.chat_template or tokenizer.chat_template):
-            if plan.tokenizer != plan.base:
-                other = AutoTokenizer.from_pretrained(plan.base, revision=plan.revision)
-                tokenizer.chat_template = other.chat_template
-            if not tokenizer.chat_template:
-                prompt = replace(prompt, form="plain", user=prompt.plain)
-                notify(f"{plan.name}: the tokenizer has no chat template, so it is asked in the plain form.")
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ModelError(
-            f"the tokenizer of {plan.tokenizer} cannot be loaded: {line}",
-            "save it with the adapter or the base",
-        ) from error
+    revision = plan.revision if plan.tokenizer == plan.base else None
+    tokenizer = load_tokenizer(plan.tokenizer, revision=revision)
+    if prompt.form == "chat" and not (prompt.chat_template or tokenizer.chat_template):
+        if plan.tokenizer != plan.base:
+            tokenizer.chat_template = load_tokenizer(plan.base, revision=plan.revision).chat_template
+        if not tokenizer.chat_template:
+            prompt = replace(prompt, form="plain", user=prompt.plain)
+            notify(f"{plan.name}: the tokenizer has no chat template, so it is asked in the plain form.")
     ends = {tokenizer.eos_token_id, *_as_list(base.model.generation_config.eos_token_id)}
     if prompt.form == "chat":
         ends |= _turn_end(tokenizer, prompt)
@@ -280,10 +272,9 @@ def _as_list(value: Any) -> list[Any]:
 def _turn_end(tokenizer: Any, prompt: Prompt) -> set[int]:
     """The special token that the chat template puts after an answer: models stop there."""
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "SELECT 1"}]
-    options = {"chat_template": prompt.chat_template} if prompt.chat_template else {}
     try:
-        text = str(tokenizer.apply_chat_template(turns, tokenize=False, **options))
-    except Exception:  # a template may refuse these turns; the tokenizer's own end token stands
+        text = render_chat(tokenizer, turns, template=prompt.chat_template)
+    except TemplateError:  # it may refuse these turns; the tokenizer's own end token stands
         return set()
     after = tokenizer(text.rpartition("SELECT 1")[2].lstrip(), add_special_tokens=False)["input_ids"]
     return {after[0]} if after and after[0] in tokenizer.all_special_ids else set()

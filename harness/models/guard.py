@@ -23,7 +23,7 @@ from harness.models.pair import LoadedBase
 from harness.models.plan import Settings
 
 _LIMITS = re.compile(r"window|chunk|local|block|max_position|context|seq|span|stride|n_positions|n_ctx")
-_SHORT, _STEPS = 24, 4  # tokens of the longest row where no limit is reached; new tokens of each row
+_SHORT, _STEPS = 24, 3  # tokens of the longest row where no limit is reached; new tokens of each row
 _NOISE = 16  # times what batching makes
 
 
@@ -70,8 +70,9 @@ def check(
         seen, rows = _through_slots(
             base, settings, max(3, min(reach, max([_SHORT, *map(_beyond, limits)])) - _STEPS)
         )
-        off = max(_off(base, ids, logits) for ids, logits in zip(rows, seen, strict=True))
-        noise = _noise(base, rows[1][: len(rows[1]) // 2 * 2])
+        alone = [_last_logits(base, [ids]) for ids in rows]
+        off = max(_off(logits, one) for logits, one in zip(seen, alone, strict=True))
+        noise = _off(_last_logits(base, [rows[0], rows[0][::-1]]), alone[0])  # what batching alone makes
     except ModelError:
         raise
     except torch.OutOfMemoryError as error:
@@ -92,9 +93,9 @@ def check(
 
 
 def _rounding(base: LoadedBase) -> float:
-    """The unit of the numbers that products are made in: bitsandbytes' own may be coarser than the dtype."""
+    """The unit of the numbers that products are made in: a quantised layer's may be coarser."""
     quantized = getattr(base.model, "is_quantized", False) and not base.dequantized
-    dtypes = [base.dtype, torch.bfloat16] if quantized else [base.dtype]
+    dtypes = [base.products, torch.bfloat16] if quantized else [base.products]
     return float(max(torch.finfo(dtype).eps for dtype in dtypes))
 
 
@@ -119,21 +120,15 @@ def _through_slots(
     return seen, [[*row.tolist(), *made[str(i)]] for i, row in enumerate(rows)]
 
 
-def _alone(base: LoadedBase, ids: list[list[int]]) -> torch.Tensor:
+def _last_logits(base: LoadedBase, rows: list[list[int]]) -> torch.Tensor:
+    """Without slots: the first row's logits ``[steps, vocabulary]`` that say its last tokens."""
+    ids = torch.tensor(rows, device=base.device)
     with torch.inference_mode():
-        logits = base.model(input_ids=torch.tensor(ids, device=base.device), use_cache=False).logits
-    return logits.float()
+        logits = base.model(input_ids=ids, use_cache=False, logits_to_keep=_STEPS + 1).logits
+    return logits[0, -_STEPS - 1 : -1].float()
 
 
-def _off(base: LoadedBase, ids: list[int], seen: torch.Tensor) -> float:
-    """How far the steps' logits are from those of the row alone: the median of the steps."""
-    alone = _alone(base, [ids])[0, -_STEPS - 1 : -1].to(seen.device)
+def _off(seen: torch.Tensor, alone: torch.Tensor) -> float:
+    """How far logits are from those of the row alone: the median of the steps."""
     scale = (alone - alone.mean(-1, keepdim=True)).norm(dim=-1).clamp(min=1e-30)
     return float(((seen - alone).norm(dim=-1) / scale).median())
-
-
-def _noise(base: LoadedBase, ids: list[int]) -> float:
-    """What batching alone makes: a row beside itself turned round, against the row alone."""
-    alone, beside = _alone(base, [ids])[0], _alone(base, [ids, ids[::-1]])[0]
-    scale = (alone - alone.mean(-1, keepdim=True)).norm(dim=-1).clamp(min=1e-30)
-    return float(((beside - alone).norm(dim=-1) / scale).median())

@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 from harness.errors import ModelError
 from harness.files import read_object
 from harness.log import hush_libraries
+from harness.models.headers import tensor_shapes
 from harness.models.plan import PairPlan, Settings
-from harness.models.sources import tensor_shapes
 from harness.models.weights import (
     four_bit_layers,
     four_bit_share,
@@ -42,6 +42,7 @@ def choose_here(_: str, measure: Callable[[], Any]) -> Any:
 @dataclass(slots=True)
 class LoadedBase:
     """A base with some adapters. ``model`` is the transformers model, adapters injected; ``peft`` wraps it.
+    ``dtype`` is that of activations and cache, ``products`` that in which quantised layers multiply.
 
     ``facts`` has one entry an adapter: how many layers it changes and by how much it moves the logits.
     ``apart`` names the pairs that must have a base to themselves and are not in here; ``four_bit`` is the
@@ -52,6 +53,7 @@ class LoadedBase:
     peft: Any
     device: str
     dtype: Any
+    products: Any
     dequantized: bool
     four_bit: float = 0.0
     timing: dict[str, Any] = field(default_factory=dict)
@@ -161,6 +163,8 @@ def load_base(
 
 
 def _load_bare(plan: PairPlan, settings: Settings, notify: Notify, choose: Choose) -> LoadedBase:
+    from harness.models.products import expand, product_dtype
+
     device = pick_device(settings.device)
     dtype = pick_dtype(settings.compute_dtype, device)
     model = load_weights(
@@ -181,19 +185,22 @@ def _load_bare(plan: PairPlan, settings: Settings, notify: Notify, choose: Choos
         )
     pack_for_cpu(four_bit_layers(model), allowed=False)
     timing: dict[str, Any] = {}
+    products = dtype if settings.merge or not share else product_dtype(settings.compute_dtype, device, dtype)
     dequantized = settings.merge or settings.dequantize == "yes"
     if not share:
         if settings.dequantize == "yes":
             notify("Nothing to dequantise: the base's layers are not in 4-bit.")
         dequantized = False
     elif settings.dequantize == "auto" and not settings.merge:
-        said = choose(f"dequantize {plan.base_hash}", lambda: list(prefers_dequantized(model, dtype, device)))
+        said = choose(
+            f"dequantize {plan.base_hash}", lambda: list(prefers_dequantized(model, dtype, products, device))
+        )
         dequantized, timing = bool(said[0]), dict(said[1])
     if dequantized:
-        model = model.dequantize(dtype)
+        model = expand(model, products)
     model.eval()
     sums = [(tensor, _sum(tensor)) for tensor in (*model.parameters(), *model.buffers())]
-    return LoadedBase(model, None, device, dtype, dequantized, share, timing, _sums=sums)
+    return LoadedBase(model, None, device, dtype, products, dequantized, share, timing, _sums=sums)
 
 
 def _put_on(loaded: LoadedBase, plan: PairPlan) -> None:
@@ -208,9 +215,9 @@ def _put_on(loaded: LoadedBase, plan: PairPlan) -> None:
         loaded.activate(None)
         bare = _logits(loaded, ids)
         if first:
-            loaded.peft = PeftModelForCausalLM(loaded.model, config, inner, autocast_adapter_dtype=False)
+            loaded.peft = PeftModelForCausalLM(loaded.model, config, inner, autocast_adapter_dtype=True)
         result = loaded.peft.load_adapter(
-            plan.adapter, inner, torch_device=loaded.device, autocast_adapter_dtype=False
+            plan.adapter, inner, torch_device=loaded.device, autocast_adapter_dtype=True
         )
         for name, parameter in loaded.peft.named_parameters():
             if f".{inner}." in name and parameter.is_floating_point():
@@ -256,8 +263,8 @@ def _sum(tensor: Any) -> int:
     import torch
 
     whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
-    bits = tensor.detach()
-    return int(bits.contiguous().view(whole[bits.element_size()]).sum(dtype=torch.int64))
+    bits = tensor.detach().contiguous().view(whole[tensor.element_size()]).reshape(-1)
+    return sum(int(piece.sum(dtype=torch.int64)) for piece in bits.split(1 << 20))  # a sum copies into int64
 
 
 def _difference(one: Any, other: Any) -> float:

@@ -14,8 +14,10 @@ from annotated_types import Ge, Gt, Le
 
 from harness.errors import ModelError, UsageError
 from harness.files import read_object, read_text
+from harness.models.claims import check_adapter, check_base
+from harness.models.headers import tensor_shapes
 from harness.models.prompts import load_prompt
-from harness.models.sources import Source, download_text, find_adapter, find_base, tensor_shapes
+from harness.models.sources import Source, download_text, find_adapter, find_base
 from harness.options import Option, check_ranges
 from harness.records import Prompt, Seed
 
@@ -32,8 +34,9 @@ class Settings:
     quantization: of the base's linear layers; ``double_quantization`` of their scales too (4-bit only).
     compute_dtype: of products and activations; "auto" is bfloat16 where the GPU has it, else float16,
         and float32 on CPU.
-    dequantize: hold the same 4-bit values expanded in the compute dtype. "auto" times both ways on the
-        loaded weights, once for a run: all of its processes and starts keep the choice.
+    dequantize: hold the same 4-bit values expanded: in bfloat16 on a CPU that multiplies in it (AVX512-BF16)
+        unless a compute dtype is given, else in the compute dtype. "auto" times both ways on the loaded
+        weights, once for a run: all of its processes and starts keep the choice.
     merge: add the adapter to the dequantised weights, in the compute dtype, instead of beside them.
     batch_size: rows decoded together at most; None finds it from memory.
     max_new_tokens: at most so many for each completion; 0 stands for the benchmark's own limit.
@@ -277,6 +280,8 @@ def _row(
     notes: Sequence[str],
     base_hash: str | None = None,
 ) -> PairPlan:
+    if base_hash is None:
+        check_base(base)
     own = adapter if adapter is not None and adapter.has(*_TOKENIZER) else base
     quantized = base.config.get("quantization_config")
     method = str(quantized.get("quant_method", "quantised")) if isinstance(quantized, dict) else None
@@ -315,13 +320,12 @@ def _check_adapter(adapter: Source, base: Source, settings: Settings) -> None:
             f"adapter {adapter.id} is of type {kind}, which adds prompt vectors",
             "only adapters of weights (LoRA and kin) are evaluated",
         )
+    check_adapter(adapter, base)
     if settings.merge and kind != "LORA":
         raise ModelError(f"--merge works for LoRA, {adapter.id} is {kind}", "leave --merge out")
     if adapter.folder is None or base.folder is None or "quantization_config" in base.config:
         return
     held, wanted = tensor_shapes(base.folder), tensor_shapes(adapter.folder)
-    if not held:
-        return  # .bin weights: checked when loaded
     for name, shape in wanted.items():
         module, _, part = name.removeprefix("base_model.model.").rpartition(".lora_")
         if part not in {"A.weight", "B.weight"}:

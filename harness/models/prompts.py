@@ -12,6 +12,7 @@ from typing_extensions import TypedDict
 
 from harness.errors import ModelError, UsageError
 from harness.files import read_text, read_yaml
+from harness.models.tokenizers import TemplateError, render_chat
 from harness.options import validated
 from harness.records import Example, Form, Prompt
 
@@ -58,18 +59,19 @@ def render(prompt: Prompt, example: Example, tokenizer: Any) -> str:
 
 def _chat(prompt: Prompt, example: Example, tokenizer: Any) -> str:
     turns = messages(prompt, example)
-    options: dict[str, Any] = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
-    if prompt.chat_template:
-        options["chat_template"] = prompt.chat_template
+    options: dict[str, Any] = {"add_generation_prompt": True, "enable_thinking": False}
     try:
-        return str(tokenizer.apply_chat_template(turns, **options))
-    except Exception as error:
-        if prompt.system is None or "system" not in str(error).lower():
-            raise ModelError(
-                f"the chat template cannot be used: {error}", "give another one: --prompt FILE"
-            ) from error
-    joined = {"role": "user", "content": f"{prompt.system}\n\n{turns[-1]['content']}"}
-    return str(tokenizer.apply_chat_template([joined], **options))
+        try:
+            return render_chat(tokenizer, turns, template=prompt.chat_template, **options)
+        except TemplateError as error:
+            if prompt.system is None or "system" not in str(error).lower():
+                raise
+        joined = {"role": "user", "content": f"{prompt.system}\n\n{turns[-1]['content']}"}
+        return render_chat(tokenizer, [joined], template=prompt.chat_template, **options)
+    except TemplateError as error:
+        raise ModelError(
+            f"the chat template cannot be used: {error}", "give another one: --prompt FILE"
+        ) from error
 
 
 def with_fixed_date(template: str) -> str:

@@ -7,9 +7,11 @@ Finished rows cost nothing: the last active row moves into the place of one that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
@@ -27,8 +29,8 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Take the slab's memory, at the first update."""
         rows, columns = self.window.rows, self.window.columns
-        self.keys = key_states.new_zeros(rows, key_states.shape[1], columns, key_states.shape[3])
-        self.values = value_states.new_zeros(rows, value_states.shape[1], columns, value_states.shape[3])
+        self.keys = _zeros(key_states, (rows, key_states.shape[1], columns, key_states.shape[3]))
+        self.values = _zeros(value_states, (rows, value_states.shape[1], columns, value_states.shape[3]))
         self.is_initialized = True
 
     def update(
@@ -58,6 +60,14 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
     def get_max_length(self) -> int:
         """Columns of the slab."""
         return self.window.columns
+
+
+def _zeros(like: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Zeros in the dtype and on the device of another tensor; on a CPU memory is taken as it is written."""
+    if like.device.type != "cpu":
+        return like.new_zeros(shape)
+    room = np.zeros(math.prod(shape) * like.element_size(), dtype=np.uint8)
+    return torch.from_numpy(room).view(like.dtype).reshape(shape)
 
 
 class Window:

@@ -7,9 +7,7 @@ that can be wrong with a pair, in milliseconds and before anything is downloaded
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +18,10 @@ from harness.files import read_object
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _HUB_CACHE = re.compile(r"models--([\w.-]+?)--([\w.-]+)")
-_WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_PICKLED = ("pytorch_model*.bin", "adapter_model.bin", "*.pt", "*.pth", "*.ckpt")
+_PICKLED_REMEDY = "save them as safetensors: save_pretrained of a current transformers or PEFT does"
 _SPEED = 10e6  # bytes a second, what a home line gives
-_FETCHED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py", "*.yaml"]
+_FETCHED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.yaml"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,22 +56,6 @@ def is_hub_id(text: str) -> bool:
     (True, False, False)
     """
     return bool(_HUB_ID.fullmatch(text)) and text[0] != "." and not Path(text).exists()
-
-
-def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in a folder's safetensors files, from their headers alone."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            try:
-                (size,) = struct.unpack("<Q", file.read(8))
-                header = json.loads(file.read(size))
-            except (struct.error, ValueError, MemoryError, OverflowError) as error:
-                raise ModelError(
-                    f"{path} is not a safetensors file (cut short?)", "copy or download it again"
-                ) from error
-        shapes |= {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-    return shapes
 
 
 def find_adapter(text: str) -> tuple[Source, list[str]]:
@@ -145,10 +128,19 @@ def find_base(text: str, *, near: Path | None, revision: str | None, named_by: s
 
 
 def _local(folder: Path, config: str) -> Source:
-    weights = sorted({path for pattern in (*_WEIGHTS, "adapter_model.bin") for path in folder.glob(pattern)})
+    weights = sorted(folder.glob("*.safetensors"))
+    pickled = sorted(path for pattern in _PICKLED for path in folder.glob(pattern))
+    if not weights and pickled:
+        raise ModelError(
+            f"{folder} has its weights pickled ({pickled[0].name}), which can run code when they are read",
+            _PICKLED_REMEDY,
+        )
     if not weights:
         kind = "adapter_model.safetensors" if config.startswith("adapter") else "model weights"
         raise ModelError(f"{folder} has {config} but no {kind}", "save or download the weights too")
+    for path in (folder / config, *weights):
+        if not path.is_file():
+            raise ModelError(f"{path} is no file", "copy or download it again")
     return Source(
         str(folder),
         folder,
@@ -202,6 +194,8 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
         wanted = [config for config in configs if config in files]
         if not wanted:
             raise ModelError(f"{name} on the hub has no {' or '.join(configs)}", "name an adapter or a model")
+        if not any(file.endswith(".safetensors") for file in files):
+            raise ModelError(f"{name} on the hub has no weights as safetensors", _PICKLED_REMEDY)
         path = Path(hf_hub_download(name, wanted[0], revision=revision))
         if wanted[0] == "adapter_config.json":
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FETCHED))

@@ -62,8 +62,11 @@ def load_weights(
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+    from harness.models.products import quantise_by_pieces
+
     options: dict[str, Any] = {"dtype": dtype, "device_map": {"": device}, "revision": revision}
     if quantization in {"nf4", "fp4"}:
+        quantise_by_pieces()
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type=quantization,
@@ -73,7 +76,9 @@ def load_weights(
     elif quantization == "int8":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     try:
-        return AutoModelForCausalLM.from_pretrained(where, trust_remote_code=False, **options)
+        return AutoModelForCausalLM.from_pretrained(
+            where, trust_remote_code=False, use_safetensors=True, **options
+        )
     except torch.OutOfMemoryError as error:
         raise ModelError(
             f"base {named or where} does not fit on {device}", "use --quantization nf4 --dequantize no"
@@ -122,17 +127,19 @@ def four_bit_share(model: Any) -> float:
     return packed / (packed + plain) if packed else 0.0
 
 
-def prefers_dequantized(model: Any, dtype: Any, device: str) -> tuple[bool, dict[str, Any]]:
-    """Whether the layers are faster with the same values expanded in ``dtype``, and what was seen.
+def prefers_dequantized(model: Any, dtype: Any, products: Any, device: str) -> tuple[bool, dict[str, Any]]:
+    """Whether the layers are faster with the same values expanded in ``products``, and what was seen.
 
     One layer of each shape is timed both ways on the loaded weights, as in a prefill pass (128 tokens) and
-    in a step (16 rows); the times are added up over all layers. Where the expanded values would take more
-    than half of the free memory nothing is timed.
+    in a step (16 rows) of activations in ``dtype``; the times are added up over all layers. Where the
+    expanded values would take more than half of the free memory nothing is timed.
     """
     import torch
 
+    from harness.models.products import expanded
+
     layers = four_bit_layers(model)
-    needed = sum(layer.in_features * layer.out_features for layer in layers) * dtype.itemsize
+    needed = sum(layer.in_features * layer.out_features for layer in layers) * products.itemsize
     free = (
         torch.cuda.mem_get_info(device)[0]
         if device.startswith("cuda")
@@ -145,15 +152,13 @@ def prefers_dequantized(model: Any, dtype: Any, device: str) -> tuple[bool, dict
     seconds = {"prefill_4bit": 0.0, "step_4bit": 0.0, "prefill_expanded": 0.0, "step_expanded": 0.0}
     with torch.inference_mode():
         for shape, count in shapes.items():
-            weight = _expanded(first[shape], dtype)
+            wide = expanded(first[shape], products)
             packed = copy.deepcopy(first[shape]).eval()
             pack_for_cpu([packed], allowed=True)
             for stage, rows in (("prefill", _TIMED_TOKENS), ("step", _TIMED_ROWS)):
                 x = torch.randn(rows, shape[0], device=device, dtype=dtype)
                 seconds[f"{stage}_4bit"] += count * _seconds(lambda p=packed, x=x: p(x), device)
-                seconds[f"{stage}_expanded"] += count * _seconds(
-                    lambda w=weight, x=x: torch.nn.functional.linear(x, w), device
-                )
+                seconds[f"{stage}_expanded"] += count * _seconds(lambda w=wide, x=x: w(x), device)
     total = {
         way: seconds[f"prefill_{way}"] / _TIMED_TOKENS + _STEPS_A_TOKEN * seconds[f"step_{way}"] / _TIMED_ROWS
         for way in ("4bit", "expanded")
@@ -172,12 +177,6 @@ def _seconds(work: Any, device: str, times: int = 3) -> float:
             torch.cuda.synchronize(device)
         took.append(time.perf_counter() - start)
     return min(took[1:])
-
-
-def _expanded(layer: Any, dtype: Any) -> Any:
-    from bitsandbytes.functional import dequantize_4bit
-
-    return dequantize_4bit(layer.weight.data, layer.weight.quant_state).to(dtype)
 
 
 def pack_for_cpu(layers: list[Any], *, allowed: bool) -> None:

@@ -12,12 +12,12 @@ from typing import NamedTuple, TypeVar
 
 from harness.databases import Sandbox, Suite
 from harness.databases.store import SuiteStore, suites
-from harness.databases.workers import WorkerLost, WorkerPool
 from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict, Witness
 from harness.scoring.attack import ATTACKS
 from harness.scoring.own_database import own_database
 from harness.scoring.verdict import harness_error, judge
 from harness.scoring.witness import find_witness
+from harness.workers import WorkerLost, WorkerPool
 
 _Task = TypeVar("_Task")
 _Value = TypeVar("_Value")

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
-from harness.models.sources import Source, tensor_shapes
+from harness.models.claims import check_adapter
+from harness.models.headers import tensor_shapes
+from harness.models.sources import Source
+from harness.models.tokenizers import load_tokenizer
 from harness.models.weights import four_bit_layers, load_weights, pack_for_cpu, pick_dtype
 from harness.runs.progress import Progress
 
@@ -69,7 +72,6 @@ def check_size(base: Source, where: str, chosen: str) -> None:
 
 def load(recipe: Recipe, base: Source, begun_with: Source | None, where: str) -> tuple[Any, Any]:
     """Tokenizer and base (with the adapter that is trained on). Raises ModelError."""
-    from transformers import AutoTokenizer
 
     chosen = recipe.compute_dtype if where.startswith("cuda") else "float32"
     model = load_weights(
@@ -83,18 +85,13 @@ def load(recipe: Recipe, base: Source, begun_with: Source | None, where: str) ->
     pack_for_cpu(four_bit_layers(model), allowed=False)  # a validation would change the products that follow
     own = begun_with is not None and begun_with.has("tokenizer.json")
     place = begun_with if begun_with is not None and own else base
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place.where, revision=place.revision)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(
-            f"the tokenizer of {place.id} cannot be loaded: {first}", "name a folder or a hub id: --model"
-        ) from error
+    tokenizer = load_tokenizer(place.where, revision=place.revision)
     if tokenizer.chat_template is None:
         raise ModelError(f"the tokenizer of {place.id} has no chat template", "take an instruct base")
     if begun_with is not None:
         from peft import PeftModel
 
+        check_adapter(begun_with, base)
         model = PeftModel.from_pretrained(model, begun_with.where, is_trainable=True)
     return tokenizer, model
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from harness.databases.results import Failure, Result
 from harness.databases.sandbox import Sandbox
-from harness.databases.workers import WorkerLost, WorkerPool
 from harness.errors import BenchmarkError
 from harness.records import Benchmark, Example, Rules
 from harness.scoring.official.scorer import Options, Scorer
+from harness.workers import WorkerLost, WorkerPool
 
 Openable = Path | bytes  # a file, or the image of a populated one
 
