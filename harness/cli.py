@@ -295,6 +295,7 @@ def train(
     json: Json = False,
 ) -> None:
     """Train an adapter by a recipe; a killed training goes on where it stopped."""
+    from harness.training import leads
     from harness.training import train as train_recipe
 
     screen = _screen(json)
@@ -310,6 +311,8 @@ def train(
         progress=screen,
         command=_command(),
     )
+    if not leads():
+        return
     screen.show(f"Trained: {folder}. Evaluate it with: python -m harness run --adapter {folder}")
     screen.finish({"adapter": str(folder)})
 

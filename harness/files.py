@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from harness.errors import DataError, HarnessError, RunError
 
 FORMATS = (".jsonl", ".json", ".csv", ".parquet")
+_ENDINGS = (*FORMATS, ".ndjson", ".txt", ".sql")
 _PACKAGE = Path(__file__).resolve().parent
 _LONE = re.compile("[\ud800-\udfff]")
 
@@ -47,8 +48,15 @@ def cache_folder(*parts: str) -> Path:
 
 
 def stem(path: Path) -> str:
-    """The file's name without any suffix: ``p.jsonl.gz`` is ``p``."""
-    return path.name.split(".", 1)[0] or path.name
+    """The file's name without the endings that say its form: ``Qwen2.5-3B.jsonl.gz`` is ``Qwen2.5-3B``.
+
+    >>> stem(Path("runs/Qwen2.5-3B.jsonl.gz")), stem(Path("gpt3.5")), stem(Path(".csv"))
+    ('Qwen2.5-3B', 'gpt3.5', '.csv')
+    """
+    name = path.name
+    for ending in (".gz", *_ENDINGS):
+        name = name[: -len(ending)] if name.lower().endswith(ending) and name.lower() != ending else name
+    return name
 
 
 def suffix(path: Path) -> str:

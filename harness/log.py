@@ -21,36 +21,19 @@ _LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _NAMED = ("sql-harness", "torch", "transformers", "peft", "bitsandbytes", "accelerate", "sqlglot")
 
 
-class LibraryLog:
-    """Takes what the ``logging`` and ``warnings`` modules are told; ``write_to`` says where it goes."""
+class LibraryLog(MemoryHandler):
+    """Holds what the ``logging`` and ``warnings`` modules are told; ``write_to`` says where it goes."""
 
     def __init__(self) -> None:
-        self._held = MemoryHandler(capacity=sys.maxsize, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
+        super().__init__(capacity=sys.maxsize, flushLevel=logging.CRITICAL + 1, flushOnClose=False)
 
     def write_to(self, folder: Path) -> None:
         """Append to the folder's log what came so far, and from now on each record at once."""
         file = logging.FileHandler(folder / LOG_FILE, encoding="utf-8", errors="replace")
         file.setFormatter(logging.Formatter(_LINE))
-        self._held.setTarget(file)
-        self._held.capacity = 1
+        self.setTarget(file)
+        self.capacity = 1
         logging.getLogger("harness").info("started with %s", ", ".join(versions(*_NAMED)))
-
-    @contextmanager
-    def taking(self) -> Iterator[None]:
-        """Divert everything for a while."""
-        root, ours = logging.getLogger(), logging.getLogger("harness")
-        root.addHandler(self._held)
-        ours.setLevel(logging.INFO)
-        logging.captureWarnings(True)
-        try:
-            yield
-        finally:
-            logging.captureWarnings(False)
-            ours.setLevel(logging.NOTSET)
-            root.removeHandler(self._held)
-            if file := self._held.target:
-                file.close()
-            self._held.close()
 
 
 @contextmanager
@@ -65,8 +48,19 @@ def library_log() -> Iterator[LibraryLog]:
     True
     """
     log = LibraryLog()
-    with log.taking():
+    root, ours = logging.getLogger(), logging.getLogger("harness")
+    root.addHandler(log)
+    ours.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
         yield log
+    finally:
+        logging.captureWarnings(False)
+        ours.setLevel(logging.NOTSET)
+        root.removeHandler(log)
+        if log.target:
+            log.target.close()
+        log.close()
 
 
 def hush_libraries() -> None:

@@ -211,7 +211,9 @@ def main() -> None:
     by_loop = timed("notebook's loop", work)
     with tempfile.TemporaryDirectory() as folder:
         expanded = load_base(
-            [plan_pairs(adapters=[], model=plan.base)[0]], settings.replace(dequantize="yes"), print
+            [plan_pairs(adapters=[], model=plan.base)[0]],
+            settings.replace(dequantize="yes", compute_dtype="float32"),
+            print,
         )
         expanded.model.save_pretrained(folder)
         del expanded

@@ -298,7 +298,7 @@ def test_score_prints_its_results_as_the_last_line(harness: Run, tmp_path: Path)
     )
     assert code == 0, err
     document = json.loads(out.splitlines()[-1])
-    metrics = document["results"]["data"]["mine"]
+    metrics = document["results"]["data"]["mine.v2"]
     assert metrics["execution_accuracy"]["n"] == 3
     assert metrics["execution_accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
     assert metrics["exact_match"]["value"] == pytest.approx(1 / 3, abs=1e-6)

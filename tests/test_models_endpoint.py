@@ -38,7 +38,7 @@ def test_transformers_serve_gives_what_the_engine_gives(tmp_path):
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen(command, stdout=log, stderr=log, env=quiet)
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while True:
                 assert server.poll() is None, (tmp_path / "log").read_text()
                 try:

@@ -133,10 +133,10 @@ def test_experts_left_in_16_bits_are_said(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base", family="qwen3_moe", head_dim=16, **mixture)
     told: list[str] = []
     loaded = engine(base, settings=SETTINGS, said=told)
-    assert 0 < loaded.facts["four_bit_share"] < 0.9
+    assert 0 < loaded.facts["four_bit_share"]["base"] < 0.9
     assert [line for line in told if "of the weights" in line and "4-bit" in line]
     dense = engine(tiny_base(tmp_path / "dense"), settings=SETTINGS)
-    assert dense.facts["four_bit_share"] == 1.0
+    assert dense.facts["four_bit_share"] == {"base": 1.0}
 
 
 def test_a_template_that_prints_the_date_gets_a_fixed_one(tmp_path: Path) -> None:

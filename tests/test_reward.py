@@ -35,6 +35,18 @@ def test_a_hack_earns_nothing_unless_it_does_equal_the_gold(reward: ExecutionRew
     assert earned(reward, case["completion"]) == [case["reward"]]
 
 
+@pytest.mark.slow
+def test_no_completion_raises_or_changes_what_its_neighbours_earn(reward: ExecutionReward) -> None:
+    hostile = Path(__file__).parent / "cases" / "hostile" / "statements.jsonl"
+    texts = [json.loads(line)["sql"] for line in hostile.read_text("ascii").splitlines()]
+    assert len(texts) > 1_000
+    for start in range(0, len(texts), 250):
+        part = texts[start : start + 250]
+        found = earned(reward, GOLD, *part, "SELECT name FROM head")
+        assert (found[0], found[-1]) == (1.0, 0.0)
+        assert set(found) <= {0.0, 1.0}
+
+
 @pytest.mark.parametrize(
     "gold", ["SELECT tall FROM head", "SELECT name FROM head WHERE 1 = 0", "SELECT 5 FROM head"]
 )

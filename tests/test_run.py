@@ -230,3 +230,58 @@ def test_samples_are_drawn_and_voted_on(tmp_path: Path, pair: Path, environment:
     texts = [(row["id"], row["sample"], row["text"]) for row in journalled(tmp_path / "run")]
     assert len(texts) == 15
     assert len({text for _, _, text in texts}) > 5, "samples differ"
+
+
+def test_the_way_that_auto_chose_is_kept_by_other_starts_and_processes(
+    tmp_path: Path, pair: Path, environment: dict[str, str]
+) -> None:
+    folder = tmp_path / "run"
+    options = (
+        "run",
+        "--adapter",
+        pair,
+        *OPTIONS,
+        "--dequantize",
+        "auto",
+        "--limit",
+        "60",
+        "--batch-size",
+        "2",
+    )
+    assert harness(*options, "--output", folder, cwd=tmp_path, env=environment).returncode == 0
+    record = json.loads((folder / "run.json").read_text())
+    ((what, (chosen, seen)),) = record["decided"].items()
+    assert what.startswith("dequantize ")
+    assert seen["step_4bit"] > 0
+    other = not chosen  # what a timing now would hardly give: a start that keeps it has read it
+    (folder / "run.json").write_text(json.dumps({**record, "decided": {what: [other, seen]}}))
+    for path in (*folder.glob("journal*.jsonl"), *folder.glob("results_*"), folder / "starts.jsonl"):
+        path.unlink()
+    common = {**environment, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29631"}
+    command = [sys.executable, "-m", "harness", *map(str, options), "--output", str(folder)]
+    crew = [
+        subprocess.Popen(command, cwd=tmp_path, env={**common, "RANK": str(rank)}, stderr=subprocess.PIPE)
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=280)[1] for process in crew]
+    assert [process.returncode for process in crew] == [0, 0], said
+    starts = [json.loads(line)["facts"] for line in (folder / "starts.jsonl").read_text().splitlines()]
+    assert [facts["dequantized"] for facts in starts] == [other, other]
+    (results,) = folder.glob("results_*.json")
+    assert json.loads(results.read_text())["config"]["dequantized"] is other
+
+
+def test_experts_left_in_16_bits_stand_in_the_report(tmp_path: Path, environment: dict[str, str]) -> None:
+    mixture = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 64}
+    base = tiny_base(tmp_path / "base", family="qwen3_moe", head_dim=16, **mixture)
+    folder = tmp_path / "run"
+    done = harness(
+        "run", "--model", base, *OPTIONS, "--limit", "4", "--output", folder, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    (results,) = folder.glob("results_*.json")
+    share = json.loads(results.read_text())["config"]["four_bit_share"]["base"]
+    assert 0 < share < 0.9
+    report = (folder / "report.md").read_text()
+    assert f"Only {100 * share:.0f} % of the weights of base are in 4-bit" in report
+    assert f"{100 * share:.1f} %" in report

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import lru_cache
@@ -16,8 +14,8 @@ from harness.benchmarks.origins import Origins
 from harness.benchmarks.rows import identity
 from harness.benchmarks.spec import BenchmarkSpec
 from harness.benchmarks.splits import Record
-from harness.errors import BenchmarkError, DataError
-from harness.files import DataRow, cache_folder
+from harness.errors import BenchmarkError, DataError, RunError
+from harness.files import DataRow, cache_folder, read_object, write_json
 from harness.records import Example
 
 SPLITS = ("train", "validation", "test")
@@ -67,15 +65,10 @@ def pin(published: str, ids: Sequence[str]) -> str:
     digest = sha256("\n".join(ids).encode()).hexdigest()
     line = f"{len(ids):,}, SHA-256 of their ids {digest[:16]}"
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))["test"]
-    except (OSError, ValueError, KeyError, TypeError):
-        part = file.with_name(f"{file.name}.{os.getpid()}")
-        with suppress(OSError):  # a cache that cannot be written pins nothing
-            file.parent.mkdir(parents=True, exist_ok=True)
-            part.write_text(
-                json.dumps({"index": origins.shipped().digest, "test": list(ids)}), encoding="utf-8"
-            )
-            part.replace(file)
+        before = read_object(file)["test"]
+    except (DataError, KeyError):
+        with suppress(RunError):  # a cache that cannot be written pins nothing
+            write_json(file, {"index": origins.shipped().digest, "test": list(ids)})
         return line
     if before != list(ids):
         apart = len(set(before) ^ set(ids))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DataError
-from harness.files import read_text
+from harness.files import read_json
 
 _TYPES = {"text": "TEXT", "number": "NUMERIC", "time": "DATETIME", "boolean": "BOOLEAN", "others": "TEXT"}
 
@@ -83,10 +82,7 @@ def quote(name: str) -> str:
 
 def read_tables(path: Path) -> SpiderTables:
     """The schemas in a ``tables.json`` (or .gz); DataError names the entry that has not its form."""
-    try:
-        entries = json.loads(read_text(path))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error})", "fetch it again") from None
+    entries = read_json(path)
     schemas = []
     for number, entry in enumerate(entries, start=1):
         try:

@@ -116,11 +116,11 @@ class Engine:
                     "dequantized": self._base.dequantized,
                     "products": str(self._base.products).removeprefix("torch."),
                     "timing": self._base.timing,
-                    "four_bit_share": round(self._base.four_bit, 4),
                     "attention": self._base.model.config._attn_implementation,
                     "adapters": {**self._facts.get("adapters", {}), **self._base.facts},
                 }
             assert self._base is not None
+            self._facts.setdefault("four_bit_share", {})[pair] = round(self._base.four_bit, 4)
             self._base.activate(plan.name if plan.adapter else None)
             if pair not in self._guarded:
                 self._guarded[pair] = frozenset()

@@ -20,6 +20,7 @@ from harness.log import hush_libraries
 from harness.models.headers import tensor_shapes
 from harness.models.plan import PairPlan, Settings
 from harness.models.weights import (
+    ENOUGH_IN_4_BIT,
     four_bit_layers,
     four_bit_share,
     load_weights,
@@ -178,7 +179,7 @@ def _load_bare(plan: PairPlan, settings: Settings, notify: Notify, choose: Choos
     if (rows := group_key(plan, settings)[2]) is not None:
         model.resize_token_embeddings(rows, mean_resizing=False)
     share = four_bit_share(model)
-    if 0 < share < 0.9:
+    if 0 < share < ENOUGH_IN_4_BIT:
         notify(
             f"Only {share:.0%} of the weights of {plan.base} are in 4-bit (experts of a mixture are not); "
             "the results say so."

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from harness.errors import ModelError
 
+ENOUGH_IN_4_BIT = 0.9
+"""Share of the weights below which a base is not what "4-bit" says, and that is told."""
+
 _TIMED_TOKENS, _TIMED_ROWS = 128, 16  # of a prefill pass and of a step, when ways are timed
 _STEPS_A_TOKEN = 0.25  # steps (of that many rows) for each prompt token: short answers to long prompts
 

@@ -114,7 +114,7 @@ def _colours(side: BenchmarkResult) -> dict[str, str]:
 def _accuracy(side: BenchmarkResult, figure: Figure) -> bool:
     if not any(pair.accuracy.n for pair in side.pairs):
         return False
-    axes = _axes(figure, [pair.pair for pair in side.pairs], 0.9 + 0.5 * len(side.pairs))
+    axes = _axes(figure, [pair.pair for pair in side.pairs], 1.1 + 0.5 * len(side.pairs))
     for place, pair in enumerate(side.pairs):
         colour, exact = _colours(side)[pair.pair], pair.metrics.get("exact_match")
         if exact:
@@ -128,7 +128,8 @@ def _accuracy(side: BenchmarkResult, figure: Figure) -> bool:
         )
     axes.set_xlabel(
         "● execution accuracy with 95 % interval\n"
-        "| with no assumption, | with all   ○ exact match   (% of counted examples)"
+        "|  |  with no assumption and with all\n"
+        "○ exact match (% of counted examples)"
     )
     return True
 
@@ -188,7 +189,9 @@ def _kinds(side: BenchmarkResult, figure: Figure) -> bool:
         kinds.sort(key=lambda kind: (-first[kind].value if kind in first else 1, kind))
     names = [f"{kind}  ({sizes[kind]})" for kind in kinds]
     axes = _axes(figure, names, 1.2 + (0.16 + 0.08 * len(by_pair)) * len(kinds))
-    for (pair, shares), shift in zip(by_pair.items(), _shifts(len(by_pair), 0.24), strict=True):
+    for (pair, shares), shift in zip(
+        by_pair.items(), _shifts(len(by_pair), min(0.24, 0.8 / len(by_pair))), strict=True
+    ):
         for place, kind in enumerate(kinds):
             if kind in shares:
                 _whisker(axes, shares[kind], place + shift, _colours(side)[pair], 6)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.measures import BOUNDS, Metric
+from harness.measures import BOUNDS, METRICS, Metric
 from harness.text import visible
 
 from .statistics import holm
@@ -72,6 +72,16 @@ def bounds(metrics: Mapping[str, Metric]) -> str:
         return ""
     strict, lenient = (f"{100 * metrics[name].value:.1f}" for name in BOUNDS)
     return f"{strict} with no assumption, {lenient} with all"
+
+
+def officially(metrics: Mapping[str, Metric]) -> str:
+    """The benchmark's own metrics in percent, each with its questions; empty where there are none.
+
+    >>> officially({"exact_match": Metric(0.5, 0, 1, 9), "spider_execution": Metric(0.832, 0.8, 0.86, 972)})
+    'Spider execution 83.2 % of 972'
+    """
+    own = {name: metric for name, metric in metrics.items() if name not in METRICS and metric.n}
+    return ", ".join(f"{label(name)} {percent(one.value)} of {count(one.n)}" for name, one in own.items())
 
 
 def p_value(p: float) -> str:
@@ -163,6 +173,7 @@ def render(template: str, **values: Any) -> str:
         span,
         share,
         bounds,
+        officially,
         p_value,
         count,
         label,

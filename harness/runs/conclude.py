@@ -181,7 +181,7 @@ def official_scorers(
     """The official metrics to compute, and what must be said of them.
 
     Of a benchmark's own metrics those are left out that cannot be what the published evaluator would
-    give (no databases, no tables.json); ``asked`` ones are computed anyway.
+    give (no databases at all, no tables.json); ``asked`` ones are computed anyway.
 
     Raises:
         UsageError: there is no metric of that name.
@@ -192,20 +192,22 @@ def official_scorers(
     from harness.scoring.official import open_scorer
 
     said: dict[str, str] = {}
+    chosen = list(asked)
     for name in asked or benchmark.scorers:
         try:
             with open_scorer(name, benchmark, official) as scorer:
                 said[name] = scorer.remark()
+                if not asked and scorer.faithful():
+                    chosen.append(name)
         except BenchmarkError as error:
             if asked:
                 raise
             said[name] = error.problem
-    chosen = tuple(asked) or tuple(name for name, remark in said.items() if not remark)
     left_out = [name for name in said if name not in chosen]
     notes = [f"{name}: {remark}" for name, remark in said.items() if remark]
     if left_out:
         notes.append(f"Left out for that reason (--scorer NAME computes them anyway): {', '.join(left_out)}")
-    return chosen, tuple(notes)
+    return tuple(chosen), tuple(notes)
 
 
 def _with_official(

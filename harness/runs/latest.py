@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from harness.errors import RunError
-from harness.files import cache_folder, write_text
+from harness.files import cache_folder, read_text, write_text
 
 
 def remember(folder: Path) -> None:
@@ -30,6 +30,6 @@ def latest_run() -> Path:
 def runs_here() -> list[Path]:
     """The folders of the runs under ``reports/runs`` and of the one that ended last, each once."""
     places = [path.parent for path in Path("reports", "runs").glob("*/results_*.json")]
-    with suppress(OSError, UnicodeDecodeError):
-        places.append(Path(cache_folder("latest-run").read_text("utf-8")))
+    with suppress(RunError):
+        places.append(Path(read_text(cache_folder("latest-run"), error=RunError)))
     return list({place.resolve(): place for place in places if place.is_dir()}.values())

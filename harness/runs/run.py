@@ -13,6 +13,7 @@ from harness.errors import HarnessError, UsageError
 from harness.files import asset
 from harness.log import library_log
 from harness.models import Generator, PairPlan, Settings, extract_sql, plan_endpoint, plan_pairs
+from harness.models.weights import ENOUGH_IN_4_BIT
 from harness.records import Benchmark, Completion, Example, Prediction, Prompt
 from harness.runs import journal
 from harness.runs.conclude import RunResult, conclude, official_scorers
@@ -255,6 +256,15 @@ def _conclude(
     leaks = _leaks(exposed)
     notes += [f"LEAK: {pair}: {told}. Its figures are marked with LEAK." for pair, told in leaks.items()]
     pairs = {p.name: {**p.to_json(), **({"leak": leaks[p.name]} if p.name in leaks else {})} for p in plans}
+    for pair, share in facts["config"].get("four_bit_share", {}).items():
+        if not share:
+            continue
+        pairs[pair]["weights_in_4_bit"] = f"{100 * share:.1f} %"
+        if share < ENOUGH_IN_4_BIT:
+            notes.append(
+                f"Only {100 * share:.0f} % of the weights of {pair} are in 4-bit: the others (mostly "
+                "experts of a mixture) are as the base has them."
+            )
     return conclude(
         folder,
         benchmark,

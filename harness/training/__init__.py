@@ -13,10 +13,11 @@ from harness.errors import RecipeError
 from harness.log import hush_libraries, library_log
 from harness.runs.progress import Progress, Silent
 
+from .job import leads
 from .publish import Publication, publish
 from .recipe import Recipe, Reinforcement, find_recipe, load_recipe
 
-__all__ = ["Publication", "Recipe", "load_recipe", "publish", "train"]
+__all__ = ["Publication", "Recipe", "leads", "load_recipe", "publish", "train"]
 
 
 def train(
@@ -60,6 +61,6 @@ def train(
             output or plan.output,
             near=found.parent,
             device=device,
-            progress=progress or Silent(),
+            progress=progress if progress and leads() else Silent(),
             command=command,
         )

@@ -128,6 +128,7 @@ def arguments(job: Job, plan: Steps) -> dict[str, Any]:
         "fp16": precision == "fp16",
         "bf16": precision == "bf16",
         "dataloader_pin_memory": False,
+        "ddp_find_unused_parameters": False,
     }
 
 

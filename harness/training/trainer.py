@@ -151,9 +151,9 @@ def _no_room(job: Job, error: BaseException) -> HarnessError:
     drop_broken(job.output)
     whole = checkpoints(job.output)
     kept = f"goes on after step {whole[-1].name[11:]}" if whole else "begins anew"
-    first = str(error).strip().splitlines()[0]
+    reason = getattr(error, "strerror", None) or "the disk seems full"
     return RecipeError(
-        f"{job.output}: a checkpoint cannot be written ({first})",
+        f"{job.output}: a checkpoint cannot be written ({reason})",
         f"free space there, or raise training.save_steps, and give the same command again: it {kept}",
     )
 

@@ -79,6 +79,10 @@ class ExecutionScorer(Scorer):
             return "all examples run on databases populated from the schema, not on the official ones"
         return f"{absent} of {len(self._files)} examples have no database and do not count" if absent else ""
 
+    def faithful(self) -> bool:
+        """Whether the examples that count run on the official databases."""
+        return not self._populated
+
     def databases(self, example: Example) -> tuple[Openable, ...]:
         """The example's databases; () where none could be populated."""
         return self._files[example.id] or _populated(example.context, example.gold)

@@ -85,6 +85,10 @@ class Scorer(ABC):
         """What belongs beside the figure: what is not as the published evaluator has it, "" where all is."""
         return ""
 
+    def faithful(self) -> bool:
+        """Whether the published evaluator would give this figure, of the examples that count."""
+        return not self.remark()
+
     def levels(self) -> dict[str, str]:
         """The official difficulty of the examples by id: Spider's hardness, BIRD's difficulty; or {}."""
         return {}

@@ -134,6 +134,10 @@ class Execution(Scorer):
         lacking = total - len(self._tables)
         return f"{lacking} of {total} examples have no table_id and do not count" if lacking else ""
 
+    def faithful(self) -> bool:
+        """True: examples without a table do not count."""
+        return True
+
     def _explain(self, example: Example, sql: str) -> Score:
         path = self._database(example)
         if path not in self._engines:
