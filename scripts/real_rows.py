@@ -5,9 +5,16 @@
 For each answer of two published systems the verdict, made from schema and gold alone, stands beside what the
 real rows say (bags of rows, columns in any order, order where the gold orders; DISTINCT left out of both, as
 the published evaluator does; refuted is what differs with DISTINCT as well). Prints for each system the
+<<<<<<< HEAD
 table of both, for all answers the outcomes with the share that the real rows refute, and for those rejected
 that real rows accept the assumption or the other rule under which they would be right; ``--pairs`` writes
 every pair on which the two part, with question, gold, outcome and explanation. Ends with one JSON line.
+=======
+table of both, and for all answers the outcomes with the share that the real rows refute; ``--pairs`` writes
+every pair on which the two part, with question, gold, outcome and explanation. Of the refuted ones some are
+*beside a tie*: the gold's superlative is tied in the real rows, and the answer shows one of the tied rows or
+all of them, so that the gold as well might have shown it. Ends with one JSON line.
+>>>>>>> fill
 """
 
 from __future__ import annotations
@@ -27,10 +34,13 @@ from scipy.stats import beta
 
 from harness import build_suite, judge
 from harness.benchmarks.spider_schema import read_tables
-from harness.databases import Failure, Result, Sandbox, same
+from harness.databases import Failure, Result, Sandbox, Suite, same
+from harness.databases.fairness import Fairness
+from harness.databases.results import Row
 from harness.databases.sandbox import FUNCTIONS
 from harness.records import VERDICT_VERSION, Outcome, Rules, Verdict
 from harness.sql.dialect import strip_distinct, to_sqlite
+from harness.sql.statement import statement
 
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEMS = {"c3": "spider-dev-c3-gpt3.5", "din": "spider-dev-din-gpt4"}
@@ -53,6 +63,7 @@ class Answer(NamedTuple):
     detail: str
     real: bool
     refuted: bool
+    tied: bool
     status: str
     cause: str
     right_under: tuple[str, ...]
@@ -121,7 +132,11 @@ def judged(data: Path, every: int, rules: Rules) -> Iterator[Answer]:
                         (wanted, written), (strip_distinct(to_sqlite(sql)), to_sqlite(sql)), strict=True
                     )
                 )
+<<<<<<< HEAD
                 lost = right and not verdict.outcome.right and verdict.gold_status == "ok"
+=======
+                refuted = not (right or plain)
+>>>>>>> fill
                 yield Answer(
                     system,
                     number,
@@ -131,7 +146,8 @@ def judged(data: Path, every: int, rules: Rules) -> Iterator[Answer]:
                     verdict.outcome,
                     verdict.detail,
                     right,
-                    not (right or plain),
+                    refuted,
+                    refuted and beside_a_tie(real, path, suite, sql),
                     verdict.gold_status,
                     verdict.cause or "",
                     tuple(looser(context, gold, sql, rules, verdict)) if lost else (),
@@ -140,6 +156,7 @@ def judged(data: Path, every: int, rules: Rules) -> Iterator[Answer]:
                 print(f"{number}", end=" ", file=sys.stderr, flush=True)
 
 
+<<<<<<< HEAD
 def looser(context: str, gold: str, sql: str, rules: Rules, verdict: Verdict) -> Iterator[str]:
     """Under what a rejected answer would be right: an assumption, or another rule."""
     if verdict.outcome.counts == "assumed":
@@ -150,6 +167,20 @@ def looser(context: str, gold: str, sql: str, rules: Rules, verdict: Verdict) ->
         other = replace(rules, **changed)
         if judge(build_suite(context, gold, rules=other), [sql])[0].execution_match:
             yield change
+=======
+def beside_a_tie(real: Sandbox, path: Path, suite: Suite, sql: str) -> bool:
+    """Whether an answer shows nothing but rows that the gold might show if it broke its ties otherwise."""
+    if suite.schema is None or not suite.readings:
+        return False
+    real.load(path)
+    ways = {_plain(row) for row in Fairness(statement(suite.readings[0], suite.schema)).ways(real)}
+    shown = real.query(to_sqlite(sql))
+    return isinstance(shown, Result) and bool(shown.rows) and {_plain(row) for row in shown.rows} <= ways
+
+
+def _plain(row: Row) -> tuple[str, ...]:
+    return tuple(sorted(map(str, row)))
+>>>>>>> fill
 
 
 def interval(k: int, n: int) -> tuple[float, float, float]:
@@ -180,14 +211,19 @@ def four_ways(system: str, answers: list[Answer]) -> dict[str, Any]:
 def shares(answers: list[Answer]) -> dict[str, Any]:
     """Each outcome: how many answers, how many the real rows refute."""
     found: dict[str, Any] = {}
-    print(f"{'outcome':<20}{'answers':>8}{'refuted':>8}   % (95 % interval)")
+    print(f"{'outcome':<20}{'answers':>8}{'refuted':>8}   % (95 % interval), refuted beside no tie")
     for outcome in Outcome:
         own = [a for a in answers if a.outcome is outcome]
         if own:
             refuted = sum(a.refuted for a in own)
             share = interval(refuted, len(own))
-            found[outcome.value] = {"n": len(own), "refuted": refuted}
-            print(f"{outcome.value:<20}{len(own):>8}{refuted:>8}   {share[0]} ({share[1]}-{share[2]})")
+            plain = sum(a.refuted and not a.tied for a in own)
+            less = interval(plain, len(own))
+            found[outcome.value] = {"n": len(own), "refuted": refuted, "beside_no_tie": plain}
+            print(
+                f"{outcome.value:<20}{len(own):>8}{refuted:>8}   {share[0]} ({share[1]}-{share[2]}),"
+                f" {plain}: {less[0]} ({less[1]}-{less[2]})"
+            )
     accepted = [a for a in answers if a.outcome.right and a.outcome is not Outcome.EXACT]
     refuted = sum(a.refuted for a in accepted)
     share = interval(refuted, len(accepted))

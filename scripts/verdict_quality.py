@@ -1,6 +1,6 @@
 """How good the verdicts are: near misses accepted, right answers rejected, real predictions, flagged golds.
 
-    python scripts/verdict_quality.py DATA [--sample N] [--part PART …] [--workers 2] [--list]
+    python scripts/verdict_quality.py DATA [--sample N] [--part PART …] [--source S …] [--workers 2] [--list]
 
 DATA is the folder of shared data (create-context/, predictions/). ``--sample`` is the number of examples a
 part looks at (0: all). Prints a table for each part and one JSON line at the end.
@@ -26,6 +26,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scipy.stats import binomtest
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import held_out  # noqa: F401 (enters its operators)
@@ -42,6 +44,7 @@ from harness.sql.mutants import HELD_OUT, mutants_of
 from harness.sql.statement import statement
 
 RULES = {"spider": Rules(case="exact"), "wikisql": Rules(case="ignore")}
+SOURCES = ("spider", "wikisql")
 QWEN = ("baseline", "finetuned6000")
 SYSTEMS = ("1", "5", "12")
 
@@ -133,7 +136,7 @@ def over(function: Callable[[Any], Any], items: Iterable[Any], workers: int) -> 
 
 def near_miss_part(data: Path, args: Any) -> dict[str, Any]:
     result = {}
-    for source in ("spider", "wikisql"):
+    for source in args.source or SOURCES:
         chosen = spread(rows(data, f"create-context/{source}-dev.jsonl.gz"), args.sample)
         cases = [c for found in over(partial(misses, source=source), chosen, args.workers) for c in found]
         states = Counter(c.state for c in cases)
@@ -142,6 +145,10 @@ def near_miss_part(data: Path, args: Any) -> dict[str, Any]:
         print(f"\nNear misses, {source} dev, {len(chosen)} examples: {len(cases)} run")
         for state, count in states.most_common():
             print(f"  {state:20}{count:8}{count / max(1, len(cases)):10.3%}")
+        low, high = (100 * x for x in binomtest(len(bad), unequal).proportion_ci(method="exact"))
+        print(
+            f"  wrongly accepted {len(bad)} of {unequal} that differ, 95 % interval {low:.4f} to {high:.4f} %"
+        )
         print(f"  wrongly accepted by maker: {dict(Counter(c.maker for c in bad).most_common())}")
         if args.list:
             shown = [*bad, *(c for c in cases if c.state == "open")]
@@ -152,7 +159,9 @@ def near_miss_part(data: Path, args: Any) -> dict[str, Any]:
         result[source] = {
             "near_misses": len(cases),
             "wrongly_accepted": len(bad),
+            "differ": unequal,
             "share": len(bad) / max(1, unequal),
+            "interval": [low / 100, high / 100],
             "open": states["open"],
             "contradicted": states["proof contradicted"],
         }
@@ -161,7 +170,7 @@ def near_miss_part(data: Path, args: Any) -> dict[str, Any]:
 
 def rewrite_part(data: Path, args: Any) -> dict[str, Any]:
     result = {}
-    for source in ("spider", "wikisql"):
+    for source in args.source or SOURCES:
         chosen = spread(rows(data, f"create-context/{source}-dev.jsonl.gz"), args.sample)
         cases = [c for found in over(partial(rights, source=source), chosen, args.workers) for c in found]
         total, lost = (
@@ -334,6 +343,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--sample", type=int, default=200)
     parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument("--source", choices=SOURCES, action="append")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--list", action="store_true")

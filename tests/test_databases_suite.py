@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from databases_cases import cases
 
+from harness import judge
 from harness.databases import (
     MODES,
     Database,
@@ -29,10 +30,11 @@ from harness.databases import (
     same,
     suites,
 )
+from harness.databases.fairness import Fairness
 from harness.databases.store import SuiteStore, decode, encode
 from harness.databases.store import key as store_key
 from harness.errors import DataError
-from harness.records import Example, Judging, Rules
+from harness.records import Example, Judging, Outcome, Rules
 from harness.sql import parse_schema, profile_of
 from harness.sql.mutants import BUILDING, HELD_OUT, mutants_of
 from harness.sql.statement import statement
@@ -294,3 +296,43 @@ def test_every_shared_context_becomes_a_schema(shared_data: Path) -> None:
                 count += 1
                 assert parse_schema(record.get("full_context", record["context"])).tables
     assert count == 61_628
+
+
+def test_what_ties_may_stand_in_any_order() -> None:
+    """Where a gold sorts by what repeats, the order of equals refutes no one; the order of others does."""
+    context = (
+        "CREATE TABLE teacher (teacher_id INTEGER, name VARCHAR); CREATE TABLE course (course_id INTEGER, "
+        "title VARCHAR); CREATE TABLE course_arrange (course_id INTEGER, teacher_id INTEGER, grade INTEGER)"
+    )
+    joins = (
+        "FROM teacher AS t JOIN course_arrange AS a ON t.teacher_id = a.teacher_id "
+        "JOIN course AS c ON a.course_id = c.course_id ORDER BY t.name"
+    )
+    gold = (
+        "SELECT t.name, c.title FROM course_arrange AS a JOIN course AS c ON a.course_id = c.course_id "
+        "JOIN teacher AS t ON a.teacher_id = t.teacher_id ORDER BY t.name"
+    )
+    for seed in range(6):
+        suite = build_suite(context, gold, seed=seed)
+        same_order, other_order = judge(
+            suite, [f"SELECT t.name, c.title {joins}", f"SELECT t.name, c.title {joins} DESC"]
+        )
+        assert same_order.outcome is Outcome.EXACT
+        assert not other_order.execution_match
+
+
+def test_the_ways_of_a_tie() -> None:
+    query = statement(
+        "SELECT a FROM t ORDER BY n DESC LIMIT 2", parse_schema("CREATE TABLE t (a TEXT, n INT)")
+    )
+    with sqlite3.connect(":memory:") as connection, Sandbox() as box:
+        connection.executescript(
+            "CREATE TABLE t (a, n); INSERT INTO t VALUES ('w', 9), ('x', 5), ('y', 5), ('z', 1)"
+        )
+        box.load(connection.serialize())
+        assert sorted(Fairness(query).ways(box)) == [("w",), ("x",), ("y",)]
+        connection.execute("DELETE FROM t WHERE a = 'y'")
+        connection.commit()
+        box.load(connection.serialize())
+        assert Fairness(query).ways(box) == []
+    connection.close()

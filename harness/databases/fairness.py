@@ -59,6 +59,24 @@ class Fairness:
                 return "unstable"
         return "fair"
 
+    def ways(self, box: Sandbox) -> list[Row]:
+        """The rows that the query may show on the loaded database if ties at its LIMIT are broken otherwise.
+
+        Empty where it has no LIMIT, or its last place is not tied.
+        """
+        for probe in self._probes:
+            if isinstance(probe, _Order) and probe.outermost and probe.limit is not None:
+                result = box.query(probe.sql)
+                rows = result.rows if isinstance(result, Result) else []
+                last = min(len(rows), probe.offset + probe.limit) - 1
+                edge = _fold(rows[last], probe.keys) if last >= 0 else ()
+                ways = [row for n, row in enumerate(rows) if n <= last or _fold(row, probe.keys) == edge]
+                if len(ways) > last + 1:
+                    return [
+                        row[: probe.outputs] if probe.outputs >= 0 else row[len(probe.keys) :] for row in ways
+                    ]
+        return []
+
 
 def _sensitive(tree: exp.Expr) -> bool:
     for node in tree.walk():

@@ -45,10 +45,6 @@ class Maker:
         """Whether the databases made so far have taken as many steps as they may."""
         return self.box.spent > self._until
 
-    def expect(self, answer: Result) -> Expected:
-        """An answer of the gold, ready to be compared."""
-        return Expected(answer, ordered=self.suite.ordered, rules=self.suite.rules)
-
     def candidate(
         self, populator: Populator, mode: str, number: int | str
     ) -> tuple[Literal["fair", "ties", "unstable"], Candidate] | Failure:
@@ -59,8 +55,8 @@ class Maker:
         answer = answers[0]
         if isinstance(answer, Failure):
             return answer
-        expected = self.expect(answer)
-        return self.kind(expected), Candidate(Database(image, "fair", answers), expected)
+        kind = self.kind(self.suite.expects(answer))
+        return kind, Candidate(Database(image, "fair", answers), self.suite.expects(answer, kind))
 
     def kind(self, answer: Expected) -> Literal["fair", "ties", "unstable"]:
         """What the database that is loaded is to the gold, which answers so there."""
@@ -115,7 +111,7 @@ class Maker:
             self.box.load(image)
             result = self.box.query(sql)
             answers = tuple(self.box.query(reading) for reading in self.suite.readings)
-            ready = [self.expect(a) if isinstance(a, Result) else None for a in answers]
+            ready = [self.suite.expects(a) if isinstance(a, Result) else None for a in answers]
             agree = isinstance(result, Result) and any(r is not None and r.same(result) for r in ready)
             if agree or ready[0] is None:
                 continue

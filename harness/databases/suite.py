@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness.databases.results import Failure, Result
+from harness.databases.results import Expected, Failure, Result
 from harness.records import GoldStatus, Rules
 from harness.sql.dialect import to_sqlite
 from harness.sql.readings import plain_numbers
@@ -66,6 +66,14 @@ class Suite:
     dialect: str = "sqlite"
     seed: int = 0
     database: Path | None = None
+
+    def expects(self, answer: Result, kind: DatabaseKind = "fair") -> Expected:
+        """An answer of the gold on a database of that kind, ready to be compared.
+
+        Its order counts where the gold orders and nothing ties: what ties may stand in any order.
+        """
+        ordered = self.ordered and kind not in ("ties", "unstable")
+        return Expected(answer, ordered=ordered, rules=self.rules)
 
     def sqlite(self, sql: str) -> str:
         """A prediction as it is to be run on these databases; raises Untranspilable."""

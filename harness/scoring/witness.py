@@ -14,11 +14,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.databases import Failure, Result, Sandbox, Suite, same
+from harness.databases import Failure, Result, Sandbox, Suite
 from harness.databases.fairness import Fairness
 from harness.databases.limits import LONGEST
 from harness.databases.readers import Readers
-from harness.databases.results import Expected, Row
+from harness.databases.results import Row
 from harness.databases.suite import DatabaseKind
 from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
@@ -113,10 +113,10 @@ def find_witness(
         if rule == "count"
     }
     counted = {probe} if probe else counted
-    differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image)]
+    differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image, d.kind)]
     if not differing:
         found = Attacker(suite, box, Readers(suite)).databases(text)
-        differing = list(islice((d for d in found if duel.differs(d.image)), 1))
+        differing = list(islice((d for d in found if duel.differs(d.image, d.kind)), 1))
     if not differing:
         return None
     with _Editor() as editor:
@@ -174,7 +174,7 @@ class _Duel:
         self.box.load(image)
         return self.box.query(self.suite.readings[0]), self.box.query(self.text)
 
-    def differs(self, image: bytes) -> int:
+    def differs(self, image: bytes, kind: DatabaseKind = "fair") -> int:
         """0 where they agree; else how well the difference shows.
 
         3: the gold's answer has a value other than 0; 2: only the prediction's has one; 1: there is
@@ -184,9 +184,7 @@ class _Duel:
         result = self.box.query(self.text)
         answers = [self.box.query(reading) for reading in self.suite.readings]
         if isinstance(result, Result) and any(
-            isinstance(answer, Result)
-            and same(answer, result, ordered=self.suite.ordered, rules=self.suite.rules)
-            for answer in answers
+            isinstance(answer, Result) and self.suite.expects(answer, kind).same(result) for answer in answers
         ):
             return 0
         return 3 if _tells(answers[0]) else 2 if _tells(result) else 1
@@ -196,8 +194,7 @@ class _Duel:
         gold = self.box.query(self.suite.readings[0])
         if isinstance(gold, Failure):
             return False
-        ready = Expected(gold, ordered=self.suite.ordered, rules=self.suite.rules)
-        return self.fairness.check(self.box, self.suite.readings[0], ready) == "fair"
+        return self.fairness.check(self.box, self.suite.readings[0], self.suite.expects(gold)) == "fair"
 
 
 def _tells(found: Result | Failure) -> bool:
