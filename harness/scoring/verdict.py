@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -19,6 +19,7 @@ from harness.databases import Database, Failure, Result, Sandbox, Suite, populat
 from harness.databases.limits import LONGEST
 from harness.databases.readers import Readers
 from harness.databases.results import Expected
+from harness.databases.suite import DatabaseKind
 from harness.errors import SchemaError
 from harness.records import SAME, Outcome, Verdict
 from harness.scoring.attack import ASSUMED, ATTACKS, Attacker
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 DECIDING = ("fair", "unstable")
 """Kinds of databases on which a difference makes a prediction wrong."""
 
-ASSUMPTIONS = {
+ASSUMPTIONS: Mapping[DatabaseKind, tuple[Outcome, str, str]] = {
     "ties": (Outcome.TIE_ONLY, "ties", "where the superlative is tied"),
     "nulls": (Outcome.NULL_ONLY, "nulls", "where values are NULL"),
     "keys": (Outcome.KEY_ONLY, "guesses", "where a guessed key repeats or dangles"),

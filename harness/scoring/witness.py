@@ -24,7 +24,7 @@ from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
-from harness.scoring.verdict import harness_error, judge, translate
+from harness.scoring.verdict import ASSUMPTIONS, harness_error, judge, translate
 from harness.sql.dialect import literal, quote
 from harness.sql.statement import statement
 
@@ -35,9 +35,7 @@ ROWS, CHARACTERS, VALUE = 100, 50_000, 2_000
 """What is kept of a result: rows, characters of all values, characters of one; a witness says what is cut."""
 
 _PROBES: dict[Outcome, DatabaseKind] = {
-    Outcome.NULL_ONLY: "nulls",
-    Outcome.TIE_ONLY: "ties",
-    Outcome.KEY_ONLY: "keys",
+    **{outcome: kind for kind, (outcome, _, _) in ASSUMPTIONS.items()},
     Outcome.REPEAT_GOLD: "fair",
 }
 _NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE, Outcome.HARNESS_ERROR}
@@ -106,11 +104,7 @@ def find_witness(
     duel = _Duel(suite, text, box)
     rules = suite.rules
     counted = {"fair", "unstable", *([] if suite.limited else ["ties"])}
-    counted |= {
-        kind
-        for kind, rule in (("nulls", rules.nulls), ("ties", rules.ties), ("keys", rules.guesses))
-        if rule == "count"
-    }
+    counted |= {kind for kind, (_, rule, _) in ASSUMPTIONS.items() if getattr(rules, rule) == "count"}
     counted = {probe} if probe else counted
     differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image)]
     if not differing:
