@@ -250,7 +250,8 @@ class Outcome(StrEnum):
     """How a prediction ended: its name, how it counts, and what that means.
 
     "marked" ones count as right under an assumption that a rule of the verdict can withdraw, "assumed" ones
-    in the lenient score alone.
+    in the lenient score alone. They stand from the best to the worst: of several golds the first that one of
+    them gives is the verdict.
 
     >>> Outcome.TIE_ONLY.right, Outcome.TIE_ONLY.marked, Outcome.SCHEMA_ERROR.words
     (True, True, 'schema error')

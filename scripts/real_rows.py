@@ -5,16 +5,11 @@
 For each answer of two published systems the verdict, made from schema and gold alone, stands beside what the
 real rows say (bags of rows, columns in any order, order where the gold orders; DISTINCT left out of both, as
 the published evaluator does; refuted is what differs with DISTINCT as well). Prints for each system the
-<<<<<<< HEAD
 table of both, for all answers the outcomes with the share that the real rows refute, and for those rejected
 that real rows accept the assumption or the other rule under which they would be right; ``--pairs`` writes
-every pair on which the two part, with question, gold, outcome and explanation. Ends with one JSON line.
-=======
-table of both, and for all answers the outcomes with the share that the real rows refute; ``--pairs`` writes
 every pair on which the two part, with question, gold, outcome and explanation. Of the refuted ones some are
 *beside a tie*: the gold's superlative is tied in the real rows, and the answer shows one of the tied rows or
 all of them, so that the gold as well might have shown it. Ends with one JSON line.
->>>>>>> fill
 """
 
 from __future__ import annotations
@@ -132,11 +127,8 @@ def judged(data: Path, every: int, rules: Rules) -> Iterator[Answer]:
                         (wanted, written), (strip_distinct(to_sqlite(sql)), to_sqlite(sql)), strict=True
                     )
                 )
-<<<<<<< HEAD
                 lost = right and not verdict.outcome.right and verdict.gold_status == "ok"
-=======
                 refuted = not (right or plain)
->>>>>>> fill
                 yield Answer(
                     system,
                     number,
@@ -156,7 +148,6 @@ def judged(data: Path, every: int, rules: Rules) -> Iterator[Answer]:
                 print(f"{number}", end=" ", file=sys.stderr, flush=True)
 
 
-<<<<<<< HEAD
 def looser(context: str, gold: str, sql: str, rules: Rules, verdict: Verdict) -> Iterator[str]:
     """Under what a rejected answer would be right: an assumption, or another rule."""
     if verdict.outcome.counts == "assumed":
@@ -167,7 +158,8 @@ def looser(context: str, gold: str, sql: str, rules: Rules, verdict: Verdict) ->
         other = replace(rules, **changed)
         if judge(build_suite(context, gold, rules=other), [sql])[0].execution_match:
             yield change
-=======
+
+
 def beside_a_tie(real: Sandbox, path: Path, suite: Suite, sql: str) -> bool:
     """Whether an answer shows nothing but rows that the gold might show if it broke its ties otherwise."""
     if suite.schema is None or not suite.readings:
@@ -180,7 +172,6 @@ def beside_a_tie(real: Sandbox, path: Path, suite: Suite, sql: str) -> bool:
 
 def _plain(row: Row) -> tuple[str, ...]:
     return tuple(sorted(map(str, row)))
->>>>>>> fill
 
 
 def interval(k: int, n: int) -> tuple[float, float, float]:

@@ -9,6 +9,7 @@ import runpy
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -24,17 +25,18 @@ from harness.databases import (
     Result,
     Sandbox,
     Suite,
-    attack,
     build_suite,
     populate,
     same,
     suites,
 )
 from harness.databases.fairness import Fairness
+from harness.databases.readers import Readers
 from harness.databases.store import SuiteStore, decode, encode
 from harness.databases.store import key as store_key
 from harness.errors import DataError
 from harness.records import Example, Judging, Outcome, Rules
+from harness.scoring.attack import Attacker
 from harness.sql import parse_schema, profile_of
 from harness.sql.mutants import BUILDING, HELD_OUT, mutants_of
 from harness.sql.statement import statement
@@ -98,7 +100,9 @@ def test_suite_tells_near_misses_it_was_not_built_with(gold: str) -> None:
             if isinstance(box.run(suite.databases[0].image, m.sql), Result)
         ]
         alike = [m for m in misses if not any(_tells(suite, box, d, m.sql) for d in suite.databases)]
-        left = [m for m in alike if not any(_tells(suite, box, d, m.sql) for d in attack(suite, m.sql))]
+        left = [
+            m for m in alike if not any(_tells(suite, box, d, m.sql) for d in attacked(suite, box, m.sql))
+        ]
     assert len(alike) <= 0.25 * len(misses)
     assert left == []
 
@@ -198,12 +202,16 @@ def test_case_rule_is_one_for_comparisons_groups_and_patterns() -> None:
                 assert told is not right
 
 
+def attacked(suite: Suite, box: Sandbox, sql: str) -> Iterator[Database]:
+    return Attacker(suite, box, Readers(suite)).databases(sql)
+
+
 def test_attack_aims_at_what_two_queries_do_not_share() -> None:
     suite = build_suite(SHOP, "SELECT MAX(age) FROM customer WHERE city = 'Rome'", operators=())
     wrong = "SELECT MAX(age) FROM customer WHERE city = 'Rome' AND name <> 'Ann'"
     with Sandbox() as box:
-        assert any(_tells(suite, box, d, wrong) for d in attack(suite, wrong))
-        assert not any(_tells(suite, box, d, suite.gold) for d in attack(suite, suite.gold))
+        assert any(_tells(suite, box, d, wrong) for d in attacked(suite, box, wrong))
+        assert not any(_tells(suite, box, d, suite.gold) for d in attacked(suite, box, suite.gold))
 
 
 def test_every_operator_makes_something() -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.benchmarks.spec import OFFICIAL_METRICS
 from harness.databases.results import Failure, Result, Row
 from harness.errors import BenchmarkError
 from harness.files import stem
 from harness.records import Benchmark, Example, Judging
 from harness.runs import score as scoring
 from harness.runs.selection import Selection
-from harness.scoring.official import Options, Score, open_scorer
+from harness.scoring.official import SCORERS, Options, Score, open_scorer
 from harness.scoring.official.bird import soft_f1
 from harness.scoring.official.execution import Runner
 from harness.scoring.official.spider_execution import PLUGGED, plugged, prepared
@@ -277,3 +278,7 @@ def test_plugging_is_bounded() -> None:
     assert len(list(plugged(f"SELECT a FROM t WHERE {many}", f"SELECT a FROM t WHERE {many}"))) == PLUGGED
     assert list(plugged("SELECT a FROM t1", "SELECT a FROM t WHERE b = 1")) == []
     assert list(plugged("SELECT a FROM t WHERE b = 1", "SELECT a FROM t1")) == []
+
+
+def test_a_benchmark_may_name_every_official_metric_and_no_other() -> None:
+    assert set(OFFICIAL_METRICS) == set(SCORERS)

@@ -122,12 +122,15 @@ _TOLD = ("revision", "rows", "sample", "folder", "databases", "note")
 
 
 def _splits(spec: BenchmarkSpec) -> tuple[str, ...]:
-    kind = spec.source.kind
-    if kind == "files":
-        return tuple(spec.source.files)
-    if kind in {"create-context", "wikisql"}:
-        return create_context.SPLITS if kind == "create-context" else wikisql.SPLITS
-    return tuple(spider.layouts(spec))
+    match spec.source.kind:
+        case "files":
+            return tuple(spec.source.files)
+        case "create-context":
+            return create_context.SPLITS
+        case "wikisql":
+            return wikisql.SPLITS
+        case "spider" | "bird":
+            return tuple(spider.layouts(spec))
 
 
 def _size(benchmark: Benchmark) -> Size:

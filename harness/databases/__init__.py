@@ -1,6 +1,6 @@
 """SQLite databases from CREATE statements: population, suites that discriminate, and a sandbox."""
 
-from harness.databases.builder import attack, build_suite
+from harness.databases.builder import build_suite
 from harness.databases.modes import MODES
 from harness.databases.populate import populate
 from harness.databases.results import Failure, Result, same
@@ -16,7 +16,6 @@ __all__ = [
     "Sandbox",
     "Suite",
     "SuiteStore",
-    "attack",
     "build_suite",
     "populate",
     "same",

@@ -24,7 +24,7 @@ from harness.records import GoldStatus, Rules
 from harness.sql.dialect import Untranspilable
 from harness.sql.mutants import BUILDING, Mutant, mutants_of
 from harness.sql.readings import degenerate, readings_of
-from harness.sql.schema import Ref, Schema, parse_schema
+from harness.sql.schema import Schema, parse_schema
 
 _LIMIT = re.compile(r"\blimit\s+\d", re.I)
 STEPS = 400_000_000
@@ -352,15 +352,3 @@ def _bits(number: int) -> Iterator[int]:
         low = number & -number
         yield low.bit_length() - 1
         number ^= low
-
-
-def attack(
-    suite: Suite, sql: str, *, count: int = 32, start: int = 1000, single: frozenset[Ref] = frozenset()
-) -> Iterator[Database]:
-    """Fair databases made from the gold and a prediction together (SQLite text), with the gold's answers.
-
-    Another ``start`` gives others; no value of the ``single`` columns is met twice in them.
-    """
-    if suite.schema is not None and suite.readings:
-        for made in Maker(suite, suite.schema, _box(), steps=STEPS).fair(sql, count, start, single):
-            yield made.database

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 _GREY = "#a8b1bb"
 _COLOURS = ("#2563eb", "#d97706", "#0d9488", "#9333ea", "#db2777", "#65a30d")
 _GREENS = ((21, 128, 61), (217, 239, 223))
-_WRONG = ("#dc4c3f", "#f2bb6f", "#e98a4b", "#a16207", "#7c6f9c", "#57507a", "#b9b2cf", "#cfd5db", "#8c959f")
+_OTHERS = ("f2bb6f", "dc4c3f", "e98a4b", "a16207", "7c6f9c", "57507a", "b9b2cf", "cfd5db", "8c959f", "4b5563")
 
 
 def _outcome_colours() -> dict[Outcome, str]:
@@ -38,7 +37,8 @@ def _outcome_colours() -> dict[Outcome, str]:
         + "".join(f"{round(a + (b - a) * place / len(right[1:])):02x}" for a, b in zip(*_GREENS, strict=True))
         for place in range(len(right))
     ]
-    return {**dict(zip(right, shades, strict=True)), **dict(zip(wrong, cycle(_WRONG), strict=False))}
+    others = {outcome: f"#{hue}" for outcome, hue in zip(wrong, _OTHERS, strict=True)}
+    return dict(zip(right, shades, strict=True)) | others
 
 
 OUTCOME_COLOURS = _outcome_colours()

@@ -14,18 +14,17 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.databases import Failure, Result, Sandbox, Suite
+from harness.databases import Failure, Result, Sandbox, Suite, same
 from harness.databases.fairness import Fairness
 from harness.databases.limits import LONGEST
 from harness.databases.readers import Readers
-from harness.databases.results import Row
+from harness.databases.results import Expected, Row
 from harness.databases.suite import DatabaseKind
 from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
-from harness.scoring.trial import translate
-from harness.scoring.verdict import harness_error, judge
+from harness.scoring.verdict import ASSUMPTIONS, harness_error, judge, translate
 from harness.sql.dialect import literal, quote
 from harness.sql.statement import statement
 
@@ -36,9 +35,7 @@ ROWS, CHARACTERS, VALUE = 100, 50_000, 2_000
 """What is kept of a result: rows, characters of all values, characters of one; a witness says what is cut."""
 
 _PROBES: dict[Outcome, DatabaseKind] = {
-    Outcome.NULL_ONLY: "nulls",
-    Outcome.TIE_ONLY: "ties",
-    Outcome.KEY_ONLY: "keys",
+    **{outcome: kind for kind, (outcome, _, _) in ASSUMPTIONS.items()},
     Outcome.REPEAT_GOLD: "fair",
 }
 _NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE, Outcome.HARNESS_ERROR}
@@ -107,16 +104,12 @@ def find_witness(
     duel = _Duel(suite, text, box)
     rules = suite.rules
     counted = {"fair", "unstable", *([] if suite.limited else ["ties"])}
-    counted |= {
-        kind
-        for kind, rule in (("nulls", rules.nulls), ("ties", rules.ties), ("keys", rules.guesses))
-        if rule == "count"
-    }
+    counted |= {kind for kind, (_, rule, _) in ASSUMPTIONS.items() if getattr(rules, rule) == "count"}
     counted = {probe} if probe else counted
-    differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image, d.kind)]
+    differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image)]
     if not differing:
         found = Attacker(suite, box, Readers(suite)).databases(text)
-        differing = list(islice((d for d in found if duel.differs(d.image, d.kind)), 1))
+        differing = list(islice((d for d in found if duel.differs(d.image)), 1))
     if not differing:
         return None
     with _Editor() as editor:
@@ -174,7 +167,7 @@ class _Duel:
         self.box.load(image)
         return self.box.query(self.suite.readings[0]), self.box.query(self.text)
 
-    def differs(self, image: bytes, kind: DatabaseKind = "fair") -> int:
+    def differs(self, image: bytes) -> int:
         """0 where they agree; else how well the difference shows.
 
         3: the gold's answer has a value other than 0; 2: only the prediction's has one; 1: there is
@@ -184,7 +177,9 @@ class _Duel:
         result = self.box.query(self.text)
         answers = [self.box.query(reading) for reading in self.suite.readings]
         if isinstance(result, Result) and any(
-            isinstance(answer, Result) and self.suite.expects(answer, kind).same(result) for answer in answers
+            isinstance(answer, Result)
+            and same(answer, result, ordered=self.suite.ordered, rules=self.suite.rules)
+            for answer in answers
         ):
             return 0
         return 3 if _tells(answers[0]) else 2 if _tells(result) else 1
@@ -194,7 +189,8 @@ class _Duel:
         gold = self.box.query(self.suite.readings[0])
         if isinstance(gold, Failure):
             return False
-        return self.fairness.check(self.box, self.suite.readings[0], self.suite.expects(gold)) == "fair"
+        ready = Expected(gold, ordered=self.suite.ordered, rules=self.suite.rules)
+        return self.fairness.check(self.box, self.suite.readings[0], ready) == "fair"
 
 
 def _tells(found: Result | Failure) -> bool:

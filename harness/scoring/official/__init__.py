@@ -8,9 +8,8 @@ from harness.errors import UsageError
 from harness.records import Benchmark
 from harness.scoring.official import bird, spider_exact_set, spider_execution, wikisql
 from harness.scoring.official.scorer import Options, Score, Scorer
-from harness.scoring.official.spider_schemas import hardness
 
-__all__ = ["SCORERS", "Options", "Score", "Scorer", "hardness", "open_scorer"]
+__all__ = ["SCORERS", "Options", "Score", "Scorer", "open_scorer"]
 
 SCORERS: Mapping[str, type[Scorer]] = {
     scorer.name: scorer
