@@ -120,7 +120,7 @@ def _try_out(suite: Suite, trials: Sequence[Trial], box: Sandbox) -> None:
 def expected(suite: Suite, database: Database) -> list[Expected | None]:
     """The gold's answers on a database, ready to be compared with; None for a reading that failed there."""
     return [
-        Expected(answer, ordered=suite.ordered, rules=suite.rules) if isinstance(answer, Result) else None
+        suite.expects(answer, database.kind) if isinstance(answer, Result) else None
         for answer in database.answers
     ]
 
@@ -146,9 +146,7 @@ def attempt(
     elif database.kind == "ties" and suite.limited:
         others = (box.query(reading, backwards=True) for reading in suite.readings)
         if not any(
-            isinstance(other, Result)
-            and Expected(other, ordered=suite.ordered, rules=suite.rules).same(result)
-            for other in others
+            isinstance(other, Result) and suite.expects(other, "ties").same(result) for other in others
         ):
             trial.assumed.add("ties")
     elif nothing(database, trial.readings) and not _values(result):

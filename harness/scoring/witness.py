@@ -24,7 +24,8 @@ from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
-from harness.scoring.verdict import ASSUMPTIONS, harness_error, judge, translate
+from harness.scoring.trial import translate
+from harness.scoring.verdict import ASSUMPTIONS, harness_error, judge
 from harness.sql.dialect import literal, quote
 from harness.sql.statement import statement
 
