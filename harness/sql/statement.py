@@ -27,14 +27,6 @@ _SHORT = 400  # characters in which neither is reached
 KEPT = 1024
 """Statements that are kept: those of a few hundred examples, each with its gold and its predictions."""
 
-NODES = 6_000
-"""Most nodes of a query that is looked into; larger ones are only run."""
-
-DEPTH = 200
-"""How deep they may lie; SQLite's own limit for an expression is the same."""
-
-_SHORT = 400  # characters in which neither is reached
-
 
 class Source(NamedTuple):
     """What stands in FROM: a ``table`` of the schema or a ``query`` (derived, common table expression).
