@@ -1,4 +1,4 @@
-"""The sandbox is attacked property by property; workers that die or hang are replaced."""
+"""The sandbox is attacked property by property."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from databases_cases import cases
 
-from harness import workers
 from harness.databases import Failure, Result, Sandbox
+from harness.databases.limits import LONGEST
+from harness.databases.sandbox import Forge
 from harness.sql.dialect import CLOCK
-from harness.workers import WorkerLost, WorkerPool
 
 
 def _image(*statements: str) -> bytes:
@@ -162,6 +163,56 @@ def test_long_results_end_as_timeouts() -> None:
     assert result == Failure("timeout", "more than 100 rows")
 
 
+def test_a_result_that_comes_in_portions_is_whole() -> None:
+    with Sandbox(rows=1_000, length=LONGEST) as sandbox:
+        sandbox.load(ROWS)
+        result = sandbox.query("SELECT x.a, y.a, z.a, '' FROM t x, t y, t z, t u, t v, t w")
+        assert isinstance(result, Result)
+        assert len(result.rows) == 3**6
+        assert set(result.rows) == {(x, y, z, "") for x in (1, 2, 3) for y in (1, 2, 3) for z in (1, 2, 3)}
+
+
+def test_text_that_is_not_utf8_is_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "real.sqlite"
+    path.write_bytes(_image("CREATE TABLE t (a TEXT)", "INSERT INTO t VALUES (CAST(x'41ff' AS TEXT))"))
+    with Sandbox() as sandbox:
+        assert sandbox.run(path, "SELECT a FROM t") == Result(("a",), [("A\ufffd",)])
+
+
+def test_a_query_that_is_too_long_is_not_read(box: Sandbox) -> None:
+    assert box.query("SELECT 1 --" + "x" * LONGEST).kind == "execution_error"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        ("load_extension(a)", "not authorized"),
+        ("zeroblob(a) <> 1", "not authorized"),
+        ("instr(replace(hex(hex(hex(hex(a)))), '3', hex(hex(hex(hex(hex(a)))))), a || 'x') = 0", "raised"),
+    ],
+)
+def test_what_a_context_calls_is_limited_too(check: str, said: str) -> None:
+    with closing(Forge()) as forge:
+        with pytest.raises(sqlite3.Error, match=said):
+            _filled(forge, check)
+        with forge.opened(ROWS) as connection:
+            assert connection.execute("SELECT max(a) FROM t").fetchone() == (3,)
+            with pytest.raises(sqlite3.Error, match=r"not authorized|too many attached"):
+                connection.execute("ATTACH ':memory:' AS other")
+        with pytest.raises(sqlite3.Error, match="interrupted"), forge.opened() as connection:
+            connection.execute(
+                "CREATE TABLE n AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c)"
+                " SELECT max(n) AS n FROM c"
+            )
+
+
+def _filled(forge: Forge, check: str) -> None:
+    with forge.opened() as connection:
+        connection.execute("BEGIN")
+        connection.execute(f"CREATE TABLE t (a TEXT CHECK ({check}))")
+        connection.executemany("INSERT INTO t VALUES (?)", [(f"{n:0>300}",) for n in range(300)])
+
+
 def test_rows_can_be_read_backwards(box: Sandbox) -> None:
     assert box.query("SELECT a FROM t LIMIT 1", backwards=True) == Result(("a",), [(3,)])
     assert box.query("SELECT a FROM t LIMIT 1") == Result(("a",), [(1,)])
@@ -179,53 +230,6 @@ def test_equal_texts_over_different_schemas_are_prepared_anew() -> None:
             result = sandbox.run(populate(schema, [], seed=1), "SELECT x FROM a")
             assert isinstance(result, Result)
             assert all(isinstance(row[0], int) for row in result.rows)
-
-
-def _work(task: str) -> str:
-    if task == "die":
-        os._exit(3)
-    if task == "hang":
-        while True:
-            pass
-    if task == "wait":
-        time.sleep(60)
-    if task == "eat":
-        return str(len(bytearray(2**32)))
-    if task == "fail":
-        raise ValueError("a bug")
-    return task.upper()
-
-
-def test_lost_workers_are_replaced() -> None:
-    tasks = ["a", "die", "b", "eat", "c", "hang", "d", "wait"]
-    with WorkerPool(_work, workers=2, memory_mib=256, seconds=0.5) as pool:
-        answers = dict(pool.map(tasks))
-    assert {i: v for i, v in answers.items() if isinstance(v, str)} == {0: "A", 2: "B", 4: "C", 6: "D"}
-    lost = {i: v.reason for i, v in answers.items() if isinstance(v, WorkerLost)}
-    assert sorted(lost) == [1, 3, 5, 7]
-    assert "0.5 s" in lost[5]
-
-
-def test_a_task_that_waits_for_its_processor_is_not_lost() -> None:
-    with WorkerPool(_slow, workers=1, seconds=0.2) as pool:
-        assert list(pool.map([1.0])) == [(0, 1.0)]
-
-
-def _slow(seconds: float) -> float:
-    time.sleep(seconds)  # as a process that others leave no processor to
-    return seconds
-
-
-def test_a_bug_in_the_function_reaches_the_caller_with_its_place() -> None:
-    with WorkerPool(_work, workers=1) as pool, pytest.raises(ValueError, match="a bug") as caught:
-        list(pool.map(["a", "fail"]))
-    assert 'raise ValueError("a bug")' in str(caught.value.__cause__)
-
-
-def test_the_start_of_a_worker_takes_no_time_from_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "limit_memory", lambda _: time.sleep(2.0))
-    with WorkerPool(_work, workers=1, seconds=1.0) as pool:
-        assert list(pool.map(["a"])) == [(0, "A")]
 
 
 @pytest.mark.parametrize(

@@ -172,3 +172,41 @@ def test_what_one_start_decides_the_next_keeps(tmp_path: Path) -> None:
     again = RunFolder.open(tmp_path / "run", {"a": 1})
     assert again.decide("way", lambda: "slow") == "fast"
     assert again.decide("other", lambda: [True, {}]) == [True, {}]
+
+
+def test_answers_are_counted_for_the_process_that_gave_them(tmp_path: Path) -> None:
+    for rank, ids in ((0, ("1", "2")), (2, ("2", "3"))):
+        with journal.Journal(tmp_path, rank) as book:
+            for id_ in ids:
+                book.append(completion(id_))
+                book.append(completion(id_, sample=1))
+    assert journal.examples_by_process(tmp_path, 2) == {"base": [2, 0, 1]}
+    assert journal.examples_by_process(tmp_path / "none", 2) == {}
+
+
+def test_a_folder_that_may_not_be_written_is_said_to_be_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunFolder.open(tmp_path, FACTS)
+    monkeypatch.setattr("os.access", lambda *_: False)  # as for a user who is not root
+    with pytest.raises(RunError, match="cannot be written; give --output a folder"):
+        RunFolder.open(tmp_path, FACTS)
+
+
+def test_of_two_that_begin_at_once_the_second_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = RunFolder.open(tmp_path / "other", FACTS)
+    there = iter([False, True])
+    monkeypatch.setattr(Path, "exists", lambda _: next(there, True))
+    monkeypatch.setattr(Path, "iterdir", lambda _: iter(()))
+    second = RunFolder.open(tmp_path / "other", FACTS)
+    assert (first.time, first.fingerprint) == (second.time, second.fingerprint)
+
+
+def test_long_differences_are_named_and_not_shown(tmp_path: Path) -> None:
+    RunFolder.open(tmp_path, {"benchmark": {"data": "a"}, "prompt": "x" * 200, "gone": 1})
+    with pytest.raises(RunError, match=r"it differs in the examples: .*, gone: 1 there, None here, prompt\)"):
+        RunFolder.open(tmp_path, {"benchmark": {"data": "b"}, "prompt": "y" * 200})
+    with pytest.raises(RunError, match=r"it differs in gone: 1 there, None here, prompt\)"):
+        RunFolder.open(tmp_path, {"benchmark": {"data": "a"}, "prompt": "y" * 200})
