@@ -1,4 +1,6 @@
+import json
 import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -52,3 +54,25 @@ def test_a_warning_aimed_at_our_code_fails_a_test() -> None:
         warnings.warn_explicit("renamed", FutureWarning, "decoder.py", 1, module="harness.models.decoder")
     with pytest.warns(FutureWarning, match="theirs"):
         warnings.warn_explicit("theirs", FutureWarning, "module.py", 1, module="torch.nn.modules.module")
+
+
+def test_a_token_stands_nowhere(tmp_path: Path) -> None:
+    """Neither in what is printed nor in any file of a run, nor in what an issue report would hold."""
+    token = "hf_" + "tOkEn" * 7
+    data = {"question": "Who?", "context": "CREATE TABLE t (a TEXT, b INTEGER)", "answer": "SELECT a FROM t"}
+    (tmp_path / "data.jsonl").write_text(json.dumps(data) + "\n", "utf-8")
+    (tmp_path / "p.jsonl").write_text(json.dumps({"id": "0", "sql": "SELECT b FROM t"}) + "\n", "utf-8")
+    environment = {**os.environ, "HF_TOKEN": token, "HUGGING_FACE_HUB_TOKEN": token, "HF_HUB_OFFLINE": "1"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    score = ["score", "--data", str(tmp_path / "data.jsonl"), "--predictions", str(tmp_path / "p.jsonl")]
+    for given in (
+        [*score, "--output", str(tmp_path / "run"), "--json"],
+        ["run", "--adapter", "nobody/nothing", "--output", str(tmp_path / "none")],
+        ["doctor"],
+    ):
+        command = [sys.executable, "-m", "harness", *given]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert token not in done.stdout + done.stderr
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"log.txt", "report.md", "results.db"} <= {path.name for path in written}
+    assert [path for path in written if token.encode() in path.read_bytes()] == []
