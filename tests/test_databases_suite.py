@@ -344,3 +344,14 @@ def test_the_ways_of_a_tie() -> None:
         box.load(connection.serialize())
         assert Fairness(query).ways(box) == []
     connection.close()
+
+
+def test_names_do_not_repeat_where_they_must_not() -> None:
+    """A prediction's bare columns do not make a name repeat: grouped by another column it is told apart."""
+    gold = (
+        "SELECT COUNT(*), T1.name FROM customer AS T1 JOIN orders AS T2 ON T1.customer_id = T2.customer_id "
+    )
+    suite = build_suite(SHOP, f"{gold} GROUP BY T1.name")
+    finer, other = judge(suite, [f"{gold} GROUP BY T1.customer_id", f"{gold} GROUP BY T1.city"])
+    assert finer.outcome is Outcome.REPEAT_GOLD
+    assert other.outcome is Outcome.WRONG

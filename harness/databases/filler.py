@@ -226,6 +226,7 @@ class Filler:
                 for name in sorted({r[0] for r in bare}):
                     mine = [r[1] for r in keys if r[0] == name]
                     own = self.plan.keys.primary.get(name, ())
+                    own = (*own, *(c for u in self.plan.unique.get(name, ()) for c in u))
                     if not mine or name not in self.rows or (own and set(mine) >= set(own)):
                         continue
                     names = [c.ref[1] for c in self.plan.tables[name].columns]
