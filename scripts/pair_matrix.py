@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import re
 import signal
 import sys
 import tempfile
@@ -283,7 +284,15 @@ def stop(*_: object) -> None:
 
 def table(found: dict[str, str], title: str) -> str:
     lines = [f"| {title} | outcome |", "|---|---|"]
+    found = {name: re.sub(r"/\S*/(?=[\w-]+/?)", "", said).replace("|", "/") for name, said in found.items()}
     return "\n".join([*lines, *(f"| {name} | {said} |" for name, said in found.items())])
+
+
+def summary(counts: dict[str, Counter[str]]) -> str:
+    parts = [
+        f"{what}: " + ", ".join(f"{n} {said}" for said, n in found.items()) for what, found in counts.items()
+    ]
+    return "; ".join(parts).capitalize() + "."
 
 
 def main() -> None:
@@ -328,7 +337,7 @@ def main() -> None:
             "text for text what `generate` gives one by one (for an adapter: what PEFT gives, for its own "
             "row, the base's and that of a plain LoRA beside it). **refused**: the harness ends with that "
             "line. **not built**: transformers or PEFT could not make it this small.\n\n"
-            f"{dict(counts['families'])} of families, {dict(counts['adapters'])} of adapters.\n\n"
+            f"{summary(counts)}\n\n"
             f"{table(families, 'family')}\n\n{table(adapters, 'adapter')}\n",
             "utf-8",
         )

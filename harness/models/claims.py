@@ -30,6 +30,12 @@ _SIZES = (
 )
 """Fields that no tensor's largest side may fall below."""
 
+_POSITIONS = 16_384
+"""Positions that need no tensor of their own: rotary families turn by them and keep a mask of that side."""
+
+_SHARED = 16
+"""Times that a layer's tensors may be used: some families go through the same layers again and again."""
+
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 _NUMBER = re.compile(r"\.(\d+)\.")
 _PATTERN_SECONDS = 1.0
@@ -49,20 +55,28 @@ def check_base(base: Source) -> None:
     text = base.config.get("text_config")
     for config in (base.config, text if isinstance(text, dict) else {}):
         for field in (*_SIZES, *_LAYERS):
-            value = config.get(field)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-                _refuse_base(base, f"{field} is {str(value)[:40]!r}, no size")
+            for value in _each(config, field):
+                if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                    _refuse_base(base, f"{field} is {str(value)[:40]!r}, no size")
         if not shapes:
             continue
         side = max((max(shape, default=1) for shape in shapes.values()), default=1)
         packed = 8 if "quantization_config" in base.config else 1  # several values in one
         for field in _SIZES:
-            if (config.get(field) or 0) > packed * side:
-                _refuse_base(base, f"{field} is {config[field]:,}, its largest tensor has a side of {side:,}")
+            claimed = max(_each(config, field), default=0)
+            if claimed > max(packed * side, _POSITIONS if field == "n_positions" else 0):
+                _refuse_base(base, f"{field} is {claimed:,}, its largest tensor has a side of {side:,}")
         layers = 1 + max((int(n) for name in shapes for n in _NUMBER.findall(name)), default=-1)
         for field in _LAYERS:
-            if layers and (config.get(field) or 0) > layers:
-                _refuse_base(base, f"{field} is {config[field]:,}, its tensors are those of {layers} layers")
+            claimed = max(_each(config, field), default=0)
+            if layers and claimed > _SHARED * layers:
+                _refuse_base(base, f"{field} is {claimed:,}, its tensors are those of {layers} layers")
+
+
+def _each(config: dict[str, Any], field: str) -> list[Any]:
+    """The field's values: one, one a layer, or none."""
+    told = config.get(field)
+    return told if isinstance(told, list) else [] if told is None else [told]
 
 
 def _refuse_base(base: Source, what: str) -> NoReturn:
@@ -91,7 +105,8 @@ def check_adapter(adapter: Source, base: Source) -> None:
     shapes = tensor_shapes(adapter.folder)
     ranks = {shape[0] for name, shape in shapes.items() if name.endswith("lora_A.weight") and shape}
     for field, rank in _ranks(config):
-        if not isinstance(rank, int) or isinstance(rank, bool) or rank < 1:
+        least = 0 if config.get("oft_block_size") else 1  # OFT goes by the size of its blocks instead
+        if not isinstance(rank, int) or isinstance(rank, bool) or rank < least:
             _refuse(adapter, f"{field} is {str(rank)[:40]!r}, no rank")
         if ranks and rank > max(ranks):
             _refuse(adapter, f"{field} is {rank:,}, its tensors have rank {max(ranks)}")
