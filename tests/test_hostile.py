@@ -53,6 +53,8 @@ HUGE = [
     f"SELECT {chr(39) * 800_000}",
     f"SELECT name FROM head WHERE {'NOT ' * 2_000} age = 3",
     f"SELECT {'- ' * 3_000} 1 FROM head",
+    f"SELECT {'CASE ' * 5_000}",
+    f"SELECT {'{' * 14_000}",
     f"SELECT * FROM {_nested(90, '(SELECT * FROM ', 'head', ')')}",
     f"SELECT {_nested(90, 'CASE WHEN age > 1 THEN ', '1', ' END')} FROM head",
     "WITH a0 AS (SELECT name FROM head)"

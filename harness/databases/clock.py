@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from typing import Any
 
+from harness.databases.beside import beside
 from harness.sql.dialect import CLOCK
 
 _FUNCTIONS = {"date": 0, "time": 0, "datetime": 0, "julianday": 0, "unixepoch": 0, "strftime": 1}
@@ -13,6 +14,9 @@ _FUNCTIONS = {"date": 0, "time": 0, "datetime": 0, "julianday": 0, "unixepoch": 
 
 _KEPT = 100
 """Most characters of an argument whose answer is remembered."""
+
+_LONGEST = 30_000
+"""Most bytes of an argument or an answer."""
 
 _LOCAL = frozenset(("localtime", "utc"))  # modifiers that hang on the machine's time zone
 
@@ -43,17 +47,10 @@ def _worked_out(name: str, *given: Any) -> Any:
         arguments[place] = CLOCK
     arguments = [a for n, a in enumerate(arguments) if n <= place or _word(a) not in _LOCAL]
     marks = ", ".join("?" * len(arguments))
-    return _plain().execute(f"SELECT {name}({marks})", arguments).fetchone()[0]
+    return beside(_LONGEST).execute(f"SELECT {name}({marks})", arguments).fetchone()[0]
 
 
 _remembered = lru_cache(maxsize=20_000)(_worked_out)
-
-
-@cache
-def _plain() -> sqlite3.Connection:
-    plain = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    plain.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 30_000)
-    return plain
 
 
 def _word(value: Any) -> str:

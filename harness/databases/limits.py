@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from harness.databases.beside import beside
 from harness.databases.clock import freeze
 
 LONGEST = 30_000
@@ -92,9 +93,7 @@ def limit(connection: sqlite3.Connection, grade: Grade, charge: Callable[[int], 
 
 def _weigh(connection: sqlite3.Connection, grade: Grade, charge: Callable[[int], None]) -> None:
     """Have functions pay for what they compare, before they do it."""
-    plain = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-    plain.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, grade.length)
-    plain.setlimit(sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, grade.pattern)
+    plain = beside(grade.length, grade.pattern)
 
     def called(sql: str, *given: Any) -> Any:
         first, second = (len(a) if isinstance(a, (str, bytes)) else 20 for a in given[:2])

@@ -15,6 +15,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from harness.sql.parse import parse
+
 Value = int | float | str | None
 
 COMPARISONS: dict[type[exp.Expr], str] = {
@@ -212,7 +214,7 @@ def _date_part(node: exp.Expr) -> exp.Expr:
 
 def _transpiled(sql: str, dialect: str) -> str:
     try:
-        trees = [t for t in sqlglot.parse(sql, read=dialect) if t is not None]
+        trees = parse(sql, dialect)
         if len(trees) != 1:
             raise Untranspilable("not one statement")
         return trees[0].transform(_date_part).sql("sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)

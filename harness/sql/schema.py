@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from harness.errors import SchemaError
+from harness.sql.parse import parse
 
 Affinity = Literal["INTEGER", "REAL", "TEXT", "NUMERIC", "BLOB"]
 Ref = tuple[str, str]
@@ -145,7 +145,7 @@ def _check(context: str) -> None:
         )
 
 
-def _statements(context: str, dialect: str) -> list[exp.Expr | None]:
+def _statements(context: str, dialect: str) -> list[exp.Expr]:
     text = _DIGIT_NAME.sub(lambda m: m[1] or f'"{m[2]}"', context)
     reason = ""
     first = ("mysql", dialect) if _MYSQL.search(context) else (dialect,)
@@ -155,20 +155,20 @@ def _statements(context: str, dialect: str) -> list[exp.Expr | None]:
         else:
             source = text
         try:
-            found = sqlglot.parse(source, read=read or None)
-        except (SqlglotError, RecursionError) as error:
+            found = parse(source, read or None)
+        except SqlglotError as error:
             reason = reason or _one_line(error)
             continue
         failed = [s for s in found if isinstance(s, exp.Command) and "TABLE" in s.sql().upper()[:40]]
         if not failed and all(_readable(s) for s in found):
-            return list(found)
+            return found
         reason = reason or "a CREATE TABLE statement is not in a form that can be read"
     raise SchemaError(
         f"the context cannot be parsed: {reason}", "give the tables as CREATE TABLE name (column TYPE, …)"
     )
 
 
-def _readable(statement: exp.Expr | None) -> bool:
+def _readable(statement: exp.Expr) -> bool:
     if not isinstance(statement, exp.Create) or (statement.kind or "").upper() != "TABLE":
         return True
     return isinstance(statement.this, exp.Schema) and any(

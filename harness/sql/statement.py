@@ -10,18 +10,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from harness.sql.parse import DEPTH, parse
 from harness.sql.schema import Ref, Schema, Table
 from harness.sql.spans import Text
 
 NODES = 6_000
 """Most nodes of a query that is looked into; larger ones are only run."""
-
-DEPTH = 200
-"""How deep they may lie; SQLite's own limit for an expression is the same."""
 
 _SHORT = 400  # characters in which neither is reached
 KEPT = 1024
@@ -250,8 +247,8 @@ def _statement(text: str, key: _Same) -> Statement | None:
 def parsed(sql: str) -> exp.Query | None:
     """The tree of an SQLite query; None where sqlglot cannot read it as one query."""
     try:
-        trees = [tree for tree in sqlglot.parse(sql, read="sqlite") if tree is not None]
-    except (SqlglotError, RecursionError, ValueError):
+        trees = parse(sql)
+    except SqlglotError:
         return None
     tree = trees[0] if len(trees) == 1 else None
     return tree if isinstance(tree, exp.Query) and (len(sql) < _SHORT or within_budget(tree)) else None

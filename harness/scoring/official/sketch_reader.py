@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from harness.benchmarks.sketch import Sketch, SketchCondition, SketchValue
+from harness.sql.parse import parse
 
 _FUNCTIONS: dict[type[exp.Expr], int] = {exp.Max: 1, exp.Min: 2, exp.Count: 3, exp.Sum: 4, exp.Avg: 5}
 _COMPARISONS: dict[type[exp.Expr], tuple[int, int]] = {exp.EQ: (0, 0), exp.GT: (1, 2), exp.LT: (2, 1)}
@@ -32,8 +32,8 @@ def read_sketch(sql: str, columns: tuple[str, ...]) -> Sketch | None:
     Sketch(sel=0, agg=3, conds=((1, 1, 5), (2, 0, 'A')))
     """
     try:
-        statements = [s for s in sqlglot.parse(sql, read="sqlite") if s is not None]
-    except (SqlglotError, RecursionError):
+        statements = parse(sql)
+    except SqlglotError:
         return None
     if len(statements) != 1 or not isinstance(statements[0], exp.Select):
         return None
