@@ -18,11 +18,11 @@ from harness.scoring.official import (
     SCORERS,
     Options,
     Score,
-    hardness,
     open_scorer,
 )
 from harness.scoring.official.spider_clauses import difference
 from harness.scoring.official.spider_query import Unreadable, parse, schema_of, words
+from harness.scoring.official.spider_schemas import hardness
 
 CASES = Path(__file__).parent / "cases"
 TABLES = CASES / "official_spider_tables.json"

@@ -218,7 +218,7 @@ def test_a_killed_training_ends_where_an_unbroken_one_does(tmp_path: Path) -> No
     assert any("adapter: step 3/3" in line for line in said)
     with pytest.raises(Killed):
         build_pair(TINY, broken, notify=kill)
-    with pytest.raises(RecipeError, match="begun training by another plan"):
+    with pytest.raises(RecipeError, match="begun training by another recipe"):
         build_pair(replace(TINY, rank=8), broken, notify=said.append)
     build_pair(TINY, broken, notify=said.append)
     assert "base: going on from step 3" in said

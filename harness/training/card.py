@@ -25,7 +25,7 @@ from harness.runs.results import Entry
 from .record import Record
 
 _LIMITS = (
-    "It answers in SQLite's SQL to schemas given as CREATE TABLE statements, in the prompt below; other "
+    "It answers in SQLite's SQL to schemas given as CREATE TABLE statements, in the prompt above; other "
     "prompts and dialects were not measured.",
     "A figure holds for the questions of its benchmark, answered on databases made from the schema: what is "
     "right there can still be wrong on real rows.",

@@ -35,7 +35,7 @@ class Minutes(NamedTuple):
 def build_pair(plan: Plan, output: Path, *, notify: Notify) -> Minutes:
     """Train on the processor and write ``NAME-base`` and ``NAME`` (the adapter) at ``output``.
 
-    Raises RecipeError if the folder cannot be written or holds a begun training by another plan.
+    Raises RecipeError if the folder cannot be written or holds a begun training by another recipe.
     """
     base, work = output.with_name(f"{output.name}-base"), output.with_name(f"checkpoint-{output.name}")
     claim(work, json.dumps(asdict(plan), indent=1), marker="plan.json")
