@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.databases import Failure, Result, Sandbox, build_suite, populate, same
+from harness.databases.answers import Expected
 from harness.databases.fairness import Fairness
 from harness.databases.readers import Readers
-from harness.databases.results import Expected
 from harness.records import Rules
 from harness.sql import Schema, parse_schema, profile_of
 from harness.sql.statement import statement

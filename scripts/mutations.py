@@ -15,9 +15,9 @@ import sqlglot
 from sqlglot import exp
 
 from harness.databases import Result, Sandbox, Suite, same
+from harness.databases.answers import Expected
 from harness.databases.fairness import Fairness
 from harness.databases.keys import keys_of
-from harness.databases.results import Expected
 from harness.sql import Schema
 from harness.sql.profile import profile_of
 from harness.sql.statement import statement

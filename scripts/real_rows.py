@@ -30,8 +30,8 @@ from scipy.stats import beta
 from harness import build_suite, judge
 from harness.benchmarks.spider_schema import read_tables
 from harness.databases import Failure, Result, Sandbox, Suite, same
+from harness.databases.answers import Row
 from harness.databases.fairness import Fairness
-from harness.databases.results import Row
 from harness.databases.sandbox import FUNCTIONS
 from harness.records import VERDICT_VERSION, Outcome, Rules, Verdict
 from harness.sql.dialect import strip_distinct, to_sqlite

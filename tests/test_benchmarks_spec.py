@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.benchmarks import BenchmarkSpec, describe, get_spec, list_benchmarks, listing_row, load_benchmark
-from harness.benchmarks.spec import Source
+from harness.benchmarks.spec import DataSource
 from harness.errors import BenchmarkError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -179,6 +179,6 @@ def test_the_docs_name_every_benchmark_and_every_key(root: Path) -> None:
     page = (root / "docs" / "benchmarks.md").read_text()
     for path in (root / "benchmarks").glob("*.yaml"):
         assert f"`{path.stem}`" in page
-    for key in (*BenchmarkSpec.model_fields, *Source.model_fields):
+    for key in (*BenchmarkSpec.model_fields, *DataSource.model_fields):
         if key not in {"name", "path", "source", "rules", "prompt", "generation"}:
             assert f"`{key}`" in page or f"source.{key}`" in page, key

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.benchmarks.spec import OFFICIAL_METRICS
-from harness.databases.results import Failure, Result, Row
+from harness.databases.answers import Failure, Result, Row
 from harness.errors import BenchmarkError
 from harness.files import stem
 from harness.records import Benchmark, Example, Judging

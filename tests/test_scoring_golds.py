@@ -10,7 +10,7 @@ import pytest
 
 from harness.benchmarks import load_file
 from harness.databases import Result
-from harness.databases.results import same, same_but_for_more
+from harness.databases.answers import same, same_but_for_more
 from harness.errors import DataError
 from harness.records import Example, Judging, Prediction, Rules, Sample
 from harness.scoring import judge_all

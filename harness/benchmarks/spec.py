@@ -36,7 +36,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(_Strict):
+class DataSource(_Strict):
     """Where the examples come from."""
 
     kind: Literal["files", "create-context", "wikisql", "spider", "bird"] = Field(
@@ -67,7 +67,7 @@ class Source(_Strict):
     licence: str = Field(default="", description="for people: its licence")
 
     @model_validator(mode="after")
-    def _files_are_named(self) -> Source:
+    def _files_are_named(self) -> DataSource:
         if self.kind == "files" and not self.files:
             raise ValueError("kind 'files' needs 'files: {test: FILE}'")
         return self
@@ -92,7 +92,7 @@ class BenchmarkSpec(_Strict):
     name: str
     path: Path
     title: str = Field(description="one line for listings")
-    source: Source
+    source: DataSource
     split: str = Field(default="test", description="the split that is meant")
     prompt: Annotated[Prompt, AfterValidator(_asks)] = Prompt()
     rules: Rules = Rules()

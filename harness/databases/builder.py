@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from harness.databases.answers import Failure, Result
 from harness.databases.keys import KeyMap
 from harness.databases.limits import LONGEST
 from harness.databases.maker import Candidate, Maker
@@ -16,7 +17,6 @@ from harness.databases.modes import ATTACK, CYCLE
 from harness.databases.plan import Plan
 from harness.databases.populate import Populator
 from harness.databases.readers import Readers
-from harness.databases.results import Failure, Result
 from harness.databases.sandbox import Sandbox
 from harness.databases.suite import HARNESS_ERROR, Database, DatabaseKind, Suite
 from harness.errors import SchemaError

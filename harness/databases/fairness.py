@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
 
-from harness.databases.results import Expected, Failure, Result, Row
+from harness.databases.answers import Expected, Failure, Result, Row
 from harness.databases.sandbox import Sandbox
 from harness.sql.dialect import constant
 from harness.sql.spans import Text

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from harness.databases.answers import Expected, Failure, Result
 from harness.databases.fairness import Fairness
 from harness.databases.modes import AGAINST, ATTACK, LARGE
 from harness.databases.plan import Plan
 from harness.databases.populate import Populator
-from harness.databases.results import Expected, Failure, Result
 from harness.databases.sandbox import Sandbox
 from harness.databases.suite import Database, Suite
 from harness.sql.profile import Profile, profile_of

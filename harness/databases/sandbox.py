@@ -25,8 +25,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from harness.databases.answers import Failure, Result, Row
 from harness.databases.limits import BYTES, LONG, LONGEST, SHORT, STEPS, TICK, WRITING, Grade, limit
-from harness.databases.results import Failure, Result, Row
 from harness.sql.dialect import words
 
 FUNCTIONS = frozenset(

@@ -16,8 +16,8 @@ from typing import Any
 from zlib import compress, decompress
 from zlib import error as ZlibError
 
+from harness.databases.answers import Failure, Result
 from harness.databases.builder import build_suite
-from harness.databases.results import Failure, Result
 from harness.databases.suite import HARNESS_ERROR, Database, Suite
 from harness.errors import DataError, SchemaError
 from harness.files import cache_folder

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness.databases.results import Expected, Failure, Result
+from harness.databases.answers import Expected, Failure, Result
 from harness.records import GoldStatus, Rules
 from harness.sql.dialect import to_sqlite
 from harness.sql.readings import plain_numbers

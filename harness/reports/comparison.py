@@ -21,7 +21,7 @@ from .statistics import Bounded, Clustered, PairedDifference, by_schema, detecta
 from .wording import count, label, p_value, percent, points, render, span
 
 
-class Change(NamedTuple):
+class Flip(NamedTuple):
     """An example that one side answers rightly and the other does not."""
 
     id: str
@@ -58,8 +58,8 @@ class Comparison:
     detectable: float
     adjusted_p: float
     kinds: Mapping[str, PairedDifference]
-    fixed: tuple[Change, ...]
-    broken: tuple[Change, ...]
+    fixed: tuple[Flip, ...]
+    broken: tuple[Flip, ...]
     remarks: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Comparison:
         limits = span(self.by_schema.low, self.by_schema.high, signed=True)
         return f"{text} With the {count(self.by_schema.clusters)} schemas drawn anew: {limits}."
 
-    def flips(self) -> list[tuple[str, Change]]:
+    def flips(self) -> list[tuple[str, Flip]]:
         """Every change with its word, broken ones first."""
         return [("broken", one) for one in self.broken] + [("fixed", one) for one in self.fixed]
 
@@ -178,7 +178,7 @@ class Comparisons:
 
     def write_csv(self, target: Path) -> None:
         """Write every change of every comparison, a line each; RunError where the file cannot be."""
-        heads = ("benchmark", "pair_before", "pair_after", "change", *Change._fields)
+        heads = ("benchmark", "pair_before", "pair_after", "change", *Flip._fields)
         lines = io.StringIO()
         rows = csv.writer(lines)
         rows.writerow(heads)
@@ -380,8 +380,8 @@ def _paired(pairs: Sequence[tuple[Sample, Sample]], metric: str = "execution_acc
     return paired_difference(table.count((False, True)), table.count((True, False)), len(pairs))
 
 
-def _change(a: Sample, b: Sample) -> Change:
-    return Change(
+def _change(a: Sample, b: Sample) -> Flip:
+    return Flip(
         a.id, a.kind, a.question, a.gold, a.prediction, b.prediction, a.outcome.value, b.outcome.value
     )
 

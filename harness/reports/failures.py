@@ -13,7 +13,7 @@ from harness.text import visible
 Rows = tuple[tuple[Any, ...], ...]
 
 
-class Failure(NamedTuple):
+class WrongAnswer(NamedTuple):
     """A wrong answer, and how the reference pair did on the same question (None: it is the reference)."""
 
     sample: Sample
@@ -28,7 +28,7 @@ class RowDifference(NamedTuple):
     prediction: Rows
 
 
-def failures(samples: Iterable[Sample], reference: str | None) -> list[Failure]:
+def failures(samples: Iterable[Sample], reference: str | None) -> list[WrongAnswer]:
     """All wrong answers of the pairs under test to sound golds, in the samples' order.
 
     The failures of base and rule are left out unless nothing else was run.
@@ -37,13 +37,13 @@ def failures(samples: Iterable[Sample], reference: str | None) -> list[Failure]:
     right = {sample.id: sample.execution_match for sample in known if sample.pair == reference}
     alone = all(sample.pair in REFERENCES for sample in known)
     return [
-        Failure(sample, right.get(sample.id) if sample.pair != reference else None)
+        WrongAnswer(sample, right.get(sample.id) if sample.pair != reference else None)
         for sample in known
         if not sample.execution_match and sample.counted and (alone or sample.pair not in REFERENCES)
     ]
 
 
-def telling(found: Sequence[Failure], limit: int = 20) -> list[Failure]:
+def telling(found: Sequence[WrongAnswer], limit: int = 20) -> list[WrongAnswer]:
     """The failures that say most, at most ``limit``: what the adapter broke first, then variety.
 
     Half of the places go to answers that the reference had right. Each next one is of the cause, kind
@@ -105,9 +105,11 @@ def diff_block(witness: Witness, fold: bool = True, limit: int = 6) -> str:
     return "\n".join(lines + ([f"  … {hidden} more rows"] if hidden else []))
 
 
-def _diverse(candidates: Sequence[Failure], limit: int, seen: Counter[tuple[str, object]]) -> list[Failure]:
+def _diverse(
+    candidates: Sequence[WrongAnswer], limit: int, seen: Counter[tuple[str, object]]
+) -> list[WrongAnswer]:
     left = sorted(candidates, key=_weight)
-    chosen: list[Failure] = []
+    chosen: list[WrongAnswer] = []
     while left and len(chosen) < limit:
         best = min(left, key=lambda failure: sum(seen[trait] for trait in _traits(failure)))
         left.remove(best)
@@ -116,13 +118,13 @@ def _diverse(candidates: Sequence[Failure], limit: int, seen: Counter[tuple[str,
     return chosen
 
 
-def _traits(failure: Failure) -> tuple[tuple[str, object], ...]:
+def _traits(failure: WrongAnswer) -> tuple[tuple[str, object], ...]:
     sample = failure.sample
     cause, kind = sample.cause or sample.outcome, sample.kind
     return ("pair", sample.pair), ("cause", cause), ("kind", kind), ("both", (cause, kind)), ("id", sample.id)
 
 
-def _weight(failure: Failure) -> tuple[bool, int, str, str]:
+def _weight(failure: WrongAnswer) -> tuple[bool, int, str, str]:
     sample, witness = failure.sample, failure.sample.witness
     size = (
         len(sample.gold) + len(sample.prediction or "") + len(witness.script if witness else sample.context)

@@ -24,7 +24,7 @@ _CONDITIONS = ("split", "data_hash", "rules", "verdicts")
 """What rows of one table have in common."""
 
 
-class Row(NamedTuple):
+class Ranked(NamedTuple):
     """One row; texts that need more than a filter are ready-made. ``name`` tells it from all others."""
 
     rank: str
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 class Board(NamedTuple):
     """One table: its rows, how they were ranked, and the metrics beside the harness's own that some has."""
 
-    rows: list[Row]
+    rows: list[Ranked]
     ranked: str
     metrics: list[str]
 
@@ -156,7 +156,7 @@ def _board(entries: Iterable[Entry], folder: Path) -> Board:
     better, ranked = _better(ordered)
     looks = Counter((entry.pair.pair, entry.pair.facts.get("base")) for entry in ordered)
     rows = [
-        Row(
+        Ranked(
             place,
             entry.pair.pair
             if looks[entry.pair.pair, entry.pair.facts.get("base")] == 1

@@ -17,7 +17,7 @@ from harness.scoring.suspects import Suspect, suspects
 
 from .charts import write_charts
 from .comparison import Comparison, compare_samples
-from .failures import Failure, diff_block, failures, telling
+from .failures import WrongAnswer, diff_block, failures, telling
 from .marks import bounded, read_marks
 from .statistics import Bounded
 from .wording import label, render
@@ -53,7 +53,7 @@ class Section:
     charts: dict[str, Path]
 
     @property
-    def failures(self) -> list[Failure]:
+    def failures(self) -> list[WrongAnswer]:
         """Every failure of the pairs under test."""
         return failures(self.samples, self.side.reference)
 

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 
-from harness.sql.terms import TRUE, Compound, Condition, Form, Leaf, Not, Query, show
+from harness.sql.terms import TRUE, Compound, Condition, Form, Leaf, Not, Select, show
 
 ORDER = (
     "set operation",
@@ -61,7 +61,7 @@ def _differences(gold: Form, other: Form) -> Iterator[str]:
         crossed = [(gold.left, other.right), (gold.right, other.left)]
         for left, right in min(pairs, crossed, key=lambda two: sum(a != b for a, b in two)):
             yield from _differences(left, right)
-    elif isinstance(gold, Query) and isinstance(other, Query):
+    elif isinstance(gold, Select) and isinstance(other, Select):
         yield from _clauses(gold, other)
     else:
         yield "set operation"
@@ -72,7 +72,7 @@ def _differences(gold: Form, other: Form) -> Iterator[str]:
         yield "limit"
 
 
-def _clauses(gold: Query, other: Query) -> Iterator[str]:
+def _clauses(gold: Select, other: Select) -> Iterator[str]:
     if gold.sources != other.sources or gold.joins != other.joins:
         yield "join"
     yield from _outputs(gold.select, other.select)
@@ -175,7 +175,7 @@ def _joins(atom: Leaf) -> bool:
 def summary(found: tuple[str, ...], gold: Form | None, prediction: Form | None) -> str:
     """One line for people: the clauses that differ, and the conditions where they are short."""
     text = found[0] + (f" (also: {', '.join(found[1:])})" if len(found) > 1 else "")
-    if len(found) == 1 and isinstance(gold, Query) and isinstance(prediction, Query):
+    if len(found) == 1 and isinstance(gold, Select) and isinstance(prediction, Select):
         for ours, theirs in ((gold.where, prediction.where), (gold.having, prediction.having)):
             if ours != theirs and len(show(ours)) + len(show(theirs)) < 160:
                 said, wanted = (show(one) if one != TRUE else "no condition" for one in (theirs, ours))

@@ -12,8 +12,8 @@ from hashlib import blake2b
 from pathlib import Path
 
 from harness.databases import Database, Failure, Result, Sandbox, Suite, populate
+from harness.databases.answers import Expected
 from harness.databases.limits import LONGEST
-from harness.databases.results import Expected
 from harness.errors import SchemaError
 from harness.records import SAME
 from harness.sql.dialect import strip_distinct

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.databases import Failure, Result, Sandbox, Suite, same
+from harness.databases.answers import Expected, Row
 from harness.databases.fairness import Fairness
 from harness.databases.limits import LONGEST
 from harness.databases.readers import Readers
-from harness.databases.results import Expected, Row
 from harness.databases.suite import DatabaseKind
 from harness.errors import RunError
 from harness.records import Outcome, Verdict, Witness

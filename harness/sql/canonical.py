@@ -43,7 +43,7 @@ from harness.sql.terms import (
     Kind,
     Leaf,
     Not,
-    Query,
+    Select,
     conjunction,
     quoted,
     render,
@@ -189,7 +189,7 @@ class Canonicaliser(Joins):
         operator = node.key + ("" if node.args.get("distinct") else " all")
         if self.strong and operator != "union all":
             left, right = (
-                one._replace(distinct=False, order=()) if isinstance(one, Query) and not one.limit else one
+                one._replace(distinct=False, order=()) if isinstance(one, Select) and not one.limit else one
                 for one in (left, right)
             )
         if not operator.startswith("except") and render(right) < render(left):
@@ -200,7 +200,7 @@ class Canonicaliser(Joins):
         order, limit = self._order(draft), self._limit(draft)
         return Compound(operator, left, right, order, limit)
 
-    def _select(self, node: exp.Select, parent: Draft | None, numbers: dict[int, int], top: bool) -> Query:
+    def _select(self, node: exp.Select, parent: Draft | None, numbers: dict[int, int], top: bool) -> Select:
         self._steps -= 1
         if self._steps < 0:
             raise Unmodelled("more steps than the budget")

@@ -16,7 +16,19 @@ from sqlglot import exp
 from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, is_whole, literal, plain_number, words
 from harness.sql.schema import Ref
 from harness.sql.statement import Scope, Statement, bare
-from harness.sql.terms import TRUE, Condition, Form, Kind, Leaf, Not, Query, conjunction, quoted, render, show
+from harness.sql.terms import (
+    TRUE,
+    Condition,
+    Form,
+    Kind,
+    Leaf,
+    Not,
+    Select,
+    conjunction,
+    quoted,
+    render,
+    show,
+)
 
 Level = Literal["basic", "meaning", "keys"]
 """What a rule of the canonical form preserves: the query; its meaning; its meaning where keys hold."""
@@ -101,9 +113,9 @@ class Draft:
         """Whether outer joins here or in the queries around make NULLs."""
         return bool(self.outer) or (self.parent is not None and self.parent.outside())
 
-    def form(self) -> Query:
+    def form(self) -> Select:
         """The finished form."""
-        return Query(
+        return Select(
             self.distinct, self.select, self.sources, self.joins, self.where, self.group, self.having,
             self.order, self.limit, self.aggregated,
         )  # fmt: skip
@@ -414,7 +426,7 @@ def _membership(read: Expressions, node: Any, draft: Draft, negated: bool) -> Co
         text = f"{read.value(node.this, draft)} in ({', '.join(sorted(items))})"
     else:
         body = read.query(query, draft)
-        if read.strong and isinstance(body, Query) and not body.limit:
+        if read.strong and isinstance(body, Select) and not body.limit:
             body = body._replace(distinct=False, order=())
         text = f"{read.value(node.this, draft)} in ({render(body)})"
     return Not(Leaf(text)) if negated else Leaf(text)
@@ -458,7 +470,7 @@ def _glob(read: Expressions, node: Any, draft: Draft, negated: bool) -> Conditio
 def _existence(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
     """What EXISTS selects does not matter."""
     body = read.query(node.this, draft)
-    if read.strong and isinstance(body, Query) and not body.aggregated:
+    if read.strong and isinstance(body, Select) and not body.aggregated:
         order = body.order if body.limit else ()
         body = body._replace(select=("1",), distinct=False, order=order)
     leaf = Leaf(f"exists({render(body)})")

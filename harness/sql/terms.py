@@ -39,7 +39,7 @@ Condition: TypeAlias = "Leaf | Not | Junction"
 TRUE = Junction("and", ())
 
 
-class Query(NamedTuple):
+class Select(NamedTuple):
     """One SELECT taken apart; every text is canonical. ``joins`` holds outer joins, in order."""
 
     distinct: bool
@@ -64,7 +64,7 @@ class Compound(NamedTuple):
     limit: str
 
 
-Form: TypeAlias = "Query | Compound"
+Form: TypeAlias = "Select | Compound"
 
 
 def show(item: Condition) -> str:

@@ -60,7 +60,7 @@ _COLUMN = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class DomainColumn:
     """A column and what it holds: whole numbers from ``low`` to ``high``, a ``pool``'s or ``choices``' text.
 
     ``key`` marks the table's key, ``references`` names the table whose key a reference column holds.
@@ -91,12 +91,12 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DomainTable:
     """A table; ``plural`` is the phrase for several of its rows."""
 
     name: str
     plural: str
-    columns: tuple[Column, ...]
+    columns: tuple[DomainColumn, ...]
 
     @property
     def phrase(self) -> str:
@@ -104,7 +104,7 @@ class Table:
         return self.name.replace("_", " ")
 
     @property
-    def key(self) -> Column:
+    def key(self) -> DomainColumn:
         """The key column."""
         return next(column for column in self.columns if column.key)
 
@@ -122,7 +122,7 @@ class Domain:
 
     name: str
     split: Split
-    tables: tuple[Table, ...]
+    tables: tuple[DomainTable, ...]
 
     @property
     def context(self) -> str:
@@ -130,7 +130,7 @@ class Domain:
         return "; ".join(table.create() for table in self.tables)
 
     @property
-    def references(self) -> tuple[tuple[Table, Column, Table], ...]:
+    def references(self) -> tuple[tuple[DomainTable, DomainColumn, DomainTable], ...]:
         """Every (table, reference column, table that it points to)."""
         tables = {table.name: table for table in self.tables}
         return tuple(
@@ -154,7 +154,7 @@ def domains() -> tuple[Domain, ...]:
     return tuple(found)
 
 
-def value(column: Column, split: Split, rng: random.Random) -> str:
+def value(column: DomainColumn, split: Split, rng: random.Random) -> str:
     """A text that ``column`` may hold, out of the split's part of its pool."""
     if column.choices:
         return rng.choice(column.choices)
@@ -174,19 +174,19 @@ def _part(words: str, split: Split) -> tuple[str, ...]:
     return tuple(word for n, word in enumerate(everything) if (n % 3 == 2) != (split == "train"))
 
 
-def _table(text: str) -> Table:
+def _table(text: str) -> DomainTable:
     head, _, columns = text.partition(": ")
     name, _, plural = head.partition("+")
-    return Table(
+    return DomainTable(
         name, (plural or f"{name}s").replace("_", " "), tuple(_column(part) for part in columns.split(", "))
     )
 
 
-def _column(text: str) -> Column:
+def _column(text: str) -> DomainColumn:
     match = _COLUMN.fullmatch(text.strip())
     assert match is not None, text
     low, _, high = (match["range"] or "0-0").partition("-")
-    return Column(
+    return DomainColumn(
         match["name"],
         key=match["key"] is not None,
         references=match["to"],

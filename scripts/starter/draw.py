@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from . import phrases
-from .domains import Column, Domain, Table, value
+from .domains import Domain, DomainColumn, DomainTable, value
 
 
 class Question(NamedTuple):
@@ -32,13 +32,15 @@ class Draw:
         self.domain = domain
         self.rng = rng
 
-    def table(self) -> Table:
+    def table(self) -> DomainTable:
         """Any table."""
         return self.rng.choice(self.domain.tables)
 
-    def column(self, table: Table, *, kind: str = "any", besides: Sequence[Column] = ()) -> Column | None:
+    def column(
+        self, table: DomainTable, *, kind: str = "any", besides: Sequence[DomainColumn] = ()
+    ) -> DomainColumn | None:
         """A column that means something of its own: "text", "number", "choices" or any."""
-        wanted: dict[str, Callable[[Column], bool]] = {
+        wanted: dict[str, Callable[[DomainColumn], bool]] = {
             "text": lambda column: column.text,
             "number": lambda column: column.number,
             "choices": lambda column: bool(column.choices) or column.pool in {"city", "country"},
@@ -47,14 +49,14 @@ class Draw:
         found = [column for column in table.columns if wanted[kind](column) and column not in besides]
         return self.rng.choice(found) if found else None
 
-    def literal(self, column: Column, *, inside: bool = False) -> str:
+    def literal(self, column: DomainColumn, *, inside: bool = False) -> str:
         """A value of the column, bare as a question has it; ``inside`` keeps off both ends of its range."""
         if column.text:
             return value(column, self.domain.split, self.rng)
         room = (column.high - column.low) // 5 if inside else 0
         return str(self.rng.randint(column.low + room, column.high - room))
 
-    def literals(self, column: Column, count: int) -> list[str]:
+    def literals(self, column: DomainColumn, count: int) -> list[str]:
         """``count`` different values, or fewer where the column has no more."""
         found: dict[str, None] = {}
         for _ in range(count * 6):
@@ -70,7 +72,7 @@ class Draw:
         return re.sub(r"\b([Aa]) (?=[aeio])", r"\1n ", text)
 
     def condition(
-        self, table: Table, operator: str = "", *, besides: Sequence[Column] = ()
+        self, table: DomainTable, operator: str = "", *, besides: Sequence[DomainColumn] = ()
     ) -> Condition | None:
         """A comparison with a literal; without an operator any of ``= <> < >`` (``=`` most often)."""
         operator = operator or self.rng.choice(("=", "=", "=", "<>", ">", "<", ">", "<"))
@@ -83,7 +85,7 @@ class Draw:
         )
         return Condition(words, f"{column.name} {operator} {quoted(column, literal)}")
 
-    def select(self, table: Table, condition: Condition) -> Question | None:
+    def select(self, table: DomainTable, condition: Condition) -> Question | None:
         """A question for one or two columns, or the number of rows, under a condition."""
         if self.rng.random() < 0.12:
             words = self.say(phrases.COUNT, ts=table.plural, **{"if": condition.words})
@@ -95,7 +97,7 @@ class Draw:
         )
         return Question(words, f"SELECT {names(columns)} FROM {table.name} WHERE {condition.sql}")
 
-    def columns(self, table: Table, *, besides: Sequence[Column] = ()) -> list[Column]:
+    def columns(self, table: DomainTable, *, besides: Sequence[DomainColumn] = ()) -> list[DomainColumn]:
         """One column, sometimes two; ``besides`` only where there is no other."""
         meaningful = [column for column in table.columns if column.text or column.number]
         found = [column for column in meaningful if column not in besides] or meaningful
@@ -107,17 +109,17 @@ def where(condition: Condition | None) -> str:
     return f" WHERE {condition.sql}" if condition else ""
 
 
-def names(columns: Sequence[Column]) -> str:
+def names(columns: Sequence[DomainColumn]) -> str:
     """Columns as a SELECT lists them."""
     return ", ".join(column.name for column in columns)
 
 
-def listed(columns: Sequence[Column]) -> str:
+def listed(columns: Sequence[DomainColumn]) -> str:
     """Columns as a sentence lists them."""
     *most, last = [column.phrase for column in columns]
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def quoted(column: Column, literal: str) -> str:
+def quoted(column: DomainColumn, literal: str) -> str:
     """A value as SQL writes it."""
     return f"'{literal}'" if column.text else literal

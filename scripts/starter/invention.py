@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 
-from .domains import Column, Domain, Table, domains, pool_words
+from .domains import Domain, DomainColumn, DomainTable, domains, pool_words
 
 _VARIED = ("person", "city", "country", "title", "word", "firm")
 
@@ -56,7 +56,7 @@ class Inventor:
             return domain
         return replace(domain, tables=tuple(self._thinned(table) for table in domain.tables))
 
-    def _thinned(self, table: Table) -> Table:
+    def _thinned(self, table: DomainTable) -> DomainTable:
         links = [column for column in table.columns if column.key or column.references]
         own = [column for column in table.columns if column not in links]
         kept = self.rng.sample(own, self.rng.randint(min(3, len(own)), len(own)))
@@ -64,7 +64,7 @@ class Inventor:
         self.rng.shuffle(columns)
         return replace(table, columns=tuple(columns))
 
-    def _revalued(self, column: Column) -> Column:
+    def _revalued(self, column: DomainColumn) -> DomainColumn:
         if not column.text:
             return column
         made = tuple(self._values() for _ in range(5))
@@ -80,21 +80,21 @@ class Inventor:
 
     def _invented(self) -> Domain:
         names = self._fresh(self.rng.choice((1, 2, 2, 2, 3)))
-        tables: list[Table] = []
+        tables: list[DomainTable] = []
         for number, name in enumerate(names):
             links = [other for other in names[:number] if self.rng.random() < (0.85 if number == 1 else 0.6)]
-            columns = [Column(f"{name}_id", key=True)]
-            columns += [Column(f"{other}_id", references=other) for other in links]
+            columns = [DomainColumn(f"{name}_id", key=True)]
+            columns += [DomainColumn(f"{other}_id", references=other) for other in links]
             columns += self._columns(name)
             if self.rng.random() < 0.5:
                 head, rest = columns[:1], columns[1:]
                 self.rng.shuffle(rest)
                 columns = head + rest
-            tables.append(Table(name, plural(name.replace("_", " ")), tuple(columns)))
+            tables.append(DomainTable(name, plural(name.replace("_", " ")), tuple(columns)))
         return Domain("invented", "train", tuple(tables))
 
-    def _columns(self, table: str) -> list[Column]:
-        found: dict[str, Column] = {}
+    def _columns(self, table: str) -> list[DomainColumn]:
+        found: dict[str, DomainColumn] = {}
         last = table
         for _ in range(self.rng.choice((3, 4, 4, 5, 5, 6))):
             own, other = self._part(), self._part()
@@ -118,13 +118,13 @@ class Inventor:
                 last = own
         return list(found.values())
 
-    def _typed(self, name: str) -> Column:
+    def _typed(self, name: str) -> DomainColumn:
         if self.rng.random() < 0.5:
             low, high = self.rng.choice(((0, 9), (1, 60), (5, 400), (100, 9000), (1000, 90000), (1900, 2024)))
-            return Column(name, low=low, high=high)
+            return DomainColumn(name, low=low, high=high)
         if self.rng.random() < 0.5:
-            return Column(name, pool=self.rng.choice(_VARIED))
-        return Column(name, choices=tuple(dict.fromkeys(self._values() for _ in range(4))))
+            return DomainColumn(name, pool=self.rng.choice(_VARIED))
+        return DomainColumn(name, choices=tuple(dict.fromkeys(self._values() for _ in range(4))))
 
     def _part(self) -> str:
         return self.word() if self.rng.random() < 0.55 else self._known()

@@ -12,7 +12,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from harness.databases.results import Failure, Row
+from harness.databases.answers import Failure, Row
 from harness.records import Example
 from harness.scoring.official.execution import ExecutionScorer, Openable
 from harness.scoring.official.scorer import RIGHT, Score

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice, product
 
-from harness.databases.results import Failure, Result, same_but_for_columns
+from harness.databases.answers import Failure, Result, same_but_for_columns
 from harness.records import Example
 from harness.scoring.official.execution import ExecutionScorer, Openable
 from harness.scoring.official.scorer import RIGHT, Options, Score

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.databases import Result, same
-from harness.databases.results import Row, same_but_for_columns
+from harness.databases.answers import Row, same_but_for_columns
 from harness.records import Rules
 
 
