@@ -20,6 +20,8 @@ from harness.reports import export
 from harness.runs.results import read_results
 from harness.runs.samples import write_database
 
+sqlite3.enable_callback_tracebacks(False)  # datasette turns them on for all of the process
+
 RIGHT, WRONG = Outcome.EXACT, Outcome.WRONG
 
 

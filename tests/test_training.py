@@ -284,8 +284,12 @@ def test_a_large_base_is_not_trained_on_a_processor_by_accident(
     base = tmp_path / "base"
     base.mkdir()
     (base / "config.json").write_text("{}", "utf-8")
-    header = json.dumps({"w": {"dtype": "BF16", "shape": [1536, 1_000_000], "data_offsets": [0, 0]}}).encode()
-    (base / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    size = 2 * 1536 * 1_000_000
+    about = {"w": {"dtype": "BF16", "shape": [1536, 1_000_000], "data_offsets": [0, size]}}
+    header = json.dumps(about).encode()
+    with (base / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + size)  # sparse: it takes no room
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(
         ModelError, match=r"no GPU is usable here, .* 1\.5 billion parameters; .*--device cpu"
