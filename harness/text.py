@@ -8,8 +8,8 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2061-\u206f\ufeff\ud800-\udfff]"
     "|\r(?!\n)"
 )
-"""Control and direction characters, which a terminal or a browser would obey or hide, and half characters; not
-the word joiner, which our tables hold and which does nothing but keep a line together."""
+"""Control and direction characters, which a terminal or a browser would obey or hide, and half characters;
+not the word joiner, which our tables hold and which does nothing but keep a line together."""
 
 
 def visible(value: object) -> str:
