@@ -24,7 +24,7 @@ GOLD_MEANINGS: Mapping[GoldStatus, str] = {
 }
 """What is wrong with the golds that a status flags; they are left out of the metrics over sound golds."""
 
-Form = Literal["chat", "plain"]
+PromptForm = Literal["chat", "plain"]
 Seed = Annotated[int, Option("Seed of databases and of sampling.", group="Judging")]
 
 LOOSEST_FIRST = "loosest first"
@@ -47,7 +47,7 @@ class Prompt:
         "{context}\nQuestion: {question}"
     )
     system: Annotated[str | None, Option("the system message")] = "You are a SQL expert."
-    form: Annotated[Form, Option("through a chat template, or the template's text itself")] = "chat"
+    form: Annotated[PromptForm, Option("through a chat template, or the template's text itself")] = "chat"
     chat_template: Annotated[str | None, Option("in place of the tokenizer's")] = None
     plain: Annotated[str, Option("the template where a tokenizer has no chat template")] = (
         "{context}\n-- {question}\n"

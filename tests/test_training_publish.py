@@ -20,9 +20,9 @@ from reports_run import outcomes, write_run
 from harness.errors import ModelError, RunError
 from harness.models.sources import find_adapter
 from harness.training import publish
-from harness.training.record import Record, versions
+from harness.training.record import TrainingRecord, versions
 
-TOLD = Record(
+TOLD = TrainingRecord(
     data="b-mc2/sql-create-context",
     data_hash="ab" * 32,
     licence="CC-BY-4.0",

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from harness.errors import ModelError
 from harness.models.headers import tensor_shapes
-from harness.models.sources import Source
+from harness.models.sources import Checkpoint
 from harness.workers import WorkerLost, WorkerPool
 
 _SIZES = (
@@ -43,7 +43,7 @@ _IMPORTS = ("megatron_config", "auto_mapping")
 """Fields of an adapter's config for which PEFT imports a module that they name."""
 
 
-def check_base(base: Source) -> None:
+def check_base(base: Checkpoint) -> None:
     """See that a base's sizes are those of its tensors.
 
     Raises:
@@ -79,13 +79,13 @@ def _each(config: dict[str, Any], field: str) -> list[Any]:
     return told if isinstance(told, list) else [] if told is None else [told]
 
 
-def _refuse_base(base: Source, what: str) -> NoReturn:
+def _refuse_base(base: Checkpoint, what: str) -> NoReturn:
     raise ModelError(
         f"base {base.id}: config.json does not fit the weights ({what})", "copy or download it again"
     )
 
 
-def check_adapter(adapter: Source, base: Source) -> None:
+def check_adapter(adapter: Checkpoint, base: Checkpoint) -> None:
     """See that an adapter's rank, layers and target modules are those of its tensors and its base's.
 
     Raises:
@@ -140,7 +140,7 @@ def _texts(told: Any) -> bool:
     return isinstance(told, list) and len(told) <= 100_000 and all(isinstance(t, str) for t in told)
 
 
-def _try_patterns(adapter: Source, names: list[str]) -> None:
+def _try_patterns(adapter: Checkpoint, names: list[str]) -> None:
     """See that each pattern of the config finds an end on the names of the base's modules."""
     config = adapter.config
     found: list[Any] = [config.get(field) for field in ("target_modules", "exclude_modules")]
@@ -171,7 +171,7 @@ def _tried(names: list[str], pattern: str) -> str:
     return ""
 
 
-def _refuse(adapter: Source, what: str) -> NoReturn:
+def _refuse(adapter: Checkpoint, what: str) -> NoReturn:
     raise ModelError(
         f"adapter {adapter.id}: adapter_config.json cannot be used ({what})",
         "save the adapter again with PEFT, or take it from a source that you trust",

@@ -17,7 +17,7 @@ from harness.files import read_object, read_text
 from harness.models.claims import check_adapter, check_base
 from harness.models.headers import tensor_shapes
 from harness.models.prompts import load_prompt
-from harness.models.sources import Source, download_text, find_adapter, find_base
+from harness.models.sources import Checkpoint, download_text, find_adapter, find_base
 from harness.options import Option, check_ranges
 from harness.records import Prompt, Seed
 
@@ -248,7 +248,7 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def _prompt(
-    choice: str, benchmark: Prompt, source: Source, base: Source, *, base_row: bool = False
+    choice: str, benchmark: Prompt, source: Checkpoint, base: Checkpoint, *, base_row: bool = False
 ) -> Prompt:
     prompt = load_prompt(choice, benchmark, source.folder)
     template = source.folder / "chat_template.jinja" if source.folder else None
@@ -259,7 +259,7 @@ def _prompt(
     return prompt
 
 
-def _base_template(base: Source) -> str | None:
+def _base_template(base: Checkpoint) -> str | None:
     """The chat template that travels with a base's tokenizer."""
     if base.folder is None:
         return None
@@ -274,8 +274,8 @@ def _base_template(base: Source) -> str | None:
 
 def _row(
     name: str,
-    base: Source,
-    adapter: Source | None,
+    base: Checkpoint,
+    adapter: Checkpoint | None,
     prompt: Prompt,
     notes: Sequence[str],
     base_hash: str | None = None,
@@ -301,7 +301,7 @@ def _row(
     )
 
 
-def _base_of(adapter: Source, model: str | None) -> Source:
+def _base_of(adapter: Checkpoint, model: str | None) -> Checkpoint:
     named = adapter.config.get("base_model_name_or_path")
     if model is not None:
         return find_base(model, near=None, revision=None, named_by="--model")
@@ -313,7 +313,7 @@ def _base_of(adapter: Source, model: str | None) -> Source:
     return find_base(str(named), near=adapter.folder, revision=revision, named_by=f"adapter {adapter.id}")
 
 
-def _check_adapter(adapter: Source, base: Source, settings: Settings) -> None:
+def _check_adapter(adapter: Checkpoint, base: Checkpoint, settings: Settings) -> None:
     kind = str(adapter.config["peft_type"])
     if kind in _PROMPT_LEARNING:
         raise ModelError(
@@ -342,7 +342,7 @@ def _check_adapter(adapter: Source, base: Source, settings: Settings) -> None:
             )
 
 
-def _misfit(adapter: Source, base: Source, detail: str) -> ModelError:
+def _misfit(adapter: Checkpoint, base: Checkpoint, detail: str) -> ModelError:
     return ModelError(
         f"adapter {adapter.id} does not fit base {base.id}: {detail}",
         "it was trained on another model: name that one with --model",

@@ -14,7 +14,7 @@ from harness.errors import ModelError, UsageError
 from harness.files import read_text, read_yaml
 from harness.models.tokenizers import TemplateError, render_chat
 from harness.options import validated
-from harness.records import Example, Form, Prompt
+from harness.records import Example, Prompt, PromptForm
 
 TODAY = date(
     2024, 7, 26
@@ -117,7 +117,7 @@ class _PromptFile(TypedDict, total=False):
 
     system: str | None
     user: str
-    form: Form
+    form: PromptForm
     chat_template: str | None
 
 

@@ -25,7 +25,7 @@ _FETCHED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.yaml"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Checkpoint:
     """A model or adapter: a local ``folder``, or a hub ``id`` whose files are not (all) here yet.
 
     ``hash`` changes when the weights do; ``fetch`` is the number of bytes still to be downloaded.
@@ -58,7 +58,7 @@ def is_hub_id(text: str) -> bool:
     return bool(_HUB_ID.fullmatch(text)) and text[0] != "." and not Path(text).exists()
 
 
-def find_adapter(text: str) -> tuple[Source, list[str]]:
+def find_adapter(text: str) -> tuple[Checkpoint, list[str]]:
     """The adapter (or full fine-tune) that ``--adapter`` names, and what the user should know of the choice.
 
     A Trainer's output folder that holds nothing but ``checkpoint-*`` gives its last checkpoint.
@@ -80,7 +80,7 @@ def find_adapter(text: str) -> tuple[Source, list[str]]:
     return find_on_hub(text, ("adapter_config.json", "config.json")), []
 
 
-def _adapter_folder(path: Path) -> tuple[Source, list[str]]:
+def _adapter_folder(path: Path) -> tuple[Checkpoint, list[str]]:
     for name in ("adapter_config.json", "config.json"):
         if (path / name).exists():
             return _local(path, name), []
@@ -98,7 +98,7 @@ def _adapter_folder(path: Path) -> tuple[Source, list[str]]:
     )
 
 
-def find_base(text: str, *, near: Path | None, revision: str | None, named_by: str) -> Source:
+def find_base(text: str, *, near: Path | None, revision: str | None, named_by: str) -> Checkpoint:
     """The base that ``--model`` or an adapter's config names.
 
     A relative path is looked for beside the adapter (``near``), then from the current folder; what is no
@@ -127,7 +127,7 @@ def find_base(text: str, *, near: Path | None, revision: str | None, named_by: s
     raise ModelError(f"base {text}, named by {named_by}, is not on this machine", f"say where it is: {guess}")
 
 
-def _local(folder: Path, config: str) -> Source:
+def _local(folder: Path, config: str) -> Checkpoint:
     weights = sorted(folder.glob("*.safetensors"))
     pickled = sorted(path for pattern in _PICKLED for path in folder.glob(pattern))
     if not weights and pickled:
@@ -141,7 +141,7 @@ def _local(folder: Path, config: str) -> Source:
     for path in (folder / config, *weights):
         if not path.is_file():
             raise ModelError(f"{path} is no file", "copy or download it again")
-    return Source(
+    return Checkpoint(
         str(folder),
         folder,
         read_object(folder / config, error=ModelError),
@@ -164,7 +164,7 @@ def _hash(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None) -> Source:
+def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None) -> Checkpoint:
     """A model or adapter by hub id: from the cache where it is complete, else asked for at the hub.
 
     An adapter is fetched whole (tens of megabytes), so that it can be checked; of a model only its config.
@@ -181,7 +181,7 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
         )
         for config in configs:
             if (folder / config).exists() and any(folder.glob("*.safetensors")):
-                return Source(
+                return Checkpoint(
                     name, folder, read_object(folder / config, error=ModelError), folder.name, revision
                 )
     except (LocalEntryNotFoundError, OSError):
@@ -199,7 +199,7 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
         path = Path(hf_hub_download(name, wanted[0], revision=revision))
         if wanted[0] == "adapter_config.json":
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=_FETCHED))
-            return Source(name, folder, read_object(path, error=ModelError), facts.sha or "", revision)
+            return Checkpoint(name, folder, read_object(path, error=ModelError), facts.sha or "", revision)
     except GatedRepoError as error:
         raise ModelError(
             f"{name} is gated on the hub", "accept its terms there, then: hf auth login"
@@ -211,10 +211,10 @@ def find_on_hub(name: str, configs: tuple[str, ...], revision: str | None = None
     except Exception as error:  # whatever the hub's HTTP library of the day raises
         raise ModelError(f"{name} is not on this machine and the hub cannot be reached", advice) from error
     size = sum(bytes_ for file, bytes_ in files.items() if file.endswith((".safetensors", ".json")))
-    return Source(name, None, read_object(path, error=ModelError), facts.sha or "", revision, size)
+    return Checkpoint(name, None, read_object(path, error=ModelError), facts.sha or "", revision, size)
 
 
-def download_text(sources: Iterable[Source]) -> str:
+def download_text(sources: Iterable[Checkpoint]) -> str:
     """What is still to be fetched and how long that should take; empty where all is here."""
     lines = []
     for source in {source.id: source for source in sources if source.fetch}.values():

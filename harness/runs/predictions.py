@@ -30,7 +30,7 @@ from harness.errors import DataError
 from harness.files import parse_json, read_rows, read_text, stem, suffix
 from harness.records import Benchmark, Example, Prediction
 
-Form = Literal["jsonl", "plain", "statements", "table", "spider", "bird", "wikisql", "lm-eval"]
+FileForm = Literal["jsonl", "plain", "statements", "table", "spider", "bird", "wikisql", "lm-eval"]
 _BIRD_MARK = "\t----- bird -----\t"
 _FIELDS = frozenset(("sql", "completion"))
 _BEGINS = re.compile(r"\(*\s*(?:select|with|values|insert|update|delete|replace)\b", re.IGNORECASE)
@@ -61,7 +61,7 @@ class PredictionFile:
 
     path: Path
     pair: str
-    form: Form
+    form: FileForm
     joined: Literal["id", "order"]
     predictions: tuple[Prediction, ...]
     missing: tuple[str, ...] = ()
@@ -147,7 +147,7 @@ def read_predictions(path: Path, benchmark: Benchmark, *, pair: str | None = Non
     )
 
 
-def _parse(path: Path) -> tuple[Form, list[_Entry]]:
+def _parse(path: Path) -> tuple[FileForm, list[_Entry]]:
     kind = suffix(path)
     if kind in {".csv", ".parquet"}:
         return "table", _table(path)
@@ -203,9 +203,9 @@ def _table(path: Path) -> list[_Entry]:
     ]
 
 
-def _objects(path: Path, items: list[tuple[str, Any]]) -> tuple[Form, list[_Entry]]:
+def _objects(path: Path, items: list[tuple[str, Any]]) -> tuple[FileForm, list[_Entry]]:
     first = items[0][1] if items else {}
-    form: Form = "jsonl"
+    form: FileForm = "jsonl"
     if isinstance(first, dict) and "query" in first and not _FIELDS & first.keys():
         form = "wikisql"
     elif isinstance(first, dict) and "doc_id" in first and ("resps" in first or "filtered_resps" in first):
@@ -218,7 +218,7 @@ def _same_filter(item: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
     return item.get("filter") == first.get("filter")
 
 
-def _object(path: Path, form: Form, where: str, place: int, item: Any) -> _Entry:
+def _object(path: Path, form: FileForm, where: str, place: int, item: Any) -> _Entry:
     if item is None or isinstance(item, str):
         return _Entry(where, place, None, _text(path, where, item), None)
     if not isinstance(item, dict):
@@ -285,7 +285,7 @@ def _number(path: Path, entry: _Entry) -> int:
     return int(entry.key)
 
 
-def _whole_statements(path: Path, lines: list[_Entry]) -> tuple[Form, list[_Entry]]:
+def _whole_statements(path: Path, lines: list[_Entry]) -> tuple[FileForm, list[_Entry]]:
     """Lines that are not as many as the questions, read as parts of statements where that is what they are.
 
     They are where every part up to a ; at a line's end begins as a statement does, once. DataError where they
@@ -331,9 +331,9 @@ def _is_one_statement(part: list[_Entry]) -> bool:
     return all(_GOES_ON.search(before) for before in starts)
 
 
-def _split_spider(entries: list[_Entry], databases: set[str]) -> tuple[Form, list[_Entry]]:
+def _split_spider(entries: list[_Entry], databases: set[str]) -> tuple[FileForm, list[_Entry]]:
     split: list[_Entry] = []
-    form: Form = "plain"
+    form: FileForm = "plain"
     for entry in entries:
         sql, tab, last = (entry.sql or "").rpartition("\t")
         if tab and (last.strip() in databases or (databases and last.strip().isidentifier())):

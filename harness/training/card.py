@@ -22,7 +22,7 @@ from harness.reports.wording import count, label, span
 from harness.runs.progress import duration
 from harness.runs.results import Entry
 
-from .record import Record
+from .record import TrainingRecord
 
 _LIMITS = (
     "It answers in SQLite's SQL to schemas given as CREATE TABLE statements, in the prompt above; other "
@@ -35,7 +35,7 @@ _LIMITS = (
 
 
 def write_card(
-    name: str, config: Mapping[str, Any], told: Record | None, entries: tuple[Entry, ...] = ()
+    name: str, config: Mapping[str, Any], told: TrainingRecord | None, entries: tuple[Entry, ...] = ()
 ) -> str:
     """README.md of the adapter ``name``.
 
@@ -66,11 +66,11 @@ def _base(config: Mapping[str, Any]) -> str | None:
     return named if is_hub_id(named) else None
 
 
-def _licence(told: Record | None) -> str:
+def _licence(told: TrainingRecord | None) -> str:
     return str((told.recipe.get("licence") if told else None) or "other")
 
 
-def _datasets(told: Record | None) -> Iterator[str]:
+def _datasets(told: TrainingRecord | None) -> Iterator[str]:
     """The hub's ids of all rows that the adapter has seen, those of earlier trainings too."""
     seen: set[str] = set()
     for record in chain(told):
@@ -83,7 +83,7 @@ def _datasets(told: Record | None) -> Iterator[str]:
             yield hub
 
 
-def chain(told: Record | None) -> Iterator[Mapping[str, Any]]:
+def chain(told: TrainingRecord | None) -> Iterator[Mapping[str, Any]]:
     """The record of the last training, then those of the trainings before it."""
     record: Mapping[str, Any] | None = told.as_json() if told else None
     while record:
@@ -91,7 +91,7 @@ def chain(told: Record | None) -> Iterator[Mapping[str, Any]]:
         record = record.get("after")
 
 
-def _what(config: Mapping[str, Any], told: Record | None) -> str:
+def _what(config: Mapping[str, Any], told: TrainingRecord | None) -> str:
     named = _base(config) or Path(str(config.get("base_model_name_or_path") or "an unnamed base")).name
     layers = config.get("target_modules")
     parts = (
@@ -148,7 +148,7 @@ def _cell(metric: Metric | None) -> str:
     return f"{100 * metric.value:.1f} ({span(metric.low, metric.high)})"
 
 
-def _use(config: Mapping[str, Any], told: Record | None) -> Iterator[str]:
+def _use(config: Mapping[str, Any], told: TrainingRecord | None) -> Iterator[str]:
     words = (told.recipe.get("prompt") if told else None) or {}
     prompt = Prompt(**{key: words[key] for key in ("system", "user") if key in words})
     base = _base(config) or "BASE"
@@ -164,7 +164,7 @@ def _use(config: Mapping[str, Any], told: Record | None) -> Iterator[str]:
     )
 
 
-def _training(told: Record | None) -> Iterator[str]:
+def _training(told: TrainingRecord | None) -> Iterator[str]:
     for number, record in enumerate(chain(told)):
         figures = [
             f"{record.get(name):.4f} mean {name}"

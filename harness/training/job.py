@@ -10,7 +10,7 @@ from typing import Any
 from harness.errors import ModelError
 from harness.models.claims import check_adapter
 from harness.models.headers import tensor_shapes
-from harness.models.sources import Source
+from harness.models.sources import Checkpoint
 from harness.models.tokenizers import load_tokenizer
 from harness.models.weights import four_bit_layers, load_weights, pack_for_cpu, pick_dtype
 from harness.runs.progress import Progress
@@ -28,8 +28,8 @@ class Job:
 
     recipe: Recipe
     output: Path
-    base: Source
-    begun_with: Source | None
+    base: Checkpoint
+    begun_with: Checkpoint | None
     rows: Rows
     tokenizer: Any
     model: Any
@@ -47,7 +47,7 @@ def leads() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-def parameters(base: Source) -> float:
+def parameters(base: Checkpoint) -> float:
     """How many parameters a base has, about, before it is loaded (of a hub id: from its size in 16 bits)."""
     if base.folder is None:
         return base.fetch / 2
@@ -60,7 +60,7 @@ def parameters(base: Source) -> float:
     return total
 
 
-def check_size(base: Source, where: str, chosen: str) -> None:
+def check_size(base: Checkpoint, where: str, chosen: str) -> None:
     """Refuse to train a large base on a processor, unless that device was asked for by its name."""
     if where.startswith("cuda") or chosen != "auto" or parameters(base) <= _SMALL:
         return
@@ -70,7 +70,7 @@ def check_size(base: Source, where: str, chosen: str) -> None:
     )
 
 
-def load(recipe: Recipe, base: Source, begun_with: Source | None, where: str) -> tuple[Any, Any]:
+def load(recipe: Recipe, base: Checkpoint, begun_with: Checkpoint | None, where: str) -> tuple[Any, Any]:
     """Tokenizer and base (with the adapter that is trained on). Raises ModelError."""
 
     chosen = recipe.compute_dtype if where.startswith("cuda") else "float32"

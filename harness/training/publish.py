@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from harness.errors import ModelError, RunError
 from harness.files import write_text
-from harness.models.sources import Source, find_adapter
+from harness.models.sources import Checkpoint, find_adapter
 from harness.reports.exchange import eval_results
 from harness.runs.latest import runs_here
 from harness.runs.results import REFERENCES, Entry, Results, read_results
@@ -116,7 +116,7 @@ def publish(
     return Publication(repository=target, files=files, notes=tuple(notes), url=url)
 
 
-def _entries(adapter: Source, run: Path | None) -> tuple[tuple[Entry, ...], list[str]]:
+def _entries(adapter: Checkpoint, run: Path | None) -> tuple[tuple[Entry, ...], list[str]]:
     """The adapter's results of one run, and what is to be said where there are none."""
     if run is not None:
         results = read_results(run)
@@ -155,7 +155,7 @@ def _of(results: Results, hash_: str) -> tuple[Entry, ...]:
 
 
 def _files(
-    adapter: Source, name: str, entries: tuple[Entry, ...], benchmark_id: str | None
+    adapter: Checkpoint, name: str, entries: tuple[Entry, ...], benchmark_id: str | None
 ) -> Iterator[Sent]:
     assert adapter.folder is not None
     for path in sorted(_SENT):

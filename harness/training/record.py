@@ -22,7 +22,7 @@ _PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class TrainingRecord:
     """One training.
 
     ``data`` is the rows' name, ``data_hash`` the SHA-256 of the ``rows`` rows that were taken, in their
@@ -58,7 +58,7 @@ class Record:
         return asdict(self)
 
 
-def read_training(folder: Path) -> Record | None:
+def read_training(folder: Path) -> TrainingRecord | None:
     """The record in an adapter's folder; None where there is none, or one of another maker.
 
     Raises ModelError where the file cannot be read.
@@ -69,8 +69,8 @@ def read_training(folder: Path) -> Record | None:
     told = read_object(path, error=ModelError)
     if "data_hash" not in told:
         return None
-    made: Record = validated(
-        Record, told, where=str(path), error=ModelError, remedy="train again, or remove that file"
+    made: TrainingRecord = validated(
+        TrainingRecord, told, where=str(path), error=ModelError, remedy="train again, or remove that file"
     )
     return made
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.errors import HarnessError, ModelError, RecipeError
 from harness.files import read_object, write_text
-from harness.models.sources import Source, download_text, find_adapter, find_base
+from harness.models.sources import Checkpoint, download_text, find_adapter, find_base
 from harness.models.weights import pick_device
 from harness.runs.progress import Progress
 
@@ -23,7 +23,7 @@ from .folder import checkpoints, claim, drop_broken, tidy
 from .job import Job, check_size, hold_in_float32, leads, load
 from .progress import Course, course, watch
 from .recipe import Recipe, Reinforcement, Tuning
-from .record import Record, read_training, versions
+from .record import TrainingRecord, read_training, versions
 from .rows import find_rows
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
@@ -72,7 +72,7 @@ def follow(
     return output
 
 
-def _start(recipe: Recipe, near: Path) -> tuple[Source, Source | None]:
+def _start(recipe: Recipe, near: Path) -> tuple[Checkpoint, Checkpoint | None]:
     """The base, and the adapter that is trained on where there is one."""
     if not isinstance(recipe, Reinforcement):
         base = find_base(recipe.model or "", near=near, revision=recipe.revision, named_by="the recipe")
@@ -158,9 +158,9 @@ def _no_room(job: Job, error: BaseException) -> HarnessError:
     )
 
 
-def _record(job: Job, ended: Course, command: str) -> Record:
+def _record(job: Job, ended: Course, command: str) -> TrainingRecord:
     found = read_training(job.begun_with.folder) if job.begun_with and job.begun_with.folder else None
-    return Record(
+    return TrainingRecord(
         data=job.recipe.data.name,
         data_hash=job.rows.hash,
         licence=job.rows.licence,
