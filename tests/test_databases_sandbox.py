@@ -250,7 +250,7 @@ def test_the_clock_is_frozen_however_it_is_read(box: Sandbox, sql: str) -> None:
     assert isinstance(first, Result)
     assert first.rows[0][0] is not None
     assert box.query(sql) == first
-    with sqlite3.connect(":memory:") as plain:
+    with closing(sqlite3.connect(":memory:")) as plain:
         frozen = sql.replace("'n' || 'ow'", f"'{CLOCK}'").replace("lower('NOW'), 'localtime'", f"'{CLOCK}'")
         frozen = (
             frozen.replace("()", f"('{CLOCK}')")

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -333,7 +334,7 @@ def test_the_ways_of_a_tie() -> None:
     query = statement(
         "SELECT a FROM t ORDER BY n DESC LIMIT 2", parse_schema("CREATE TABLE t (a TEXT, n INT)")
     )
-    with sqlite3.connect(":memory:") as connection, Sandbox() as box:
+    with closing(sqlite3.connect(":memory:")) as connection, Sandbox() as box:
         connection.executescript(
             "CREATE TABLE t (a, n); INSERT INTO t VALUES ('w', 9), ('x', 5), ('y', 5), ('z', 1)"
         )

@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from collections import Counter, defaultdict
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_every_kind_is_phrased_in_several_ways(splits: dict[str, list[Row]]) -> 
 def test_every_gold_runs(splits: dict[str, list[Row]]) -> None:
     for rows in splits.values():
         for row in rows:
-            with sqlite3.connect(":memory:") as database:
+            with closing(sqlite3.connect(":memory:")) as database:
                 database.executescript(row["context"])
                 database.execute(row["answer"])
             database.close()

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from functools import cache, partial
 from hashlib import blake2b
@@ -249,20 +250,22 @@ class SuiteStore:
         self.held: dict[str, Suite] = {}
         self._room = _HELD
         self._waiting: dict[str, bytes] = {}  # written together: short transactions for others' sake
-        try:
-            if path is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path or "", timeout=60)
-            self._connection.execute("PRAGMA page_size = 16384")  # suites are some 2 to 6 KB
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
-            self._connection.execute(
-                "CREATE TABLE IF NOT EXISTS suites (key TEXT PRIMARY KEY, suite BLOB NOT NULL)"
-            )
-        except (sqlite3.Error, OSError) as error:
-            raise DataError(
-                f"the suite cache {path} cannot be used ({error})", "delete it or name another"
-            ) from error
+        with ExitStack() as opened:
+            try:
+                if path is not None:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                self._connection = opened.enter_context(closing(sqlite3.connect(path or "", timeout=60)))
+                self._connection.execute("PRAGMA page_size = 16384")  # suites are some 2 to 6 KB
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS suites (key TEXT PRIMARY KEY, suite BLOB NOT NULL)"
+                )
+            except (sqlite3.Error, OSError) as error:
+                raise DataError(
+                    f"the suite cache {path} cannot be used ({error})", "delete it or name another"
+                ) from error
+            opened.pop_all()
 
     def get(self, key: str) -> bytes | None:
         """The packed suite of a key."""
