@@ -95,8 +95,11 @@ def reference(model, tokenizer, rows, stops, limit=12):
     return said
 
 
+@pytest.mark.parametrize("lines", [False, True], ids=["rectangles", "lines"])
 @pytest.mark.parametrize("family", SHAPES)
-def test_same_texts_as_generate_one_by_one(tmp_path, family):
+def test_same_texts_as_generate_one_by_one(tmp_path, monkeypatch, family, lines):
+    if lines:  # as for bases a thousand times as large
+        monkeypatch.setattr("harness.models.decoder._CPU_LARGE", 0)
     rows = examples(30)
     base = tiny_base(tmp_path / "b", family=family, **SHAPES[family])
     (plan,) = plan_pairs(adapters=[], model=str(base))
@@ -107,6 +110,7 @@ def test_same_texts_as_generate_one_by_one(tmp_path, family):
     assert len(set(ours.values())) > 10, "the texts must differ for the comparison to mean something"
     assert ours == theirs
     assert engine.cost("base").shared_tokens > 0
+    assert (engine.cost("base").padding_tokens == 0) <= lines
 
 
 def test_pairs_of_one_base_each_give_their_own_texts_in_nf4(folder):

@@ -14,7 +14,7 @@ from test_models_engine import SETTINGS, examples, reference, texts
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from harness.errors import ModelError
-from harness.models import Settings, load, plan_pairs
+from harness.models import Settings, guard, load, plan_pairs
 from harness.models.prompts import TODAY
 
 PLAIN = SETTINGS.replace(quantization="none")
@@ -52,9 +52,58 @@ def test_families_that_need_more_are_refused_when_loaded(tmp_path: Path, family:
         engine(base)
 
 
+def run_by_layer(model: Any, work: Any) -> list[int]:
+    """How often each layer of a Llama runs in ``work()``."""
+    runs = [0] * len(model.model.layers)
+
+    def count(number: int) -> Any:
+        def hook(*_: Any) -> None:
+            runs[number] += 1
+
+        return hook
+
+    hooks = [layer.register_forward_pre_hook(count(i)) for i, layer in enumerate(model.model.layers)]
+    work()
+    for hook in hooks:
+        hook.remove()
+    return runs
+
+
+def test_three_layers_stand_for_all_where_all_are_alike(tmp_path: Path) -> None:
+    loaded = engine(tiny_base(tmp_path / "b", num_hidden_layers=6))._base
+    layers = list(loaded.model.model.layers)
+    seen: dict[str, float] = {}
+    runs = run_by_layer(loaded.model, lambda: seen.update(guard.check(loaded, PLAIN)))
+    assert min(runs[:3]) > 0 == max(runs[3:])
+    assert seen["layers"] == 3
+    assert list(loaded.model.model.layers) == layers
+    layers[5].self_attn.scaling *= 2
+    runs = run_by_layer(loaded.model, lambda: seen.update(guard.check(loaded, PLAIN)))
+    assert min(runs) > 0, "one that is another kind of layer has all of them looked at"
+
+
+def test_what_three_layers_do_not_show_all_layers_say(tmp_path: Path) -> None:
+    loaded = engine(tiny_base(tmp_path / "b", num_hidden_layers=6))._base
+    last = loaded.model.model.layers[5]
+    forward = last.self_attn.forward
+    last.self_attn.is_sloppy = True
+
+    def blurred(*args: Any, **kwargs: Any) -> Any:
+        out, *rest = forward(*args, **kwargs)
+        return (out + 0.5 * out.mean(0, keepdim=True), *rest)  # looks at the rows beside it
+
+    last.self_attn.forward = blurred
+    with pytest.raises(ModelError, match="do not get the logits of each alone"):
+        guard.check(loaded, PLAIN)
+
+
 def test_a_rope_that_switches_is_refused_where_prompts_pass_its_limit(tmp_path: Path) -> None:
     base = tiny_base(
-        tmp_path / "b", family="phi3", rope_parameters=LONGROPE, original_max_position_embeddings=190
+        tmp_path / "b",
+        family="phi3",
+        num_hidden_layers=5,
+        rope_parameters=LONGROPE,
+        original_max_position_embeddings=190,
     )
     loaded = engine(base)
     assert texts(loaded, "base", examples(3))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,13 +25,15 @@ from harness.models.cost import Cost, process_memory
 from harness.models.forbidden import Forbidden
 from harness.models.pair import LoadedBase, Notify
 from harness.models.plan import Settings
-from harness.models.slots import SlotCache
+from harness.models.slots import Filled, SlotCache
 from harness.models.weights import cache_argument
 
 _CPU_ROWS, _GPU_ROWS = 128, 4096  # rows decoded together at most
 _CPU_PASS, _GPU_PASS = 4096, 65536  # tokens of one prefill pass at most
 _CPU_PADDING, _GPU_PADDING = 256, 8192  # padding of one pass that costs less than another pass
 _CPU_START = 4e8  # … on a CPU as many tokens as have that many weights, and 16 for reading the weights again
+_CPU_LINE = 256  # tokens of many prompts in one line: without padding, but each meets all others in attention
+_CPU_LARGE = 1e8  # weights from which that pays on a CPU
 _CALM = 2048  # rows finished since memory ran out, before twice as many are tried
 _WORTH_SHARING = 8  # tokens
 _USUAL_COLUMNS = 512  # tokens of a prompt and its answer, before any is known
@@ -78,8 +81,9 @@ class Decoder:
         self._chunk = int(getattr(config, "attention_chunk_size", None) or 0)
         self._float_mask = base.model.config._attn_implementation == "eager"
         self._passing, self._wasting = (_GPU_PASS, _GPU_PADDING) if self._gpu else (_CPU_PASS, _CPU_PADDING)
+        self._lines = not self._gpu and base.weights >= _CPU_LARGE
         if not self._gpu:
-            self._wasting = min(_CPU_PADDING, 16 + int(_CPU_START / base.model.num_parameters()))
+            self._wasting = min(_CPU_PADDING, 16 + int(_CPU_START / base.weights))
         self._none = torch.zeros(
             0, dtype=torch.long, device=self._device
         )  # positions whose logits are wanted
@@ -230,7 +234,7 @@ class Decoder:
         self._waiting = members
         if keys:
             cache.spread(keys, values, first, len(leaders))
-        self._extend(first, begun)
+        (self._line_up if self._lines else self._extend)(first, begun)
         held = [self._rows[slots[row.group]].ids for row in members]
         follow = [(_common(ids, row.ids), row) for ids, row in zip(held, members, strict=True)]
         follow.sort(key=lambda pair: pair[0] - len(pair[1].ids))
@@ -281,21 +285,52 @@ class Decoder:
                 starts = np.array([start for start, _ in part], dtype=np.int64)
                 at = self._put(starts) if starts.any() else None
                 extent = min(cache.columns, int(starts.max()) + width)
-                cache.aim(first + done, count, width, extent, at)
+                cache.aim(first + done, count, width, extent, at, fills=True)
                 steps = torch.arange(width, device=self._device)[None]
-                self._model(
-                    input_ids=self._put(ids),
-                    attention_mask=None if at is None else self._mask(at, width, extent),
-                    position_ids=steps if at is None else at[:, None] + steps,
-                    use_cache=True,
-                    logits_to_keep=self._none,
-                    **{self._cached_by: cache},
-                )
-                self._cost.computed_tokens += ids.size
+                mask = None if at is None else self._mask(at, width, extent)
+                self._fill(ids, steps if at is None else at[:, None] + steps, mask)
                 self._cost.padding_tokens += ids.size - int(lengths[done : done + count].sum())
             done += count
         if self._gpu:
             torch.cuda.synchronize(self._device)  # so that the stages' times are their own
+
+    def _line_up(self, first: int, rows: Sequence[tuple[int, Row]]) -> None:
+        """Prefill rows in the slots from ``first`` on that share no more than the head, many in one line."""
+        cache = self._cache
+        assert cache is not None
+        shared = max((start for start, _ in rows), default=0)
+        head = (first + next((i for i, (start, _) in enumerate(rows) if start == shared), 0), shared)
+        line: list[tuple[int, int, np.ndarray]] = []  # slot, first column, tokens
+        for number, (start, row) in enumerate(rows):
+            line.append((first + number, start, row.ids[start:-1]))
+            tokens = sum(len(part) for _, _, part in line)
+            if tokens and (number + 1 == len(rows) or tokens >= _CPU_LINE):
+                lengths = [len(part) for _, _, part in line]
+                slots = self._put(np.repeat([slot for slot, _, _ in line], lengths))
+                starts = self._put(np.repeat([start for _, start, _ in line], lengths))
+                columns = self._put(np.concatenate([start + np.arange(len(part)) for _, start, part in line]))
+                cache.line_up(slots, columns, head)
+                before = torch.arange(shared, device=self._device)
+                seen = torch.cat(
+                    [before < starts[:, None], (slots == slots[:, None]) & (columns <= columns[:, None])], 1
+                )
+                reach = max(start + len(part) for _, start, part in line)
+                mask = self._masks(seen[None, None], torch.cat([before, columns]), columns[:, None], reach)
+                self._fill(np.concatenate([part for _, _, part in line])[None], columns[None], mask)
+                line = []
+
+    def _fill(self, ids: np.ndarray, positions: torch.Tensor, mask: Any) -> None:
+        """One forward pass for keys and values alone."""
+        with suppress(Filled):
+            self._model(
+                input_ids=self._put(ids.astype(np.int64)),
+                attention_mask=mask,
+                position_ids=positions,
+                use_cache=True,
+                logits_to_keep=self._none,
+                **{self._cached_by: self._cache},
+            )
+        self._cost.computed_tokens += ids.size
 
     def _put(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self._device)
@@ -344,13 +379,16 @@ class Decoder:
         """Who may look at what, ``[rows, 1, width, extent]``: a row's queries are at ``at`` and after it."""
         columns = torch.arange(extent, device=self._device)
         positions = (at[:, None] + torch.arange(width, device=self._device))[:, None, :, None]
-        full = columns <= positions
-        if extent <= (self._sliding or extent) and extent <= (self._chunk or extent):
+        return self._masks(columns <= positions, columns, positions, extent)
+
+    def _masks(self, full: torch.Tensor, columns: torch.Tensor, positions: torch.Tensor, reach: int) -> Any:
+        """``full`` for each kind of layer; queries are at ``positions`` below ``reach``."""
+        if reach <= (self._sliding or reach) and reach <= (self._chunk or reach):
             return self._as_float(full)
         masks = {"full_attention": full, "sliding_attention": full, "chunked_attention": full}
-        if self._sliding is not None and extent > self._sliding:
+        if self._sliding is not None and reach > self._sliding:
             masks["sliding_attention"] = full & (columns > positions - self._sliding)
-        if self._chunk and extent > self._chunk:
+        if self._chunk and reach > self._chunk:
             masks["chunked_attention"] = full & (columns // self._chunk == positions // self._chunk)
         made = {kind: self._as_float(masks[kind]) for kind in self._kinds}
         return made if len(made) > 1 else next(iter(made.values()))

@@ -3,7 +3,8 @@
 When a pair is loaded, three rows of unequal length go through the decoder's own path (shared beginnings,
 prefill, steps) and their logits are compared with forward passes without a cache of each row alone; again
 with a row beyond every window and rope limit that the prompts pass. The difference may be a multiple of what
-batching alone makes in that dtype. So no list says which families work: recurrent ones, encoders, positions
+batching alone makes in that dtype. Of layers that are all alike the first three stand for all; what does not
+pass so is tried with all of them. So no list says which families work: recurrent ones, encoders, positions
 read off a mask, a rope whose factor hangs on the batch are all seen by their logits.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,9 @@ from harness.models.plan import Settings
 
 _LIMITS = re.compile(r"window|chunk|local|block|max_position|context|seq|span|stride|n_positions|n_ctx")
 _SHORT, _STEPS = 24, 3  # tokens of the longest row where no limit is reached; new tokens of each row
-_NOISE = 16  # times what batching makes
+_NOISE, _MOST = 16, 0.05  # times what batching makes, and never more than this share of the logits
+_FEW = 3  # layers that stand for all where all are alike
+_PLACE = re.compile(r"(idx|index|layer_id|layer_number)$")
 
 
 def limits_within(config: Any, reach: int) -> frozenset[int]:
@@ -66,13 +70,22 @@ def check(
     Raises:
         ModelError: they do not, or the model's forward pass cannot work with them at all.
     """
+    longest = max(3, min(reach, max([_SHORT, *map(_beyond, limits)])) - _STEPS)
+    with _first_layers(base.model) as fewer:
+        if fewer:
+            with suppress(Exception):  # some read the number of their layers from the config
+                return _compared(base, settings, longest) | {"layers": float(fewer)}
+    return _compared(base, settings, longest)
+
+
+def _compared(base: LoadedBase, settings: Settings, longest: int) -> dict[str, float]:
     try:
-        seen, rows = _through_slots(
-            base, settings, max(3, min(reach, max([_SHORT, *map(_beyond, limits)])) - _STEPS)
-        )
+        seen, rows = _through_slots(base, settings, longest)
         alone = [_last_logits(base, [ids]) for ids in rows]
         off = max(_off(logits, one) for logits, one in zip(seen, alone, strict=True))
-        noise = _off(_last_logits(base, [rows[0], rows[0][::-1]]), alone[0])  # what batching alone makes
+        noise, allowed = 0.0, _rounding(base) ** 0.5 / 4
+        if not off <= allowed:
+            noise = _off(_last_logits(base, [rows[0], rows[0][::-1]]), alone[0])  # what batching alone makes
     except ModelError:
         raise
     except torch.OutOfMemoryError as error:
@@ -82,14 +95,50 @@ def check(
         raise refusal(
             base, f"its forward pass does not take the slots ({type(error).__name__}: {line})"
         ) from error
-    allowed = max(_NOISE * noise, _rounding(base) ** 0.5 / 4)
-    if not off <= allowed:
+    if not off <= max(min(_NOISE * noise, _MOST), allowed):
         raise refusal(
             base,
             f"rows that stand side by side do not get the logits of each alone (off by {off:.2g}, "
             f"batching alone makes {noise:.2g}): it needs more than keys, values and positions",
         )
-    return {"off": off, "noise": noise, "tokens": float(len(rows[0]))}
+    return {"off": off, "tokens": float(len(rows[0])), **({"noise": noise} if noise else {})}
+
+
+@contextmanager
+def _first_layers(model: Any) -> Iterator[int]:
+    """Leave the model the first of its layers where all are alike: what these do, the others do. 0 if not."""
+    number = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
+    stacks = [m for m in model.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == number]
+    if len(stacks) != 1 or len(stacks[0]) <= _FEW or len({_make(layer) for layer in stacks[0]}) > 1:
+        yield 0
+        return
+    (stack,) = stacks
+    rest = list(stack[_FEW:])
+    del stack[_FEW:]
+    try:
+        yield _FEW
+    finally:
+        stack.extend(rest)
+
+
+def _make(layer: torch.nn.Module) -> tuple[Any, ...]:
+    """A layer's modules with their settings and the shapes of their weights, but not its place."""
+    plain = (bool, int, float, str, type(None))
+    return (
+        *(
+            (
+                name,
+                type(part),
+                *sorted(
+                    (key, repr(value))
+                    for key, value in vars(part).items()
+                    if isinstance(value, plain) and not _PLACE.search(key)
+                ),
+            )
+            for name, part in layer.named_modules()
+        ),
+        *((name, tuple(tensor.shape)) for name, tensor in layer.state_dict().items()),
+    )
 
 
 def _rounding(base: LoadedBase) -> float:

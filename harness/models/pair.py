@@ -45,9 +45,10 @@ class LoadedBase:
     """A base with some adapters. ``model`` is the transformers model, adapters injected; ``peft`` wraps it.
     ``dtype`` is that of activations and cache, ``products`` that in which quantised layers multiply.
 
-    ``facts`` has one entry an adapter: how many layers it changes and by how much it moves the logits.
-    ``apart`` names the pairs that must have a base to themselves and are not in here; ``four_bit`` is the
-    share of weights that really are in 4-bit, ``timing`` what was seen when a way was chosen.
+    ``weights`` is the number of the base's. ``facts`` has one entry an adapter: how many layers it changes
+    and by how much it moves the logits. ``apart`` names the pairs that must have a base to themselves and
+    are not in here; ``four_bit`` is the share of weights that really are in 4-bit, ``timing`` what was seen
+    when a way was chosen.
     """
 
     model: Any
@@ -56,6 +57,7 @@ class LoadedBase:
     dtype: Any
     products: Any
     dequantized: bool
+    weights: int
     four_bit: float = 0.0
     timing: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -201,7 +203,8 @@ def _load_bare(plan: PairPlan, settings: Settings, notify: Notify, choose: Choos
         model = expand(model, products)
     model.eval()
     sums = [(tensor, _sum(tensor)) for tensor in (*model.parameters(), *model.buffers())]
-    return LoadedBase(model, None, device, dtype, products, dequantized, share, timing, _sums=sums)
+    weights = model.num_parameters()
+    return LoadedBase(model, None, device, dtype, products, dequantized, weights, share, timing, _sums=sums)
 
 
 def _put_on(loaded: LoadedBase, plan: PairPlan) -> None:

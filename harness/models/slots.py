@@ -16,6 +16,10 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 
+class Filled(Exception):
+    """Ends a prefill's forward pass when the last layer has its keys and values: no more is wanted."""
+
+
 class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
     """Keys and values of one layer, ``[rows, heads, columns, dim]``; where the next update goes is ``at``."""
 
@@ -44,10 +48,19 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
         if window.columns_at is not None:
             self.keys[window.index, :, window.columns_at] = key_states.transpose(1, 2)
             self.values[window.index, :, window.columns_at] = value_states.transpose(1, 2)
-            return self.keys[first:end, :, :extent], self.values[first:end, :, :extent]
-        self.keys[first:end, :, :width] = key_states
-        self.values[first:end, :, :width] = value_states
-        return key_states, value_states
+            if window.prefix is not None:
+                slot, shared = window.prefix
+                before = self.keys[slot, :, :shared][None], self.values[slot, :, :shared][None]
+                seen = torch.cat([before[0], key_states], 2), torch.cat([before[1], value_states], 2)
+            else:
+                seen = self.keys[first:end, :, :extent], self.values[first:end, :, :extent]
+        else:
+            self.keys[first:end, :, :width] = key_states
+            self.values[first:end, :, :width] = value_states
+            seen = key_states, value_states
+        if window.fills and self is window.last:
+            raise Filled
+        return seen
 
     def get_seq_length(self) -> int:
         """Columns before those of the forward pass under way."""
@@ -74,16 +87,31 @@ class Window:
     """The part of the slab that a forward pass reads and writes, shared by all layers.
 
     Row ``first + i`` gets its new columns at ``columns_at[i]`` (None: from column 0 on) and its queries look
-    at columns below ``extent``.
+    at columns below ``extent``. With a ``prefix`` (slot, columns) the tokens of many rows stand in one line:
+    queries look at the prefix and at the line. A pass that ``fills`` ends with the ``last`` layer's update.
     """
 
-    __slots__ = ("columns", "columns_at", "extent", "first", "index", "past", "rows")
+    __slots__ = (
+        "columns",
+        "columns_at",
+        "extent",
+        "fills",
+        "first",
+        "index",
+        "last",
+        "past",
+        "prefix",
+        "rows",
+    )
 
     def __init__(self, rows: int, columns: int) -> None:
         self.rows, self.columns = rows, columns
         self.first = self.past = self.extent = 0
         self.index: torch.Tensor | None = None
         self.columns_at: torch.Tensor | None = None
+        self.prefix: tuple[int, int] | None = None
+        self.fills = False
+        self.last: SlotLayer | None = None
 
 
 class SlotCache(Cache):  # type: ignore[misc]
@@ -92,6 +120,7 @@ class SlotCache(Cache):  # type: ignore[misc]
     def __init__(self, layers: int, rows: int, columns: int) -> None:
         self.window = Window(rows, columns)
         super().__init__(layers=[SlotLayer(self.window) for _ in range(layers)])
+        self.window.last = self.layers[-1] if layers else None
 
     @property
     def rows(self) -> int:
@@ -103,19 +132,40 @@ class SlotCache(Cache):  # type: ignore[misc]
         """Tokens that a slot holds."""
         return self.window.columns
 
-    def aim(self, first: int, rows: int, width: int, extent: int, at: torch.Tensor | None) -> None:
+    def aim(
+        self,
+        first: int,
+        rows: int,
+        width: int,
+        extent: int,
+        at: torch.Tensor | None,
+        *,
+        fills: bool = False,
+    ) -> None:
         """Point the next forward pass at ``rows`` rows from ``first`` on, ``width`` new columns each.
 
         The i-th row's begin at ``at[i]``; None means at 0 for all. What would lie beyond the slab is padding
-        and lands in its last column, which is written again before it is read.
+        and lands in its last column, which is written again before it is read. One that ``fills`` raises
+        ``Filled`` as soon as all layers have their keys and values.
         """
         window = self.window
+        window.fills, window.prefix = fills, None
         window.first, window.past, window.extent = first, extent - width, extent
         window.index = window.columns_at = None
         if at is not None:
             window.index = torch.arange(first, first + rows, device=at.device)[:, None]
             columns = at[:, None] + torch.arange(width, device=at.device)
             window.columns_at = columns.clamp_(max=window.columns - 1)
+
+    def line_up(self, slots: torch.Tensor, columns: torch.Tensor, prefix: tuple[int, int]) -> None:
+        """Point the next forward pass at tokens in one line: the i-th goes to ``columns[i]`` of ``slots[i]``.
+
+        What all rows begin with is read from the ``prefix``: the first columns of a slot. The pass fills.
+        """
+        window = self.window
+        window.fills, window.prefix = True, prefix
+        window.first, window.past, window.extent = 0, prefix[1], prefix[1] + len(slots)
+        window.index, window.columns_at = slots[None], columns[None]
 
     def move(self, sources: Sequence[int], targets: Sequence[int], extent: int) -> None:
         """Copy rows over others, the first ``extent`` columns of them."""
