@@ -78,7 +78,8 @@ def server(answer):
 
         def do_POST(self):
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            seen.append((time.monotonic(), self.path, body, dict(self.headers)))
+            headers = {key.lower(): value for key, value in self.headers.items()}
+            seen.append((time.monotonic(), self.path, body, headers))
             self.reply(*answer(len(seen), body))
 
         def reply(self, status, value, headers):
@@ -148,7 +149,7 @@ def test_chat_and_plain_requests_carry_prompt_settings_and_key(monkeypatch):
         ask(f"{url}/v1/", ROWS[:1], prompt=Prompt(form="plain", user="Q {question}"))
     (_, path, body, headers), (_, plain_path, plain, _) = seen
     assert (path, plain_path) == ("/v1/chat/completions", "/v1/completions")
-    assert headers["Authorization"] == "Bearer secret"
+    assert headers["authorization"] == "Bearer secret"
     assert body["messages"][1]["content"] == "CREATE TABLE t (a INT)\nQuestion: how many "
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("m", 5, 0.0)
     assert plain["prompt"] == "Q how many "
@@ -165,7 +166,7 @@ def test_busy_server_is_asked_again_and_nothing_is_lost():
     assert endpoint.facts["retries"] == len(seen) - len(ROWS) > 0
 
 
-def test_retry_after_is_waited_for_by_all():
+def test_retry_after_is_waited_for():
     def answer(number, body):
         return (
             (429, {"error": {"message": "slow down"}}, {"Retry-After": "0.6"}) if number == 1 else good(body)
@@ -219,11 +220,11 @@ def test_nothing_listens_and_a_server_that_never_recovers(monkeypatch):
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
     with pytest.raises(ModelError, match="nothing answers"):
         ask(url)
-    monkeypatch.setattr("harness.models.endpoint._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("harness.models.endpoint._RETRIES", 2)
     with server(lambda number, body: (500, {"error": "broken"}, {})) as (url, seen):
-        with pytest.raises(ModelError, match="did not answer in 7 tries"):
+        with pytest.raises(ModelError, match="did not answer in 3 tries"):
             ask(url, ROWS[:1])
-        assert len(seen) == 7
+        assert len(seen) == 3
 
 
 def test_samples_are_asked_for_one_by_one_with_their_own_seeds():

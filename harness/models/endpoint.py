@@ -1,23 +1,22 @@
 """Completions from a served model: any server that speaks OpenAI's chat (or plain) completions protocol.
 
 vLLM (each LoRA module is a model's name), SGLang, llama.cpp's server, Ollama, ``transformers serve``.
-Requests run side by side, are repeated with growing pauses when the server is busy or the line breaks, and
-wait as long as a ``Retry-After`` asks. The key comes from HARNESS_API_KEY or OPENAI_API_KEY.
+Requests run side by side; OpenAI's own client repeats those that a busy server or a broken line fails, and
+waits as long as a ``Retry-After`` asks. The key comes from HARNESS_API_KEY or OPENAI_API_KEY.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
-import random
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
+import openai
 
 from harness.errors import ModelError
 from harness.models.cost import Cost, process_memory
@@ -26,10 +25,8 @@ from harness.models.prompts import fill, messages
 from harness.records import Completion, Example
 
 _CONCURRENT = 16
-_TRIES = 7
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0  # seconds
-_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-_BUSY = frozenset({408, 425, 429, 502, 503, 504})
+_RETRIES = 9  # pauses of 0.5 to 8 seconds: together what a server needs to start again
+_BUSY = frozenset({408, 429, 502, 503, 504})
 _TOO_LONG = (
     "context length",
     "context_length",
@@ -49,7 +46,11 @@ def connect(url: str, plans: Sequence[PairPlan], settings: Settings, *, timeout:
         ModelError: nothing answers there, or it refuses the key.
     """
     endpoint = Endpoint(url, plans, settings, timeout)
-    endpoint.check()
+    try:
+        endpoint.check()
+    except BaseException:
+        endpoint.close()
+        raise
     return endpoint
 
 
@@ -61,16 +62,13 @@ class Endpoint:
         self._settings = settings
         self._costs = {plan.name: Cost() for plan in plans}
         address = url.rstrip("/").removesuffix("/chat/completions").removesuffix("/completions")
-        self._url = address if httpx.URL(address).path.strip("/") else f"{address}/v1"
+        self._url = address if urlsplit(address).path.strip("/") else f"{address}/v1"
         key = os.environ.get("HARNESS_API_KEY") or os.environ.get("OPENAI_API_KEY")
         self._workers = settings.batch_size or _CONCURRENT
-        self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            timeout=httpx.Timeout(timeout, connect=10.0),
-            limits=httpx.Limits(max_connections=self._workers),
+        self._client: Any = openai.AsyncOpenAI(
+            base_url=self._url, api_key=key or "none", timeout=timeout, max_retries=_RETRIES
         )
-        self._not_before = 0.0
-        self._stop = threading.Event()
+        self._runner = asyncio.Runner()
         self._retries = 0
         self._served = ""
 
@@ -85,63 +83,70 @@ class Endpoint:
 
     def close(self) -> None:
         """Close the connections."""
-        self._stop.set()
-        self._client.close()
+        with self._runner:
+            self._runner.run(self._client.close())
 
     def check(self) -> None:
         """Ask the server for its models, once, and for a token of those that it does not list."""
+        self._runner.run(self._check())
+
+    async def _check(self) -> None:
+        once = self._client.with_options(max_retries=0, timeout=10.0)
         try:
-            answer = self._client.get(f"{self._url}/models", timeout=10.0)
-        except httpx.HTTPError as error:
+            listed = _json((await once.models.with_raw_response.list()).text).get("data")
+        except openai.APIConnectionError as error:
             raise ModelError(
-                f"nothing answers at {self._url} ({error})", "start the server, or check --endpoint"
+                f"nothing answers at {self._url} ({error.__cause__ or error})",
+                "start the server, or check --endpoint",
             ) from error
-        self._raise_for_key(answer)
-        served = [
-            str(entry.get("id")) for entry in _json(answer).get("data") or [] if isinstance(entry, dict)
-        ]
+        except openai.APIStatusError as error:
+            self._raise_for_key(error)
+            listed = None
+        served = [str(entry.get("id")) for entry in listed or [] if isinstance(entry, dict)]
         self._served = ", ".join(served[:8])
         for plan in self._plans.values() if served else ():
             if plan.base not in served:
-                self._try_once(plan)
+                await self._try_once(plan)
 
-    def _try_once(self, plan: PairPlan) -> None:
+    async def _try_once(self, plan: PairPlan) -> None:
         """Ask a model that the server does not list for a token: some serve more than they list."""
-        body = {"model": plan.base, "max_tokens": 1, "messages": [{"role": "user", "content": "1"}]}
+        asked: dict[str, Any] = {"messages": [{"role": "user", "content": "1"}]}
         if plan.prompt.form == "plain":
-            body = {"model": plan.base, "max_tokens": 1, "prompt": "1"}
-        path = "completions" if plan.prompt.form == "plain" else "chat/completions"
+            asked = {"prompt": "1"}
+        once = self._client.with_options(max_retries=0)
         try:
-            answer = self._client.post(f"{self._url}/{path}", json=body)
-        except httpx.HTTPError:
+            await _ask(once, plan, {"model": plan.base, "max_tokens": 1, **asked})
+        except openai.APIStatusError as error:
+            if error.status_code not in _BUSY:
+                self._raise_for_key(error)
+                raise ModelError(
+                    f"{self._url} does not serve {plan.base}: {error.status_code} {_message(error)}",
+                    f"it serves {self._served}: --model",
+                ) from error
+        except openai.APIConnectionError:
             return  # what is wrong with the line, the first real request says
-        if answer.status_code >= 400 and answer.status_code not in _BUSY:
-            self._raise_for_key(answer)
-            raise ModelError(
-                f"{self._url} does not serve {plan.base}: {answer.status_code} {_message(answer)}",
-                f"it serves {self._served}: --model",
-            )
 
     def generate(self, pair: str, examples: Iterable[Example]) -> Iterator[Completion]:
-        """Completions as they come back; at most twice as many requests are queued as run side by side.
+        """Completions as they come back.
 
         Raises:
             ModelError: the server refuses, or does not recover.
         """
         plan, cost = self._plans[pair], self._costs[pair]
-        tasks = ((example, sample) for example in examples for sample in range(self._settings.samples))
+        asked = ((example, sample) for example in examples for sample in range(self._settings.samples))
         start = time.perf_counter()
-        pool = ThreadPoolExecutor(self._workers)
-        waiting: set[Future[Completion]] = set()
+        loop = self._runner.get_loop()
+        waiting: set[asyncio.Task[Completion]] = set()
+        done: set[asyncio.Task[Completion]] = set()
         try:
             while True:
-                for example, sample in islice(tasks, 2 * self._workers - len(waiting)):
-                    waiting.add(pool.submit(self._complete, plan, example, sample))
+                for example, sample in islice(asked, self._workers - len(waiting)):
+                    waiting.add(loop.create_task(self._complete(plan, example, sample)))
                 if not waiting:
                     return
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    completion = future.result()
+                done, waiting = self._runner.run(asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED))
+                while done:
+                    completion = done.pop().result()
                     cost.prompt_tokens += completion.prompt_tokens
                     cost.new_tokens += completion.new_tokens
                     cost.computed_tokens += completion.prompt_tokens + completion.new_tokens
@@ -150,14 +155,13 @@ class Endpoint:
                     cost.seconds["decode"] = cost.seconds.get("decode", 0.0) + now - start
                     start = now
                     yield completion
-        except BaseException:
-            self._stop.set()  # nobody retries on behalf of a run that has ended
-            raise
         finally:
             cost.peak_memory_bytes = process_memory()
-            pool.shutdown(wait=False, cancel_futures=True)
+            for task in waiting:
+                task.cancel()
+            self._runner.run(_ended([*waiting, *done]))
 
-    def _complete(self, plan: PairPlan, example: Example, sample: int) -> Completion:
+    async def _complete(self, plan: PairPlan, example: Example, sample: int) -> Completion:
         settings, prompt = self._settings, plan.prompt
         body: dict[str, Any] = {
             "model": plan.base,
@@ -170,10 +174,10 @@ class Endpoint:
         if prompt.form == "chat":
             body["messages"] = messages(prompt, example)
             if prompt.chat_template:
-                body["chat_template"] = prompt.chat_template
+                body["extra_body"] = {"chat_template": prompt.chat_template}
         else:
             body["prompt"] = fill(prompt.user, example)
-        answer = self._post("chat/completions" if prompt.form == "chat" else "completions", body)
+        answer = await self._answer(plan, body)
         if answer is None:
             return Completion(id=example.id, pair=plan.name, text="", finish="prompt_too_long", sample=sample)
         try:
@@ -194,77 +198,62 @@ class Endpoint:
             sample=sample,
         )
 
-    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    async def _answer(self, plan: PairPlan, body: dict[str, Any]) -> dict[str, Any] | None:
         """The server's answer; None where it says that the prompt does not fit its context."""
-        trouble = ""
-        for attempt in range(_TRIES):
-            pause = max(0.0, self._not_before - time.monotonic())
-            if self._stop.wait(pause):
-                raise ModelError("the endpoint was closed", "start the run again: it goes on")
-            try:
-                answer = self._client.post(f"{self._url}/{path}", json=body)
-            except httpx.TransportError as error:
-                trouble = str(error) or type(error).__name__
-                self._pause(attempt, None)
-                continue
-            if answer.status_code == 200:
-                return _json(answer)
-            self._raise_for_key(answer)
-            said = _message(answer)
-            trouble = f"{answer.status_code} {said}"
-            if answer.status_code in {400, 413, 422} and any(mark in said.lower() for mark in _TOO_LONG):
+        try:
+            answer = await _ask(self._client, plan, body)
+        except openai.APIStatusError as error:
+            self._raise_for_key(error)
+            status, said = error.status_code, _message(error)
+            if status in {400, 413, 422} and any(mark in said.lower() for mark in _TOO_LONG):
                 return None
-            if answer.status_code not in _AGAIN:
+            if status not in {408, 409, 429} and status < 500:
                 remedy = (
                     f"it serves {self._served}: --model"
                     if self._served
                     else "check --model and the server's log"
                 )
-                raise ModelError(f"{self._url} refuses model {body['model']}: {trouble}", remedy)
-            self._pause(attempt, answer.headers.get("Retry-After"))
-        raise ModelError(
-            f"{self._url} did not answer in {_TRIES} tries ({trouble})",
+                raise ModelError(f"{self._url} refuses model {plan.base}: {status} {said}", remedy) from error
+            raise self._silent(f"{status} {said}") from error
+        except openai.APIConnectionError as error:
+            raise self._silent(str(error.__cause__ or error)) from error
+        self._retries += answer.retries_taken
+        return _json(answer.text)
+
+    def _silent(self, trouble: str) -> ModelError:
+        return ModelError(
+            f"{self._url} did not answer in {1 + _RETRIES} tries ({trouble})",
             "see that the server is up and start the run again: it goes on where it stopped",
         )
 
-    def _pause(self, attempt: int, retry_after: str | None) -> None:
-        self._retries += 1
-        asked = _seconds(retry_after)
-        if asked is not None:  # the server's own word holds for all requests
-            self._not_before = max(self._not_before, time.monotonic() + min(asked, 10 * _LONGEST_PAUSE))
-        elif attempt + 1 < _TRIES:
-            self._stop.wait(min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**attempt) * random.uniform(0.5, 1.0))
-
-    def _raise_for_key(self, answer: httpx.Response) -> None:
-        if answer.status_code in {401, 403}:
+    def _raise_for_key(self, error: openai.APIStatusError) -> None:
+        if error.status_code in {401, 403}:
             raise ModelError(
-                f"{self._url} refuses the key: {_message(answer)}", "set HARNESS_API_KEY or OPENAI_API_KEY"
-            )
+                f"{self._url} refuses the key: {_message(error)}", "set HARNESS_API_KEY or OPENAI_API_KEY"
+            ) from error
 
 
-def _json(answer: httpx.Response) -> dict[str, Any]:
+async def _ask(client: Any, plan: PairPlan, body: dict[str, Any]) -> Any:
+    kind = client.completions if plan.prompt.form == "plain" else client.chat.completions
+    return await kind.with_raw_response.create(**body)
+
+
+async def _ended(tasks: Sequence[asyncio.Task[Completion]]) -> None:
+    """Wait until no task is left, whatever became of it."""
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _json(text: str) -> dict[str, Any]:
     try:
-        value = answer.json()
+        value = json.loads(text)
     except ValueError:
         value = None
     return value if isinstance(value, dict) else {}
 
 
-def _message(answer: httpx.Response) -> str:
-    value: Any = _json(answer)
+def _message(error: openai.APIStatusError) -> str:
+    text = error.response.text
+    value: Any = _json(text)
     for key in ("error", "message", "detail"):
         value = value.get(key, value) if isinstance(value, dict) else value
-    return (value if isinstance(value, str) else str(value) if value else answer.text)[:200]
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    if retry_after is None:
-        return None
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
-        return None
+    return (value if isinstance(value, str) else str(value) if value else text)[:200]
