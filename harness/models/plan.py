@@ -320,6 +320,11 @@ def _check_adapter(adapter: Checkpoint, base: Checkpoint, settings: Settings) ->
             f"adapter {adapter.id} is of type {kind}, which adds prompt vectors",
             "only adapters of weights (LoRA and kin) are evaluated",
         )
+    if adapter.config.get("alora_invocation_tokens"):
+        raise ModelError(
+            f"adapter {adapter.id} is an activated LoRA, which begins at tokens of its own in the prompt",
+            "serve it (vLLM) and evaluate it with --endpoint URL --model NAME",
+        )
     check_adapter(adapter, base)
     if settings.merge and kind != "LORA":
         raise ModelError(f"--merge works for LoRA, {adapter.id} is {kind}", "leave --merge out")
@@ -332,6 +337,10 @@ def _check_adapter(adapter: Checkpoint, base: Checkpoint, settings: Settings) ->
             continue
         base_shape = held.get(f"{module}.weight", held.get(f"model.{module}.weight"))
         if base_shape is None:
+            if adapter.config.get("target_parameters") and any(
+                name.startswith(f"{module}.") for name in held
+            ):
+                continue  # parameters of a module that is no linear layer: a mixture's experts
             raise _misfit(adapter, base, f"it changes {module}, which the base does not have")
         inside = base_shape[::-1] if adapter.config.get("fan_in_fan_out") else base_shape
         if (part == "A.weight" and shape[1] != inside[1]) or (part == "B.weight" and shape[0] != inside[0]):
