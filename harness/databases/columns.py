@@ -21,7 +21,8 @@ from harness.databases.values import (
 )
 from harness.records import Rules
 from harness.sql.dialect import Value, fold_text, is_whole, number_of, quote, stored
-from harness.sql.profile import VALUES, Atom, Profile, profile_of
+from harness.sql.profile import VALUES, Atom, Profile
+from harness.sql.profile_reader import profile_of
 from harness.sql.schema import Column, Ref, Schema
 from harness.sql.solving import PART
 from harness.sql.statement import statement
