@@ -44,6 +44,7 @@ MODES: dict[str, Mode] = {
         Mode("childless", (0, 3), 60, 30, 20, 0),
         Mode("twins", (10, 16), 50, 30, 40, 70),
         Mode("nulls", (12, 20), 35, 40, 30, 15, 18),
+        Mode("lone", (10, 18), 35, 40, 0, 0, 1),
         Mode("pair", (1, 2), 25, 35, 100, 10, strange=8, asked=90, loose=True),
         Mode("trio", (1, 3), 25, 35, 100, 10, strange=8, asked=90, bare=12, loose=True),
         Mode("handful", (1, 6), 25, 35, 100, 15, strange=8, asked=90, loose=True),

@@ -47,7 +47,8 @@ _DENIED = frozenset(
         "DELETE REPLACE CREATE DROP ALTER REINDEX ANALYZE"
     )
 )
-_TOO_LONG = ("string or blob too big", "LIKE or GLOB pattern too complex")
+_TOO_LONG = ("string or blob too big", "LIKE or GLOB pattern too complex", "SQL logic error")
+"""What SQLite says of a value that is too long, the last where it is the message of an error itself."""
 
 
 class _Box:
@@ -310,7 +311,7 @@ def _refused(sql: str) -> Failure:
 
 
 def _failure(sql: str, message: str) -> Failure:
-    if message.startswith(("no such column", "no such table")):
+    if message.startswith(("no such column", "no such table", "ambiguous column")):
         return Failure("schema_error", message)
     if "interrupted" in message:
         return Failure("timeout", "more steps than the budget allows")
