@@ -279,11 +279,7 @@ class Outcome(StrEnum):
     )
     WRONG = "wrong", "wrong", "runs, and answers something else on some database"
     SYNTAX_ERROR = "syntax_error", "wrong", "is not SQL"
-    SCHEMA_ERROR = (
-        "schema_error",
-        "wrong",
-        "names a table or column that does not exist, or that several tables have",
-    )
+    SCHEMA_ERROR = "schema_error", "wrong", "names a table or column that does not exist"
     EXECUTION_ERROR = "execution_error", "wrong", "fails when it runs"
     TIMEOUT = "timeout", "wrong", "ran longer than allowed"
     DENIED = "denied", "wrong", "tried something that the sandbox forbids"

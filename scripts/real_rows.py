@@ -31,7 +31,6 @@ from scipy.stats import beta
 from harness import build_suite, judge
 from harness.benchmarks.spider_schema import read_tables
 from harness.databases import Failure, Result, Sandbox, Suite, same
-from harness.databases.answers import Row
 from harness.databases.fairness import Fairness
 from harness.databases.sandbox import FUNCTIONS
 from harness.records import VERDICT_VERSION, Outcome, Rules, Verdict
@@ -177,17 +176,13 @@ def looser(context: str, gold: str, sql: str, rules: Rules, verdict: Verdict) ->
 
 
 def beside_a_tie(real: Sandbox, path: Path, suite: Suite, sql: str) -> bool:
-    """Whether an answer shows nothing but rows that the gold might show if it broke its ties otherwise."""
+    """Whether an answer shows what the gold might show if it broke its ties otherwise, or all that ties."""
     if suite.schema is None or not suite.readings:
         return False
     real.load(path)
-    ways = {_plain(row) for row in Fairness(statement(suite.readings[0], suite.schema)).ways(real)}
     shown = real.query(to_sqlite(sql))
-    return isinstance(shown, Result) and bool(shown.rows) and {_plain(row) for row in shown.rows} <= ways
-
-
-def _plain(row: Row) -> tuple[str, ...]:
-    return tuple(sorted(map(str, row)))
+    ways = Fairness(statement(suite.readings[0], suite.schema)).ways(real, suite.readings[0])
+    return ways is not None and isinstance(shown, Result) and ways.admit(shown)
 
 
 def interval(k: int, n: int) -> tuple[float, float, float]:

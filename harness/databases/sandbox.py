@@ -311,7 +311,7 @@ def _refused(sql: str) -> Failure:
 
 
 def _failure(sql: str, message: str) -> Failure:
-    if message.startswith(("no such column", "no such table", "ambiguous column")):
+    if message.startswith(("no such column", "no such table")):
         return Failure("schema_error", message)
     if "interrupted" in message:
         return Failure("timeout", "more steps than the budget allows")
