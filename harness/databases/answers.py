@@ -129,6 +129,8 @@ def same_but_for_columns(left: Sequence[Row], right: Sequence[Row], *, ordered: 
         return True
     if len(left[0]) != len(right[0]):
         return False
+    if len(left[0]) == 1:
+        return left == right if ordered else Counter(left) == Counter(right)
     columns = list(zip(*left, strict=True)), list(zip(*right, strict=True))
     if ordered:
         return Counter(columns[0]) == Counter(columns[1])
@@ -136,7 +138,7 @@ def same_but_for_columns(left: Sequence[Row], right: Sequence[Row], *, ordered: 
     colours = [[names.setdefault(_bag(column), len(names)) for column in own] for own in columns]
     if sorted(colours[0]) != sorted(colours[1]):
         return False
-    return len(columns[0]) == 1 or _Search(Counter(left), Counter(right)).same(*colours)
+    return _Search(Counter(left), Counter(right)).same(*colours)
 
 
 def same_but_for_more(left: Sequence[Row], right: Sequence[Row], *, ordered: bool) -> bool:
