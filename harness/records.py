@@ -242,7 +242,7 @@ class Prediction:
 
 Counts = Literal["right", "marked", "assumed", "wrong"]
 
-VERDICT_VERSION = 3
+VERDICT_VERSION = 4
 """Rises with each change that makes other verdicts: figures of two versions are not compared in silence."""
 
 
