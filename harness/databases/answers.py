@@ -129,8 +129,9 @@ def same_but_for_columns(left: Sequence[Row], right: Sequence[Row], *, ordered: 
         return True
     if len(left[0]) != len(right[0]):
         return False
-    if len(left[0]) == 1:
-        return left == right if ordered else Counter(left) == Counter(right)
+    if len(left[0]) <= 2:
+        ways = [list(right)] if len(left[0]) == 1 else [list(right), [(b, a) for a, b in right]]
+        return list(left) in ways or (not ordered and Counter(left) in map(Counter, ways))
     columns = list(zip(*left, strict=True)), list(zip(*right, strict=True))
     if ordered:
         return Counter(columns[0]) == Counter(columns[1])
