@@ -66,7 +66,7 @@ def tables(context: str) -> tuple[ContextTable, ...]:
     """The tables of a context, each once, in order; constraints are left out.
 
     >>> tables("CREATE TABLE head (age INTEGER); CREATE TABLE t (id INT, PRIMARY KEY (id))")
-    (Table(name='head', columns=(('age', 'INTEGER'),)), Table(name='t', columns=(('id', 'INT'),)))
+    (ContextTable(name='head', columns=(('age', 'INTEGER'),)), ContextTable(name='t', columns=(('id', 'INT'),)))
     """
     found: dict[str, ContextTable] = {}
     for match in _TABLE.finditer(context):
