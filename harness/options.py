@@ -143,9 +143,10 @@ def _nearest(place: Sequence[str], schema: Mapping[str, Any], remedy: str) -> st
         names = {key[-1]: ".".join(key) for key in reversed(keys)}
         if near := difflib.get_close_matches(place[-1], names, 1, _LIKE):
             return f"did you mean '{names[near[0]]}'?"
-    if not 0 < len(beside) <= _MANY:
-        return f"remove it, or {remedy}"
-    return f"there {'are' if len(beside) > 1 else 'is'} {', '.join('.'.join(key) for key in beside)}"
+    known_here = (
+        f" (there are {', '.join('.'.join(key) for key in beside)})" if 0 < len(beside) <= _MANY else ""
+    )
+    return f"remove it, or {remedy}{known_here}"
 
 
 def _keys(schema: Mapping[str, Any], root: Mapping[str, Any], above: str = "") -> Iterator[str]:
