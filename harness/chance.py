@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from random import Random
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Chance:
@@ -27,3 +31,23 @@ class Chance:
     def hit(self, percent: int) -> bool:
         """True in so many of a hundred cases."""
         return self._random() * 100 < percent
+
+    def picks(self, values: Sequence[T], count: int) -> list[T]:
+        """So many of the values, each as likely as the others, also more than once."""
+        random, n = self._random, len(values)
+        return [values[int(random() * n)] for _ in range(count)]
+
+    def skewed_picks(self, values: Sequence[T], count: int) -> list[T]:
+        """So many of the values, the first ones more often."""
+        random, n = self._random, len(values)
+        return [values[int(x * x * n)] for x in [random() for _ in range(count)]]
+
+    def hits(self, percent: int, count: int) -> list[int]:
+        """Which of ``count`` cases are among the so many of a hundred."""
+        random, share = self._random, percent / 100
+        return [number for number in range(count) if random() < share]
+
+    def shuffled(self, n: int) -> list[int]:
+        """The numbers from 0 to n - 1 in a drawn order."""
+        random = self._random
+        return sorted(range(n), key=[random() for _ in range(n)].__getitem__)

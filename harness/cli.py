@@ -24,7 +24,7 @@ from harness.runs.selection import RunOptions, ScoreOptions
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document as the last line on standard output.")
 ]
-Data = Annotated[
+DataOption = Annotated[
     Path | None,
     typer.Option(
         help="A file of your own (JSONL, JSON, CSV, Parquet), or the data of --benchmark in its own form."
@@ -354,7 +354,7 @@ def publish(
 @app.command()
 def benchmarks(
     name: Annotated[str | None, typer.Argument(help="Describe this one. [default: list all]")] = None,
-    data: Data = None,
+    data: DataOption = None,
     audit: Annotated[bool, typer.Option("--audit", help="Write what its splits leak.")] = False,
     against: Annotated[Path | None, typer.Option(help="Training file to audit against.")] = None,
     json: Json = False,

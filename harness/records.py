@@ -13,7 +13,7 @@ from annotated_types import Ge, Interval
 
 from harness.options import Option, check_ranges
 
-Case = Literal["exact", "ignore"]
+LetterCase = Literal["exact", "ignore"]
 Keys = Literal["sound", "declared", "loose"]
 Types = Literal["inferred", "declared"]
 GoldStatus = Literal["ok", "uninformative", "unsupported", "broken"]
@@ -80,7 +80,7 @@ class Rules:
 
     group: ClassVar[str] = "Rules of a verdict (else the benchmark's)"
 
-    case: Annotated[Case, Option("Does text differ by case alone.")] = "ignore"
+    case: Annotated[LetterCase, Option("Does text differ by case alone.")] = "ignore"
     keys: Annotated[Keys, Option("Which keys hold in the databases made."), LOOSEST_FIRST] = "sound"
     composites: Annotated[
         Literal["believed", "widened"],

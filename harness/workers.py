@@ -22,8 +22,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import psutil
 
-Task = TypeVar("Task")
-Value = TypeVar("Value")
+_Task = TypeVar("_Task")
+_Value = TypeVar("_Value")
 _CHUNK = 16
 _START = 120.0  # seconds that a process may take to start: interpreter and imports, on a busy machine
 _PATIENCE = 20  # times its seconds that a task may take by the clock
@@ -42,7 +42,7 @@ class WorkerError(Exception):
         return f"\n{self.args[0]}"
 
 
-class WorkerPool(Generic[Task, Value]):
+class WorkerPool(Generic[_Task, _Value]):
     """Maps a function of a module over tasks in processes of their own. Use as a context manager.
 
     A worker may take ``memory_mib`` more address space than it starts with, and ``seconds`` of processor time
@@ -57,7 +57,7 @@ class WorkerPool(Generic[Task, Value]):
 
     def __init__(
         self,
-        function: Callable[[Task], Value],
+        function: Callable[[_Task], _Value],
         *,
         workers: int,
         memory_mib: int = 2048,
@@ -70,13 +70,13 @@ class WorkerPool(Generic[Task, Value]):
         self._workers: list[_Worker] = []
         self._count = max(1, workers)
 
-    def map(self, tasks: Iterable[Task]) -> Iterator[tuple[int, Value | WorkerLost]]:
+    def map(self, tasks: Iterable[_Task]) -> Iterator[tuple[int, _Value | WorkerLost]]:
         """The number of each task and what came of it, in the order in which they finish.
 
         Raises what the function raises, from a WorkerError that says where.
         """
         numbered = enumerate(tasks)
-        waiting: deque[tuple[int, Task]] = deque()
+        waiting: deque[tuple[int, _Task]] = deque()
         while True:
             while len(self._workers) < self._count:
                 self._workers.append(self._started())
@@ -119,7 +119,9 @@ class WorkerPool(Generic[Task, Value]):
         theirs.close()
         return _Worker(process, mine)
 
-    def _lost(self, worker: _Worker, reason: str, waiting: deque[tuple[int, Task]]) -> tuple[int, WorkerLost]:
+    def _lost(
+        self, worker: _Worker, reason: str, waiting: deque[tuple[int, _Task]]
+    ) -> tuple[int, WorkerLost]:
         self._workers.remove(worker)
         number, _ = worker.done()
         waiting.extend(worker.tasks)
@@ -132,7 +134,7 @@ class WorkerPool(Generic[Task, Value]):
             worker.stop()
         self._workers.clear()
 
-    def __enter__(self) -> WorkerPool[Task, Value]:
+    def __enter__(self) -> WorkerPool[_Task, _Value]:
         return self
 
     def __exit__(

@@ -19,7 +19,7 @@ from harness.databases.answers import Expected
 from harness.databases.fairness import Fairness
 from harness.databases.keys import keys_of
 from harness.sql import Schema
-from harness.sql.profile import profile_of
+from harness.sql.profile_reader import profile_of
 from harness.sql.statement import statement
 
 Mutation = Callable[[Any, Schema], Iterator[Any]]

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from harness.files import asset
 from harness.training import train
-from harness.training.folder import STAGE, WEIGHTS, checkpoints
+from harness.training.checkpoints import STAGE, WEIGHTS, checkpoints
 
 EACH = 3  # kills of a training
 STEPS = ("training.save_steps=1", "training.batch_size=4")

@@ -29,7 +29,7 @@ from random_pair import SHAPE, TINY, make_pair, prompts
 
 from harness.files import read_json
 from harness.training import load_recipe, train
-from harness.training.progress import memory
+from harness.training.course import memory
 from harness.training.recipe import Tuning, find_recipe
 
 RECIPES = ("sql-assistant", "sql-assistant-fixed", "sql-assistant-full")

@@ -17,7 +17,7 @@ from databases_cases import cases
 
 from harness.databases import Failure, Result, Sandbox
 from harness.databases.limits import LONGEST
-from harness.databases.sandbox import Forge
+from harness.databases.sandbox import Forge, blank
 from harness.sql.dialect import CLOCK
 
 
@@ -199,7 +199,7 @@ def test_what_a_context_calls_is_limited_too(check: str, said: str) -> None:
             assert connection.execute("SELECT max(a) FROM t").fetchone() == (3,)
             with pytest.raises(sqlite3.Error, match=r"not authorized|too many attached"):
                 connection.execute("ATTACH ':memory:' AS other")
-        with pytest.raises(sqlite3.Error, match="interrupted"), forge.opened() as connection:
+        with pytest.raises(sqlite3.Error, match="interrupted"), forge.opened(blank()) as connection:
             connection.execute(
                 "CREATE TABLE n AS WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c)"
                 " SELECT max(n) AS n FROM c"
@@ -207,7 +207,7 @@ def test_what_a_context_calls_is_limited_too(check: str, said: str) -> None:
 
 
 def _filled(forge: Forge, check: str) -> None:
-    with forge.opened() as connection:
+    with forge.opened(blank()) as connection:
         connection.execute("BEGIN")
         connection.execute(f"CREATE TABLE t (a TEXT CHECK ({check}))")
         connection.executemany("INSERT INTO t VALUES (?)", [(f"{n:0>300}",) for n in range(300)])

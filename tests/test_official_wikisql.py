@@ -15,7 +15,7 @@ from harness.benchmarks import load_benchmark
 from harness.benchmarks.sketch import Sketch
 from harness.errors import BenchmarkError
 from harness.records import Benchmark, Example
-from harness.runs.conclude import official_scorers
+from harness.runs.official import OfficialScorers
 from harness.scoring.official import Options, Score, open_scorer
 from harness.scoring.official.sketch_reader import read_sketch
 from harness.scoring.official.wikisql import ReleaseEngine
@@ -222,12 +222,12 @@ def test_a_metric_that_lacks_what_it_needs_is_left_out_unless_it_is_asked_for() 
     gold = {"sel": 0, "agg": 0, "conds": []}
     scorers = ("wikisql_logical_form", "wikisql_execution")
     data = Benchmark(name="w", split="dev", examples=(example(sketch=gold),), scorers=scorers)
-    chosen, notes = official_scorers(data, (), None)
-    assert chosen == ("wikisql_logical_form",)
-    assert notes[0] == "wikisql_execution: the release's dev.db is not there"
-    assert notes[1].endswith("wikisql_execution")
+    with OfficialScorers(data, (), None) as official:
+        assert list(official.scorers) == ["wikisql_logical_form"]
+    assert official.notes[0] == "wikisql_execution: the release's dev.db is not there"
+    assert official.notes[1].endswith("wikisql_execution")
     with pytest.raises(BenchmarkError, match=r"dev\.db is not there"):
-        official_scorers(data, ("wikisql_execution",), None)
+        OfficialScorers(data, ("wikisql_execution",), None)
 
 
 def test_the_release_replays(shared_data: Path) -> None:

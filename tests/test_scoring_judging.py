@@ -247,3 +247,27 @@ def test_attack_survives_keys_that_take_no_text() -> None:
     gold = "SELECT a.code FROM a JOIN b ON a.b_id = b.id WHERE b.n > 3"
     (verdict,) = judge(build_suite(context, gold), [f"SELECT * FROM ({gold})"])
     assert verdict.outcome is Outcome.INDISTINGUISHABLE
+
+
+def test_a_gold_in_another_writing_is_spared_the_probes() -> None:
+    suite = build_suite(
+        f"{HEAD}; CREATE TABLE dept (dept_id INT, head_name VARCHAR)", f"{GOLD} ORDER BY age LIMIT 1"
+    )
+    probes = [d.image for d in suite.databases if d.kind not in ("fair", "ties")]
+    loaded: list[bytes | Path] = []
+
+    class Watched(Sandbox):
+        def load(self, database: bytes | Path) -> None:
+            loaded.append(database)
+            super().load(database)
+
+    with Watched() as box:
+        for sql, outcome in (
+            ("select T.name from head as T where 56 < T.age order by T.age limit 1", Outcome.EXACT),
+            ("SELECT name FROM head WHERE age > 56 AND age > 55 ORDER BY age LIMIT 1", Outcome.EQUIVALENT),
+        ):
+            loaded.clear()
+            (verdict,) = judge(suite, [sql], box=box)
+            assert verdict.outcome is outcome
+            assert any(image in loaded for image in probes) is (outcome is not Outcome.EXACT)
+            assert all(d.image in loaded for d in suite.databases if d.kind == "fair")

@@ -22,7 +22,7 @@ from models_tiny import tiny_base
 from harness.benchmarks import Training, declared
 from harness.errors import ModelError, RecipeError
 from harness.training import load_recipe, rehearsal, train
-from harness.training.folder import SEAL, STAGE, checkpoints
+from harness.training.checkpoints import SEAL, STAGE, checkpoints
 from harness.training.recipe import find_recipe
 from harness.training.record import read_training
 

@@ -21,7 +21,7 @@ SPIDER_TABLES = (
 )
 SPIDER_SHA256 = "61bb20aa401f03164e2d7f3b16509b7b5f79cc9c943ca7bd159046df1159e2ed"
 
-Columns = dict[str, tuple[str, str]]
+TypedColumns = dict[str, tuple[str, str]]
 """Columns by the name under which headers are compared, each as (name, type)."""
 
 
@@ -47,7 +47,7 @@ class Headers:
         self._spider = _spider(folder)
         if self._spider is None:
             self.notes.append("Spider's tables.json is not here: its rows keep their own columns")
-        self._known: dict[str, Columns] = {}
+        self._known: dict[str, TypedColumns] = {}
         for record in records:
             if len(record.origins) == 1 and len(record.tables) == 1:
                 name = record.origins[0].origin
@@ -88,7 +88,7 @@ class Headers:
         return Widened(_create([surface.ContextTable(name, tuple(columns))], random), gold)
 
 
-def _released() -> tuple[Mapping[str, Columns], list[str]]:
+def _released() -> tuple[Mapping[str, TypedColumns], list[str]]:
     try:
         tables = list(wikisql.tables(get_spec("wikisql")))
     except BenchmarkError as error:

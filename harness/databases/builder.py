@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from harness.databases.answers import Failure, Result
-from harness.databases.keys import KeyMap
+from harness.databases.keys import KeyMap, keys_of
 from harness.databases.limits import LONGEST
 from harness.databases.maker import Candidate, Maker
 from harness.databases.modes import ATTACK, CYCLE
@@ -136,12 +136,13 @@ class Builder:
 
     def _sound(self, populator: Populator, candidates: list[Candidate], ties: list[Candidate]) -> Suite:
         """The suite of a gold whose answers tell something: the databases that tell most near misses."""
-        mutants = self._runnable(self._mutants(), candidates[0])
+        mutants = self._mutants(candidates[0])
         if not self.suite.limited:
             candidates += ties[:3]
             ties = []
-        for candidate in candidates:
-            self._kill(mutants, candidate, candidates)
+        told = [candidates[0].kills >> number & 1 for number in range(len(mutants))]
+        for candidate in candidates[1:]:
+            self._kill(mutants, candidate, told)
         survivors = self._survivors(mutants, candidates)
         equivalent = self._pursue(mutants, survivors, candidates)
         chosen = self._chosen(candidates, len(mutants))
@@ -227,30 +228,29 @@ class Builder:
 
     # ---- near misses ----
 
-    def _mutants(self) -> list[Mutant]:
+    def _mutants(self, first: Candidate) -> list[Mutant]:
+        """The near misses that run on a database, which tells some of them."""
         gold = self.maker.statements[0]
-        return mutants_of(gold, self.operators) if gold is not None else []
+        runnable: list[Mutant] = []
+        self.box.load(first.database.image)
+        for mutant in mutants_of(gold, self.operators) if gold is not None else ():
+            result = None if self.maker.exhausted else self.box.query(mutant.sql)
+            if isinstance(result, Result):
+                first.kills |= (not first.expected.same(result)) << len(runnable)
+                runnable.append(mutant)
+        return runnable
 
-    def _runnable(self, mutants: list[Mutant], candidate: Candidate) -> list[Mutant]:
+    def _kill(self, mutants: list[Mutant], candidate: Candidate, told: list[int]) -> None:
+        """Find out which near misses a candidate tells; ``told`` counts by how many each was before."""
         self.box.load(candidate.database.image)
-        return [m for m in mutants if not self.maker.exhausted and isinstance(self.box.query(m.sql), Result)]
-
-    def _kill(self, mutants: list[Mutant], candidate: Candidate, among: list[Candidate]) -> None:
-        self.box.load(candidate.database.image)
-        counts = [0] * len(mutants)
-        for other in among:
-            bits = other.kills
-            while bits:
-                low = bits & -bits
-                counts[low.bit_length() - 1] += 1
-                bits ^= low
         for number, mutant in enumerate(mutants):
             if self.maker.exhausted:
                 break
-            if counts[number] < ENOUGH and (candidate.database.kind != "ties" or not has_limit(mutant.sql)):
+            if told[number] < ENOUGH and (candidate.database.kind != "ties" or not has_limit(mutant.sql)):
                 result = self.box.query(mutant.sql)
                 if isinstance(result, Failure) or not candidate.expected.same(result):
                     candidate.kills |= 1 << number
+                    told[number] += 1
 
     def _survivors(self, mutants: list[Mutant], candidates: list[Candidate]) -> list[int]:
         killed = 0
@@ -278,19 +278,11 @@ class Builder:
             for made in self.maker.fair(sql, 6, 1000):
                 result = self.box.query(sql)
                 if isinstance(result, Failure) or not made.expected.same(result):
-                    self._kill_all(mutants, made)
+                    self._kill(mutants, made, [0] * len(mutants))
                     killed |= made.kills
                     candidates.append(made)
                     break
         return equivalent
-
-    def _kill_all(self, mutants: list[Mutant], candidate: Candidate) -> None:
-        for number, mutant in enumerate(mutants):
-            if self.maker.exhausted:
-                break
-            result = self.box.query(mutant.sql)
-            if isinstance(result, Failure) or not candidate.expected.same(result):
-                candidate.kills |= 1 << number
 
     # ---- the choice ----
 
@@ -323,9 +315,8 @@ class Builder:
     def _keys(self, keys: KeyMap) -> Iterator[Database]:
         """A probe on which guessed keys repeat and dangle, where any were guessed."""
         rules = replace(self.suite.rules, keys="declared")
-        declared = Plan(self.schema, self.maker.profiles, rules)
-        if declared.keys != keys:
-            populator = Populator(declared)
+        if keys_of(self.schema, self.maker.profiles[0], rules) != keys:
+            populator = Populator(Plan(self.schema, self.maker.profiles, rules))
             for mode in PROBES:
                 if made := self._stable(populator, mode, "keys"):
                     yield made

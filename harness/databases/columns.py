@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from harness.databases.keys import KeyMap
@@ -21,7 +21,8 @@ from harness.databases.values import (
 )
 from harness.records import Rules
 from harness.sql.dialect import Value, fold_text, is_whole, number_of, quote, stored
-from harness.sql.profile import VALUES, Atom, Profile, profile_of
+from harness.sql.profile import VALUES, Atom, Profile
+from harness.sql.profile_reader import profile_of
 from harness.sql.schema import Column, Ref, Schema
 from harness.sql.solving import PART
 from harness.sql.statement import statement
@@ -52,6 +53,13 @@ class PlannedColumn:
     nullable: bool = False
     closed: bool = False
     asked: bool = False
+    _usual: list[Value] = field(default_factory=list)
+
+    def usual(self, start: int, count: int) -> list[Value]:
+        """So many of the believable values, from one of them on."""
+        known = self._usual
+        known.extend(map(self.base, range(len(known), start + count)))
+        return known[start : start + count]
 
 
 class Columns:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from harness.chance import Chance
 from harness.databases.columns import PlannedColumn
-from harness.databases.modes import LARGE, ODDS, Mode
-from harness.databases.plan import Plan, PlannedTable
-from harness.databases.strategies import Case, Drawer, drawer_for, shuffled
+from harness.databases.modes import LARGE, MODES, ODDS, Mode
+from harness.databases.plan import Plan, PlannedScope, PlannedTable
+from harness.databases.strategies import Case, Drawer, drawer_for, places_of
 from harness.sql.dialect import Value, stored
-from harness.sql.profile import Conditions
 from harness.sql.schema import Ref
 
 Wanted = dict[Ref, list[Value]]
@@ -28,13 +28,38 @@ class Aim(NamedTuple):
     outlier: bool
 
 
+_MET = Aim(_NOTHING, True, False)
+_MISSED = Aim(_NOTHING, False, True)
+
+
 class Filler:
+    """Fills the tables of one plan, as often as databases are wanted.
+
+    Tables that no query names and that refer to nothing hold the same rows in each database: nothing is asked
+    of them but that they be there.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.places = {table.name: places_of(plan, table) for table in plan.tables.values()}
+        self.alike: dict[str, list[list[Value]]] = {}
+        for table in plan.tables.values():
+            if table.name not in plan.used and not table.late and not any(table.parents):
+                filling = _Filling(self, MODES["few"], Chance("alike", table.name))
+                self.alike[table.name] = filling.drawn(table)
+
+    def fill(self, mode: Mode, chance: Chance) -> dict[str, list[list[Value]]]:
+        """The rows of each table that is not ``alike`` everywhere, by its name in lower case."""
+        return _Filling(self, mode, chance).fill()
+
+
+class _Filling:
     """One filling. ``good`` rows satisfy all conditions of the gold, as do their parents."""
 
-    def __init__(self, plan: Plan, mode: Mode, chance: Chance) -> None:
-        self.plan, self.mode, self.chance = plan, mode, chance
-        self.foreign = plan.foreign
-        self._outliers = ODDS.outlier_aimed if plan.focus else ODDS.outlier
+    def __init__(self, filler: Filler, mode: Mode, chance: Chance) -> None:
+        self.plan, self.filler, self.mode, self.chance = filler.plan, filler, mode, chance
+        self.foreign = self.plan.foreign
+        self._outliers = ODDS.outlier_aimed if self.plan.focus else ODDS.outlier
         self.rows: dict[str, list[list[Value]]] = {}
         self._drawn: dict[Ref, list[Value]] = {}  # what others refer to, a row each
         self._keys: dict[Ref, list[Value]] = {}  # … and each value once
@@ -42,9 +67,14 @@ class Filler:
         self._good: dict[str, set[int]] = {}
 
     def fill(self) -> dict[str, list[list[Value]]]:
-        """The rows of each table, by its name in lower case."""
         for table in self.plan.tables.values():
-            self._table(table)
+            rows = self.filler.alike.get(table.name)
+            if rows is None:
+                rows = self.rows[table.name] = self.drawn(table)
+            for at, column in enumerate(table.columns):
+                if column.ref in self.plan.targets:
+                    drawn = self._drawn[column.ref] = [row[at] for row in rows]
+                    self._keys[column.ref] = [v for v in dict.fromkeys(drawn) if v is not None]
         for table in self.plan.tables.values():
             for at, parent in table.late:
                 keys = [v for v in self._drawn.get(parent, ()) if v is not None]
@@ -75,90 +105,123 @@ class Filler:
                 count = max(count, 2 * most + 3 + chance.below(6))
         return count
 
-    def _table(self, table: PlannedTable) -> None:
+    def drawn(self, table: PlannedTable) -> list[list[Value]]:
+        """The rows of a table."""
         self._waiting = table.waiting
         count = self._count(table)
         if any(parent is not None and not self._keys[parent] for parent in table.parents):
             count = 0  # there is nothing to refer to
-        drawers = []
-        for at, (column, parent) in enumerate(zip(table.columns, table.parents, strict=True)):
-            drawn = [] if parent is None else self._keys[parent]
-            key = (column.ref[1],) if at in table.single else table.key
-            case = Case(
-                self.plan, self.mode, self.chance, column, key, count, self.foreign.get(column.ref), drawn
+        drawers = [
+            drawer_for(
+                Case(self.plan, self.mode, self.chance, place, count, self._keys[parent] if parent else [])
             )
-            drawers.append(drawer_for(case))
-        rows = self.rows[table.name] = self._draw(table, drawers, count)
-        for at, column in enumerate(table.columns):
-            if column.ref in self.plan.targets:
-                drawn = self._drawn[column.ref] = [row[at] for row in rows]
-                self._keys[column.ref] = [v for v in dict.fromkeys(drawn) if v is not None]
+            for place, parent in zip(self.filler.places[table.name], table.parents, strict=True)
+        ]
+        return self._draw(table, drawers, count)
 
     def _draw(self, table: PlannedTable, drawers: list[Drawer], count: int) -> list[list[Value]]:
-        chance, mode, name = self.chance, self.mode, table.name
-        scopes = self.plan.scopes.get(name, [])
-        rows: list[list[Value]] = []
-        seen: set[tuple[Value, ...]] = set()
-        taken: set[Value] = set()
-        order = shuffled(count + 3, chance)
-        for number in range(count):
-            aim = self._aim(scopes)
-            twin = rows[chance.below(len(rows))] if rows and mode.twins and chance.hit(mode.twins) else None
-            change = chance.below(len(drawers) + 1) if twin is not None else -1
-            row: list[Value] = []
-            for at, drawer in enumerate(drawers):
-                if drawer.style == "unique":
-                    row.append(self._fresh(drawer.values, number, aim.wanted.get(drawer.planned.ref), taken))
-                elif twin is not None and at != change:
-                    row.append(twin[at])
-                else:
-                    row.append(self._cell(drawer, aim, number, order[number]))
-            if table.unique and not self._new(row, table.unique, seen):
+        """Rows column by column; of those that would share a key the first one stays."""
+        scopes = self.plan.scopes.get(table.name, [])
+        asked = {atom.ref for scope in scopes for atom in scope.atoms}.union(self.plan.disputed)
+        aims = [self._aim(scopes) for _ in range(count)]
+        twins = self._twins(count, len(drawers))
+        order = self.chance.shuffled(count + 3)
+        columns: list[list[Value]] = []
+        for at, drawer in enumerate(drawers):
+            if drawer.style == "unique":
+                columns.append(self._keys_for(drawer, aims))
                 continue
-            if aim.good and twin is None:
-                self._good.setdefault(name, set()).add(len(rows))
-            rows.append(row)
+            column = self._column(drawer, aims, order)
+            if drawer.planned.ref in asked or drawer.parent is not None:
+                self._fit(column, drawer, aims)
+            for number in self.chance.hits(drawer.nulls, count) if drawer.nulls else ():
+                column[number] = None
+            for number, (model, change) in twins.items():
+                if at != change:
+                    column[number] = column[model]
+            columns.append(column)
+        rows = list(map(list, zip(*columns, strict=True))) if columns else [[] for _ in aims]
+        own = [n for n, aim in enumerate(aims) if aim.good and n not in twins]
+        if table.unique:
+            kept = self._kept(rows, table.unique)
+            places = {number: place for place, number in enumerate(kept)}
+            rows, own = [rows[number] for number in kept], [places[n] for n in own if n in places]
+        self._good[table.name] = set(own)
         return rows
 
-    def _cell(self, drawer: Drawer, aim: Aim, number: int, place: int) -> Value:
-        """A value for row ``number``, which comes ``place``-th among different ones."""
-        planned, style, values, parent, strange, nulls = drawer
+    def _twins(self, count: int, columns: int) -> dict[int, tuple[int, int]]:
+        """Which rows repeat an earlier one: its number, and the column that they do not repeat, if any."""
         chance = self.chance
-        if nulls and chance.hit(nulls):
-            return None
-        fitting = self._fitting(planned.ref, parent, aim)
-        if fitting:
-            return fitting[chance.skewed(len(fitting))]
-        if strange and chance.hit(strange):
-            return self._stranger(planned, values)
-        if planned.ordered and aim.outlier and parent is None and chance.hit(self._outliers):
-            return self._extreme(planned, values, number)
-        if style == "distinct":
-            return values[place % len(values)]
-        return values[chance.skewed(len(values)) if style == "skewed" else chance.below(len(values))]
+        if not self.mode.twins:
+            return {}
+        return {
+            number: (chance.below(number), chance.below(columns + 1))
+            for number in chance.hits(self.mode.twins, count)
+            if number
+        }
 
-    def _fitting(self, ref: Ref, parent: Ref | None, aim: Aim) -> list[Value] | None:
-        """What a row's aim asks of a column; of a reference, what there is to refer to."""
-        fitting, disputed = aim.wanted.get(ref), self.plan.disputed
-        if disputed and ref in disputed and self.chance.hit(ODDS.disputed):
-            fitting = disputed[ref]
-        if parent is None:
-            return fitting
-        drawn = self._drawn.get(parent, [])
-        if fitting:
-            return [v for v in fitting if v in drawn]
-        if aim.good and parent[0] in self._good:
-            return [drawn[i] for i in sorted(self._good[parent[0]]) if i < len(drawn)]
-        return fitting
+    def _column(self, drawer: Drawer, aims: list[Aim], order: list[int]) -> list[Value]:
+        """Values for a row each, whatever conditions ask; the rows come in ``order`` among different ones."""
+        planned, style, values, parent, strange, _ = drawer
+        chance, count = self.chance, len(aims)
+        if style == "distinct":
+            n = len(values)
+            column = [values[place % n] for place in order[:count]]
+        elif style == "skewed":
+            column = chance.skewed_picks(values, count)
+        else:
+            column = chance.picks(values, count)
+        if planned.ordered and parent is None:
+            for number in chance.hits(self._outliers, count):
+                if aims[number].outlier:
+                    column[number] = self._extreme(planned, values, number)
+        if strange:
+            kind = planned.kind if planned.kind in ("integer", "real") else "text"
+            pool = self.plan.strangers[kind] or values
+            for number in chance.hits(strange, count):
+                column[number] = pool[chance.below(len(pool))]
+        return column
+
+    def _fit(self, column: list[Value], drawer: Drawer, aims: list[Aim]) -> None:
+        """Put in what the rows' aims ask of a column; of a reference, what there is to refer to."""
+        chance, ref, parent = self.chance, drawer.planned.ref, drawer.parent
+        disputed = self.plan.disputed.get(ref)
+        drawn = self._drawn.get(parent, []) if parent is not None else []
+        there = set(drawn)
+        good = (
+            [drawn[i] for i in sorted(self._good.get(parent[0], ()))] if parent is not None and drawn else []
+        )
+        for number, aim in enumerate(aims):
+            fitting = aim.wanted.get(ref)
+            if disputed and chance.hit(ODDS.disputed):
+                fitting = disputed
+            if parent is not None:
+                fitting = [v for v in fitting if v in there] if fitting else good if aim.good else None
+            if fitting:
+                column[number] = fitting[chance.skewed(len(fitting))]
+
+    def _keys_for(self, drawer: Drawer, aims: list[Aim]) -> list[Value]:
+        """A value of its own for each row; None where there are no more."""
+        taken: set[Value] = set()
+        ref = drawer.planned.ref
+        return [
+            self._fresh(drawer.values, number, aim.wanted.get(ref), taken) for number, aim in enumerate(aims)
+        ]
 
     @staticmethod
-    def _new(row: list[Value], keys: list[list[int]], seen: set[tuple[Value, ...]]) -> bool:
-        """Whether a row has keys of its own; then they are taken."""
-        marks = [(number, *(row[i] for i in places)) for number, places in enumerate(keys)]
-        if any(None in mark or mark in seen for mark in marks):
-            return False
-        seen.update(marks)
-        return True
+    def _kept(rows: list[list[Value]], keys: list[list[int]]) -> list[int]:
+        """The numbers of the rows that have keys of their own: of equal ones the first."""
+        kept: Iterable[int] = range(len(rows))
+        for places in keys:
+            seen: set[tuple[Value, ...]] = set()
+            mine = []
+            for number in kept:
+                mark = tuple([rows[number][place] for place in places])
+                if mark not in seen and None not in mark:
+                    seen.add(mark)
+                    mine.append(number)
+            kept = mine
+        return list(kept)
 
     def _fresh(
         self, values: list[Value], number: int, fitting: list[Value] | None, taken: set[Value]
@@ -180,27 +243,25 @@ class Filler:
         taken.add(value)
         return value
 
-    def _aim(self, scopes: list[Conditions]) -> Aim:
-        chance, mode, focus = self.chance, self.mode, self.plan.focus
+    def _aim(self, scopes: list[PlannedScope]) -> Aim:
+        chance, mode = self.chance, self.mode
         throw = chance.below(100)
         if not scopes:
-            return Aim(_NOTHING, throw < mode.all, throw >= mode.all)
+            return _MET if throw < mode.all else _MISSED
         scope = scopes[chance.below(len(scopes))]
-        if focus and focus.isdisjoint(scope.atoms) and chance.hit(ODDS.aimed):
-            scope = next((s for s in scopes if not focus.isdisjoint(s.atoms)), scope)
-        atoms = scope.atoms
-        every = (1 << len(atoms)) - 1
+        if self.plan.focus and not scope.parts and chance.hit(ODDS.aimed):
+            scope = next((s for s in scopes if s.parts), scope)
         if throw < mode.all:
-            return Aim(self.plan.fits(atoms, every), True, False)
+            return Aim(scope.fits(scope.every), True, False)
         if throw < mode.all + mode.one:
-            place = chance.below(len(atoms))
+            place = chance.below(len(scope.atoms))
             if scope.loose and chance.hit(ODDS.loose):
-                mask = chance.below(every + 1) if chance.hit(ODDS.loose_mask) else 1 << place
-                return Aim(self.plan.fits(atoms, mask), False, True)
-            if focus and chance.hit(ODDS.missed_aimed):
-                place = next((i for i, a in enumerate(atoms) if a in focus), place)
-            return Aim(self.plan.fits(atoms, every ^ 1 << place), atoms[place] in focus, True)
-        return Aim(_NOTHING, False, True)
+                mask = chance.below(scope.every + 1) if chance.hit(ODDS.loose_mask) else 1 << place
+                return Aim(scope.fits(mask), False, True)
+            if scope.parts and chance.hit(ODDS.missed_aimed):
+                place = scope.parts[0]
+            return Aim(scope.fits(scope.every ^ 1 << place), place in scope.parts, True)
+        return _MISSED
 
     def _extreme(self, planned: PlannedColumn, values: list[Value], number: int) -> Value:
         """More or less than other rows have: a row that should not count then shows in MAX and LIMIT."""
@@ -214,10 +275,6 @@ class Filler:
             if self.chance.hit(ODDS.largest) or low < 1
             else max(0, low - 1 - number)
         )
-
-    def _stranger(self, planned: PlannedColumn, values: list[Value]) -> Value:
-        pool = self.plan.strangers[planned.kind if planned.kind in ("integer", "real") else "text"] or values
-        return pool[self.chance.below(len(pool))]
 
     def _depend(self) -> None:
         """Bare columns beside GROUP BY follow its columns, where both stand in one table."""
@@ -274,8 +331,8 @@ class Filler:
 
         ``COUNT(name)`` and ``COUNT(*)`` part ways where a row that WHERE lets pass has no name.
         """
-        for name, table in self.plan.tables.items():
-            rows, plan = self.rows[name], self.plan
+        for name, rows in self.rows.items():
+            plan, table = self.plan, self.plan.tables[name]
             keys = {c for k in (plan.keys.primary.get(name, ()), *plan.unique.get(name, ())) for c in k}
             asked = {atom.ref for scope in plan.scopes.get(name, ()) for atom in scope.atoms}
             deciding = [at for at, column in enumerate(table.columns) if column.ref in asked]

@@ -13,7 +13,8 @@ from harness.databases.plan import Plan
 from harness.databases.populate import Populator
 from harness.databases.sandbox import Sandbox
 from harness.databases.suite import Database, Suite
-from harness.sql.profile import Profile, profile_of
+from harness.sql.profile import Profile
+from harness.sql.profile_reader import profile_of
 from harness.sql.schema import Ref, Schema
 from harness.sql.statement import statement
 

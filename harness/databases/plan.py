@@ -11,7 +11,7 @@ from harness.databases.keys import Groups, KeyMap, keys_of
 from harness.databases.values import holds, sequence
 from harness.records import Rules
 from harness.sql.dialect import Value, fold_text, is_whole, number_of
-from harness.sql.profile import Atom, Conditions, Profile
+from harness.sql.profile import Conditions, Profile
 from harness.sql.schema import Ref, Schema
 
 
@@ -32,6 +32,41 @@ class PlannedTable(NamedTuple):
     parents: list[Ref | None]
     late: list[tuple[int, Ref]]
     waiting: bool
+
+
+class PlannedScope:
+    """Conditions of a query on one table, and values for which some of them hold and the others do not.
+
+    ``parts`` are the numbers of those that the gold and the last query do not share.
+    """
+
+    __slots__ = ("_columns", "_fits", "atoms", "every", "loose", "parts")
+
+    def __init__(self, plan: Plan, conditions: Conditions) -> None:
+        self.atoms, self.loose = conditions.atoms, conditions.loose
+        self.every = (1 << len(self.atoms)) - 1
+        self.parts = [number for number, atom in enumerate(self.atoms) if atom in plan.focus]
+        self._columns = plan.columns
+        self._fits: dict[int, dict[Ref, list[Value]]] = {}
+
+    def fits(self, mask: int) -> dict[Ref, list[Value]]:
+        """Values of each column for which just those of its conditions hold whose bit is set in ``mask``."""
+        found = self._fits.get(mask)
+        if found is not None:
+            return found
+        found = self._fits[mask] = {}
+        for ref in {a.ref for a in self.atoms} & self._columns.keys():
+            column = self._columns[ref]
+            mine = [(mask >> i & 1 == 1, a) for i, a in enumerate(self.atoms) if a.ref == ref]
+            pool = [*column.pool, None] if column.nullable else column.pool
+            good = [v for v in pool if all(holds(a, v) == wanted for wanted, a in mine)]
+            if not good:
+                good = [v for v in pool if any(wanted and holds(a, v) for wanted, a in mine)]
+            if not good:
+                good = [v for v in pool if any(not wanted and not holds(a, v) for wanted, a in mine)]
+            if good:
+                found[ref] = good
+        return found
 
 
 _STARLESS = re.compile(r"\bcount\s*\(\s*\*\s*\)", re.I)
@@ -82,15 +117,14 @@ class Plan:
         self._share_groups()
         self.plain = self._plain(texts)
         self.tables = self._tables()
-        self.scopes: dict[str, list[Conditions]] = {}
-        for p in self.profiles:
-            for scope in p.scopes:
-                self.scopes.setdefault(scope.table, []).append(scope)
         first, last = (set(p.atoms) for p in (self.profiles[0], self.profiles[-1]))
         self.focus = frozenset(first ^ last)  # conditions that the gold and the last query do not share
+        self.scopes: dict[str, list[PlannedScope]] = {}
+        for p in self.profiles:
+            for scope in p.scopes:
+                self.scopes.setdefault(scope.table, []).append(PlannedScope(self, scope))
         self.disputed = self._disputed()
         self.strangers = self._strangers()
-        self._fits: dict[tuple[tuple[Atom, ...], int], dict[Ref, list[Value]]] = {}
 
     def _tables(self) -> dict[str, PlannedTable]:
         """The tables that are filled, those that others refer to first where that can be."""
@@ -235,25 +269,3 @@ class Plan:
                 kind = ""
             found.setdefault(table, []).append((name, kind))
         return tuple((table, tuple(columns)) for table, columns in found.items())
-
-    def fits(self, atoms: tuple[Atom, ...], mask: int) -> dict[Ref, list[Value]]:
-        """Values of each column for which just those of its conditions hold whose bit is set in ``mask``."""
-        found = self._fits.get((atoms, mask))
-        if found is not None:
-            return found
-        found = {}
-        for ref in {a.ref for a in atoms}:
-            column = self.columns.get(ref)
-            if column is None:
-                continue
-            mine = [(mask >> i & 1 == 1, a) for i, a in enumerate(atoms) if a.ref == ref]
-            pool = [*column.pool, None] if column.nullable else column.pool
-            good = [v for v in pool if all(holds(a, v) == wanted for wanted, a in mine)]
-            if not good:
-                good = [v for v in pool if any(wanted and holds(a, v) for wanted, a in mine)]
-            if not good:
-                good = [v for v in pool if any(not wanted and not holds(a, v) for wanted, a in mine)]
-            if good:
-                found[ref] = good
-        self._fits[atoms, mask] = found
-        return found

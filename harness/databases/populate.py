@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, lru_cache
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from harness.databases.columns import PlannedColumn
 from harness.databases.filler import Filler
 from harness.databases.modes import MODES
 from harness.databases.plan import Plan
-from harness.databases.sandbox import Forge
+from harness.databases.sandbox import Forge, blank
 from harness.errors import SchemaError
 from harness.records import Rules
 from harness.sql.dialect import Value, literal, quote, to_sqlite
@@ -42,8 +42,9 @@ class Populator:
         self.plan = plan
         tables = plan.schema.tables
         self._inserts = {t.name.lower(): self._insert(t) for t in tables}
+        self._filler = Filler(plan)
         self._checked = any(t.checks for t in tables)
-        self._empty = _empty(
+        empty = _empty(
             tuple(
                 _Statements(
                     self._create(t),
@@ -54,11 +55,14 @@ class Populator:
                 for t in tables
             )
         )
+        self._started = self._filled(empty, self._filler.alike) if self._filler.alike else empty
 
     def image(self, mode: str, seed: int | str) -> bytes:
         """The database of a mode and a seed."""
-        rows = Filler(self.plan, MODES[mode], Chance(mode, seed)).fill()
-        with _forge().opened(self._empty) as connection:
+        return self._filled(self._started, self._filler.fill(MODES[mode], Chance(mode, seed)))
+
+    def _filled(self, image: bytes, rows: Mapping[str, list[list[Value]]]) -> bytes:
+        with _forge().opened(image) as connection:
             connection.execute("BEGIN")
             for name, values in rows.items():
                 _put(connection, self._inserts[name], values)
@@ -112,8 +116,7 @@ def _empty(tables: tuple[_Statements, ...]) -> bytes:
     """The image of a database with these tables and no rows: one for all plans of an example."""
     version = 0
     try:
-        with closing(Forge()) as forge, forge.opened() as connection:
-            connection.execute("PRAGMA page_size = 512")
+        with _maker().opened(blank()) as connection:
             for table in tables:
                 version = crc32(_created(connection, table).encode(), version)
             # SQLite knows by this number alone whether a prepared statement still fits an image
@@ -151,5 +154,11 @@ def _put(connection: sqlite3.Connection, insert: str, rows: list[list[Value]]) -
 
 @cache
 def _forge() -> Forge:
-    """This process's forge."""
+    """This process's forge for rows."""
     return Forge()
+
+
+@cache
+def _maker() -> Forge:
+    """This process's forge for tables: a CREATE that is kept prepared fails once others are loaded."""
+    return Forge(cached=0)

@@ -21,7 +21,8 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -51,18 +52,27 @@ _TOO_LONG = ("string or blob too big", "LIKE or GLOB pattern too complex")
 
 
 class _Box:
-    """Connections of one grade, to an image and to a file."""
+    """Connections of one grade, to an image and to a file; ``backwards`` ones read rows in reverse.
 
-    def __init__(self, grade: Grade, steps: int, rows: int, functions: frozenset[str] | None) -> None:
+    Backwards is a connection of its own: to turn it on and off has SQLite prepare all statements anew.
+    """
+
+    def __init__(
+        self, grade: Grade, steps: int, rows: int, functions: frozenset[str] | None, *, backwards: bool
+    ) -> None:
         self._grade, self._steps, self._rows, self._functions = grade, steps, rows, functions
+        self._backwards = backwards
         self.left = self.spent = 0
         self._loading = False
         self._memory = self._guarded(sqlite3.connect(":memory:", isolation_level=None))
         self._file: sqlite3.Connection | None = None
         self._connection = self._memory
+        self.loaded: bytes | Path | None = None
 
     def _guarded(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         limit(connection, self._grade, self._charge)
+        if self._backwards:
+            connection.execute("PRAGMA reverse_unordered_selects = ON")
         connection.set_authorizer(self._authorize)
         connection.set_progress_handler(self._tick, TICK)
         return connection
@@ -92,6 +102,7 @@ class _Box:
 
     def load(self, database: bytes | Path) -> None:
         """Make the database the one that is queried: an image, or a file that is opened read-only."""
+        self.loaded = database
         if isinstance(database, bytes):
             self._connection = self._memory
             if database:
@@ -113,7 +124,9 @@ class _Box:
             cursor = self._connection.execute(sql)
             if cursor.description is None:
                 return _refused(sql)
-            rows = self._fetched(cursor)
+            at_once = max(1, min(self._rows + 1, BYTES // (len(cursor.description) * self._grade.length)))
+            first: list[Row] = cursor.fetchmany(at_once)
+            rows = first if len(first) < at_once else self._rest(cursor, first, at_once)
         except (sqlite3.Error, sqlite3.Warning, UnicodeError, ValueError) as error:
             return _failure(sql, str(error) if self.left >= 0 else "interrupted")
         except MemoryError:
@@ -125,12 +138,10 @@ class _Box:
             return Failure("denied", f"{_first_word(sql)} is not a query")
         return Result(tuple(d[0] for d in cursor.description), rows)
 
-    def _fetched(self, cursor: sqlite3.Cursor) -> list[Row] | str:
-        """All rows of a result, or what they are more than."""
-        at_once = max(1, min(self._rows + 1, BYTES // (len(cursor.description) * self._grade.length)))
-        rows = more = cursor.fetchmany(at_once)
-        size = 0
-        while len(more) == at_once or size:
+    def _rest(self, cursor: sqlite3.Cursor, rows: list[Row], at_once: int) -> list[Row] | str:
+        """All rows of a long result, or what they are more than."""
+        more, size = rows, 0
+        while True:
             size += sum(64 + (len(v) if isinstance(v, (str, bytes)) else 0) for row in more for v in row)
             if len(rows) > self._rows:
                 return f"more than {self._rows} rows"
@@ -140,13 +151,6 @@ class _Box:
                 return rows
             more = cursor.fetchmany(at_once)
             rows = rows + more
-        return rows if len(rows) <= self._rows else f"more than {self._rows} rows"
-
-    def reverse(self, state: str) -> None:
-        """Have SQLite read rows in reverse where a query leaves their order open ("ON"), or not ("OFF")."""
-        self._loading, self.left = True, self._steps
-        self._connection.execute(f"PRAGMA reverse_unordered_selects = {state}")
-        self._loading = False
 
     def close(self) -> None:
         self._memory.close()
@@ -180,20 +184,19 @@ class Sandbox:
         functions: frozenset[str] | None = FUNCTIONS,
     ) -> None:
         self._limits = steps, rows, functions
-        self._short = _Box(SHORT if length is None else Grade(length), *self._limits)
-        self._long: _Box | None = None
+        self._short = SHORT if length is None else Grade(length)
         self._graded = length is None
+        self._boxes: dict[tuple[bool, bool], _Box] = {}
         self._database: bytes | Path = b""
 
     @property
     def spent(self) -> int:
         """Steps that all queries so far have taken, short ones left out."""
-        return self._short.spent + (self._long.spent if self._long else 0)
+        return sum(box.spent for box in self._boxes.values())
 
     def load(self, database: bytes | Path) -> None:
         """Make the database the one that is queried: an image, or a file that is opened read-only."""
         self._database = database
-        self._short.load(database)
 
     def query(self, sql: str, *, backwards: bool = False) -> Result | Failure:
         """The result of one SELECT on what is loaded; whatever goes wrong is a Failure.
@@ -202,12 +205,20 @@ class Sandbox:
         """
         if len(sql) > LONGEST:
             return Failure("execution_error", f"the query is longer than {LONGEST} characters")
-        result = _queried(self._short, sql, backwards)
+        result = self._box(False, backwards).query(sql)
         if self._graded and isinstance(result, Failure) and result.message in _TOO_LONG:
-            self._long = self._long or _Box(LONG, *self._limits)
-            self._long.load(self._database)
-            result = _queried(self._long, sql, backwards)
+            result = self._box(True, backwards).query(sql)
         return result
+
+    def _box(self, long: bool, backwards: bool) -> _Box:
+        """Connections for long values or not, with the database loaded."""
+        box = self._boxes.get((long, backwards))
+        if box is None:
+            box = _Box(LONG if long else self._short, *self._limits, backwards=backwards)
+            self._boxes[long, backwards] = box
+        if box.loaded is not self._database:
+            box.load(self._database)
+        return box
 
     def run(self, database: bytes | Path, sql: str) -> Result | Failure:
         """``load`` and ``query``."""
@@ -216,9 +227,8 @@ class Sandbox:
 
     def close(self) -> None:
         """Give the memory back."""
-        self._short.close()
-        if self._long:
-            self._long.close()
+        for box in self._boxes.values():
+            box.close()
 
     def __enter__(self) -> Sandbox:
         return self
@@ -229,21 +239,14 @@ class Sandbox:
         self.close()
 
 
-def _queried(box: _Box, sql: str, backwards: bool) -> Result | Failure:
-    if not backwards:
-        return box.query(sql)
-    box.reverse("ON")
-    try:
-        return box.query(sql)
-    finally:
-        box.reverse("OFF")
-
-
 class Forge:
-    """One guarded connection that writes: makes databases from names, CHECKs and rows nobody trusts."""
+    """One guarded connection that writes: makes databases from names, CHECKs and rows nobody trusts.
 
-    def __init__(self) -> None:
-        self._connection = sqlite3.connect(":memory:", isolation_level=None)
+    ``cached`` is the number of statements that it keeps prepared.
+    """
+
+    def __init__(self, *, cached: int = 128) -> None:
+        self._connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=cached)
         self._left = 0
         limit(self._connection, WRITING, self._charge)
         self._connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, 64 * LONGEST)
@@ -270,16 +273,15 @@ class Forge:
             raise _Spent
 
     @contextmanager
-    def opened(self, image: bytes = b"") -> Iterator[sqlite3.Connection]:
-        """The connection, to the image if one is given; what goes wrong leaves no transaction open.
+    def opened(self, image: bytes) -> Iterator[sqlite3.Connection]:
+        """The connection, to an image; what goes wrong leaves no transaction open.
 
         Raises sqlite3.Error, or OverflowError and UnicodeError for values that SQLite does not have.
         """
         self._left = STEPS
-        if image:
-            self._loading = True
-            self._connection.deserialize(image)
-            self._loading = False
+        self._loading = True
+        self._connection.deserialize(image)
+        self._loading = False
         try:
             yield self._connection
         finally:
@@ -289,6 +291,15 @@ class Forge:
     def close(self) -> None:
         """Give the memory back."""
         self._connection.close()
+
+
+@cache
+def blank() -> bytes:
+    """The image of a database of small pages without tables."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute("PRAGMA page_size = 512")
+        connection.execute("PRAGMA user_version = 1")  # writes its first page
+        return connection.serialize()
 
 
 def _text(raw: bytes) -> str:

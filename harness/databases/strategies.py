@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from harness.chance import Chance
 from harness.databases.columns import PlannedColumn
 from harness.databases.modes import LARGE, ODDS, Mode
-from harness.databases.plan import Plan
+from harness.databases.plan import Plan, PlannedTable
 from harness.sql.dialect import Value
 from harness.sql.schema import Ref
 
@@ -32,63 +31,64 @@ class Drawer(NamedTuple):
     nulls: int = 0
 
 
-@dataclass(slots=True)
+class Place(NamedTuple):
+    """A column in its table, and what any filling of the plan may do with it.
+
+    ``parent``: the key that it refers to. ``alone``: it is a key by itself. ``strange``: it may hold
+    constants of other columns, and ``blank`` NULLs. Of the ``strategies`` the first that fits fills it.
+    """
+
+    column: PlannedColumn
+    parent: Ref | None
+    alone: bool
+    strange: bool
+    blank: bool
+    strategies: tuple[Strategy, ...]
+
+
 class Case:
     """A column that is to be filled with ``count`` rows, beside what this database holds already.
 
-    ``key`` are the columns that together are its table's key, ``drawn`` the values of the key that it
-    refers to (empty where there are none yet). ``kept`` of them are referred to; its own values begin at
-    ``offset``.
+    ``drawn`` are the values of the key that it refers to (empty where there are none yet). ``kept`` of them
+    are referred to; its own values begin at ``offset``.
     """
 
-    plan: Plan
-    mode: Mode
-    chance: Chance
-    column: PlannedColumn
-    key: tuple[str, ...]
-    count: int
-    parent: Ref | None
-    drawn: list[Value]
-    kept: int = 0
-    offset: int = 0
+    __slots__ = ("chance", "column", "count", "drawn", "kept", "mode", "offset", "parent", "place", "plan")
 
-    def __post_init__(self) -> None:
-        if self.drawn:
+    def __init__(
+        self, plan: Plan, mode: Mode, chance: Chance, place: Place, count: int, drawn: list[Value]
+    ) -> None:
+        self.plan, self.mode, self.chance, self.place = plan, mode, chance, place
+        self.column, self.parent, self.count, self.drawn = place.column, place.parent, count, drawn
+        self.kept = self.offset = 0
+        if drawn and not place.alone:
             share, more = ODDS.parents
-            if not self.alone:
-                self.kept = max(1, len(self.drawn) * (share + self.chance.below(more)) // 100)
-        elif not self.alone:
-            self.offset = self.chance.below(7)
-
-    @property
-    def alone(self) -> bool:
-        """Whether the column is a key by itself."""
-        return self.key == (self.column.ref[1],)
+            self.kept = max(1, len(drawn) * (share + chance.below(more)) // 100)
+        elif not place.alone:
+            self.offset = chance.below(7)
 
     def throws_groups(self) -> bool:
-        """Whether its groups are counted, and chance will have them around the threshold."""
+        """Whether chance will have its groups, if they are counted, around the threshold."""
         plan = self.plan
-        if not plan.thresholds or self.column.ref not in plan.counted:
+        if not _is_counted(plan, self.column):
             return False
         return self.chance.hit(ODDS.grouped_large if plan.thresholds[-1] > LARGE else ODDS.grouped)
 
     @property
     def nulls(self) -> int:
         """Percent of NULLs."""
-        column = self.column
-        if column.ref[1] in self.key or self.parent is not None or column.column.not_null:
+        if not self.place.blank:
             return 0
-        return ODDS.nullable if column.nullable else self.mode.nulls
+        return ODDS.nullable if self.column.nullable else self.mode.nulls
 
     @property
     def strange(self) -> int:
         """Percent of other columns' constants."""
-        free = self.column.ref[0] in self.plan.used and self.column.ref[1] not in self.key
-        return self.mode.strange if free and not self.column.closed else 0
+        return self.mode.strange if self.place.strange else 0
 
     def usual(self, count: int) -> list[Value]:
         """So many of its own usual values."""
-        return list(map(self.column.base, range(self.offset, self.offset + count)))
+        return self.column.usual(self.offset, count)
 
     def groups(self, values: list[Value]) -> list[Value]:
         """Values for the rows in groups around a threshold: just so many, one more, one fewer, …"""
@@ -104,15 +104,16 @@ class Case:
 
 
 class Strategy(NamedTuple):
-    """One way of filling a column; ``draw`` gives None where it does not fit."""
+    """One way of filling columns that it is ``meant`` for; ``draw`` gives None where chance is against it."""
 
     name: str
     reason: str
+    meant: Callable[[Plan, PlannedColumn], bool]
     draw: Callable[[Case], Drawer | None]
 
 
 def _each_parent_once(case: Case) -> Drawer | None:
-    return Drawer(case.column, "unique", case.drawn, case.parent) if case.drawn and case.alone else None
+    return Drawer(case.column, "unique", case.drawn, case.parent) if case.drawn and case.place.alone else None
 
 
 def _counted_children(case: Case) -> Drawer | None:
@@ -134,18 +135,18 @@ def _children(case: Case) -> Drawer | None:
 
 
 def _key(case: Case) -> Drawer | None:
-    if not case.alone:
+    if not case.place.alone:
         return None
     column, chance, count = case.column, case.chance, case.count
     lead, rest = column.pool[: column.lead], column.pool[column.lead :]
     start = chance.below(len(rest)) if rest else 0
     some = (rest[start:] + rest[:start])[: max(0, count // 2 - len(lead))]
-    keys: list[Value] = [*lead, *some, *map(column.base, range(count + 4))]
+    keys: list[Value] = [*lead, *some, *column.usual(0, count + 4)]
     if column.kind == "integer" and not column.pool:
         gap, start = 1 + chance.below(3), 1 + chance.below(9)
         keys = [start + gap * i + (i > 2) + (i > 5) * 2 for i in range(count + 4)]
         if chance.hit(ODDS.scattered):
-            keys = [keys[i] for i in shuffled(len(keys), chance)]
+            keys = [keys[i] for i in chance.shuffled(len(keys))]
     return Drawer(column, "unique", list(dict.fromkeys(keys)))
 
 
@@ -156,7 +157,7 @@ def _counted(case: Case) -> Drawer | None:
 
 
 def _compared_and_scarce(case: Case) -> Drawer | None:
-    if case.column.group < 0 or case.mode.narrow < 100:
+    if case.mode.narrow < 100:
         return None
     pool = case.column.pool
     start = case.chance.below(len(pool)) if pool else 0
@@ -164,16 +165,14 @@ def _compared_and_scarce(case: Case) -> Drawer | None:
     return Drawer(case.column, "any", list(dict.fromkeys(few)), case.parent, 0, case.nulls)
 
 
-def _compared(case: Case) -> Drawer | None:
-    if case.column.group < 0:
-        return None
-    values = list(dict.fromkeys([*case.column.pool, *map(case.column.base, range(5))]))
+def _compared(case: Case) -> Drawer:
+    values = list(dict.fromkeys([*case.column.pool, *case.column.usual(0, 5)]))
     style: Style = "skewed" if case.chance.hit(ODDS.skewed) else "any"
     return Drawer(case.column, style, values, case.parent, 0, case.nulls)
 
 
 def _met_again(case: Case) -> Drawer | None:
-    if case.column.ref not in case.plan.shared or not case.chance.hit(ODDS.met_again):
+    if not case.chance.hit(ODDS.met_again):
         return None
     values = [*case.column.pool[:2], *case.usual(2 + case.chance.below(2))]
     return Drawer(case.column, "skewed", values, None, case.strange, case.nulls)
@@ -181,7 +180,7 @@ def _met_again(case: Case) -> Drawer | None:
 
 def _asked_and_scarce(case: Case) -> Drawer | None:
     column, chance = case.column, case.chance
-    if not column.lead or not case.mode.asked or not chance.hit(case.mode.asked):
+    if not case.mode.asked or not chance.hit(case.mode.asked):
         return None
     if column.ordered and chance.hit(ODDS.sorted_apart):
         return None
@@ -203,7 +202,7 @@ def _narrow(case: Case) -> Drawer | None:
 
 def _constants(case: Case) -> Drawer | None:
     pool = case.column.pool
-    if not pool or not case.chance.hit(ODDS.constants):
+    if not case.chance.hit(ODDS.constants):
         return None
     if not case.column.ordered:
         return Drawer(case.column, "any", [*pool, *case.usual(4)], None, case.strange, case.nulls)
@@ -215,37 +214,99 @@ def _varied(case: Case) -> Drawer:
     return Drawer(case.column, "distinct", case.usual(case.count + 3), None, case.strange, case.nulls)
 
 
+def _any(plan: Plan, column: PlannedColumn) -> bool:
+    return True
+
+
+def _refers(plan: Plan, column: PlannedColumn) -> bool:
+    return column.ref in plan.foreign
+
+
+def _is_counted(plan: Plan, column: PlannedColumn) -> bool:
+    return bool(plan.thresholds) and column.ref in plan.counted
+
+
+def _is_compared(plan: Plan, column: PlannedColumn) -> bool:
+    return column.group >= 0
+
+
+def _is_shared(plan: Plan, column: PlannedColumn) -> bool:
+    return column.ref in plan.shared
+
+
+def _is_asked(plan: Plan, column: PlannedColumn) -> bool:
+    return column.lead > 0
+
+
+def _is_named(plan: Plan, column: PlannedColumn) -> bool:
+    return bool(column.pool)
+
+
 STRATEGIES: tuple[Strategy, ...] = (
-    Strategy("each parent once", "a key that refers to another table's key: 1:1", _each_parent_once),
-    Strategy("counted children", "HAVING and LIMIT show at groups just as large", _counted_children),
-    Strategy("children", "some parents have many, some none: inner and outer joins part ways", _children),
-    Strategy("key", "what is left by references: constants first, so that they are met", _key),
-    Strategy("counted", "as for children, in a column that is grouped by itself", _counted),
-    Strategy("compared and scarce", "two columns meet often only where both hold few", _compared_and_scarce),
-    Strategy("compared", "columns that are compared hold one pool, else no row matches", _compared),
-    Strategy("met again", "INTERSECT and IN find something where both parts hold the same few", _met_again),
-    Strategy("asked and scarce", "against one query: what either asks for, little else", _asked_and_scarce),
-    Strategy("narrow", "few values: groups, duplicates, DISTINCT", _narrow),
-    Strategy("constants", "what conditions name, met by chance also; sorted ones are distinct", _constants),
-    Strategy("varied", "nothing asks for more: different values, so that a column shows", _varied),
+    Strategy("each parent once", "a key that refers to another table's key: 1:1", _refers, _each_parent_once),
+    Strategy("counted children", "HAVING and LIMIT show at groups just as large", _refers, _counted_children),
+    Strategy(
+        "children", "some parents have many, some none: inner and outer joins part ways", _refers, _children
+    ),
+    Strategy("key", "what is left by references: constants first, so that they are met", _any, _key),
+    Strategy("counted", "as for children, in a column that is grouped by itself", _is_counted, _counted),
+    Strategy(
+        "compared and scarce",
+        "two columns meet often only where both hold few",
+        _is_compared,
+        _compared_and_scarce,
+    ),
+    Strategy(
+        "compared", "columns that are compared hold one pool, else no row matches", _is_compared, _compared
+    ),
+    Strategy(
+        "met again",
+        "INTERSECT and IN find something where both parts hold the same few",
+        _is_shared,
+        _met_again,
+    ),
+    Strategy(
+        "asked and scarce",
+        "against one query: what either asks for, little else",
+        _is_asked,
+        _asked_and_scarce,
+    ),
+    Strategy("narrow", "few values: groups, duplicates, DISTINCT", _any, _narrow),
+    Strategy(
+        "constants",
+        "what conditions name, met by chance also; sorted ones are distinct",
+        _is_named,
+        _constants,
+    ),
+    Strategy("varied", "nothing asks for more: different values, so that a column shows", _any, _varied),
 )
+
+
+def places_of(plan: Plan, table: PlannedTable) -> list[Place]:
+    """The columns of a table as any database of the plan is to fill them."""
+    return [
+        Place(
+            column,
+            parent := plan.foreign.get(column.ref),
+            alone=at in table.single or table.key == (column.ref[1],),
+            strange=table.name in plan.used and not _in_key(table, at) and not column.closed,
+            blank=not _in_key(table, at) and parent is None and not column.column.not_null,
+            strategies=tuple(s for s in STRATEGIES if s.meant(plan, column)),
+        )
+        for at, column in enumerate(table.columns)
+    ]
+
+
+def _in_key(table: PlannedTable, at: int) -> bool:
+    return at in table.single or table.columns[at].ref[1] in table.key
 
 
 def drawer_for(case: Case) -> Drawer:
     """How the column is filled."""
-    return next(found for strategy in STRATEGIES if (found := strategy.draw(case)) is not None)
+    return next(found for strategy in case.place.strategies if (found := strategy.draw(case)) is not None)
 
 
 def some(values: list[Value], most: int, chance: Chance) -> list[Value]:
     """One to ``most`` of the values that follow one another, from any of them on."""
     start = chance.below(len(values))
     return (values[start:] + values[:start])[: 1 + chance.below(most)]
-
-
-def shuffled(n: int, chance: Chance) -> list[int]:
-    """The numbers from 0 to n - 1 in a drawn order."""
-    order = list(range(n))
-    for i in range(n - 1, 0, -1):
-        j = chance.below(i + 1)
-        order[i], order[j] = order[j], order[i]
-    return order

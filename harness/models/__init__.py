@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from harness.models.extract import Extracted, extract_sql
-from harness.models.plan import PairPlan, Settings, plan_endpoint, plan_pairs
+from harness.models.pair_plan import PairPlan, Settings, plan_endpoint, plan_pairs
 
 if TYPE_CHECKING:
     from harness.models.cost import Cost, Generator

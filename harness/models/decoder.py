@@ -23,7 +23,7 @@ from harness.errors import ModelError
 from harness.models.cost import Cost, process_memory
 from harness.models.forbidden import Forbidden
 from harness.models.pair import LoadedBase, Notify
-from harness.models.plan import Settings
+from harness.models.pair_plan import Settings
 from harness.models.slots import SlotCache
 from harness.models.weights import cache_argument
 

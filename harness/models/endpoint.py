@@ -21,7 +21,7 @@ import httpx
 
 from harness.errors import ModelError
 from harness.models.cost import Cost, process_memory
-from harness.models.plan import PairPlan, Settings
+from harness.models.pair_plan import PairPlan, Settings
 from harness.models.prompts import fill, messages
 from harness.records import Completion, Example
 

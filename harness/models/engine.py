@@ -21,7 +21,7 @@ from harness.models.cost import Cost
 from harness.models.decoder import Decoder, Row, out_of_memory
 from harness.models.forbidden import Forbidden
 from harness.models.pair import Choose, LoadedBase, Notify, choose_here, group_key, load_base
-from harness.models.plan import PairPlan, Settings
+from harness.models.pair_plan import PairPlan, Settings
 from harness.models.prompts import TODAY, render, with_fixed_date
 from harness.models.tokenizers import TemplateError, load_tokenizer, render_chat
 from harness.records import Completion, Example, Prompt

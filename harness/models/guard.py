@@ -20,7 +20,7 @@ from harness.errors import ModelError
 from harness.models.cost import Cost
 from harness.models.decoder import Decoder, Row, out_of_memory
 from harness.models.pair import LoadedBase
-from harness.models.plan import Settings
+from harness.models.pair_plan import Settings
 
 _LIMITS = re.compile(r"window|chunk|local|block|max_position|context|seq|span|stride|n_positions|n_ctx")
 _SHORT, _STEPS = 24, 3  # tokens of the longest row where no limit is reached; new tokens of each row

@@ -18,7 +18,7 @@ from harness.errors import ModelError
 from harness.files import read_object
 from harness.log import hush_libraries
 from harness.models.headers import tensor_shapes
-from harness.models.plan import PairPlan, Settings
+from harness.models.pair_plan import PairPlan, Settings
 from harness.models.weights import (
     ENOUGH_IN_4_BIT,
     four_bit_layers,

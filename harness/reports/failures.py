@@ -10,7 +10,7 @@ from harness.records import Sample, Witness
 from harness.runs.results import REFERENCES
 from harness.text import visible
 
-Rows = tuple[tuple[Any, ...], ...]
+ResultRows = tuple[tuple[Any, ...], ...]
 
 
 class WrongAnswer(NamedTuple):
@@ -23,9 +23,9 @@ class WrongAnswer(NamedTuple):
 class RowDifference(NamedTuple):
     """Rows that both results hold, that only the gold's holds, and that only the prediction's holds."""
 
-    common: Rows
-    gold: Rows
-    prediction: Rows
+    common: ResultRows
+    gold: ResultRows
+    prediction: ResultRows
 
 
 def failures(samples: Iterable[Sample], reference: str | None) -> list[WrongAnswer]:
@@ -132,7 +132,7 @@ def _weight(failure: WrongAnswer) -> tuple[bool, int, str, str]:
     return witness is None, size, sample.id, sample.pair
 
 
-def _take(rows: Rows, wanted: Counter[Any], fold: bool) -> Rows:
+def _take(rows: ResultRows, wanted: Counter[Any], fold: bool) -> ResultRows:
     left = Counter(wanted)
     taken = []
     for row in rows:

@@ -7,23 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.benchmarks.rows import hash_examples
 from harness.databases.store import SuiteStore, cache_file
-from harness.errors import BenchmarkError
 from harness.measures import Metric
 from harness.records import Benchmark, Example, Judging, Prediction, Sample, Verdict
 from harness.runs.folder import RunFolder
+from harness.runs.official import OfficialScorers
 from harness.runs.progress import Progress
 from harness.runs.remarks import remarks
 from harness.runs.results import SuiteFacts, describe_benchmark, metric_json, write_results
 from harness.runs.samples import samples_path, write_database, write_samples
 from harness.scoring.metrics import breakdown, marks, share, summarise
 from harness.scoring.suspects import in_question, suspects
-
-if TYPE_CHECKING:
-    from harness.scoring.official import Options, Score
 
 _Groups = dict[tuple[str, str | None, str | None], list[int]]
 
@@ -55,8 +52,7 @@ def conclude(
     predictions: Sequence[Prediction],
     *,
     judging: Judging,
-    scorers: Sequence[str],
-    official: Options | None = None,
+    official: OfficialScorers,
     facts: Mapping[str, Any],
     progress: Progress,
     notes: Sequence[str] = (),
@@ -64,17 +60,16 @@ def conclude(
 ) -> RunResult:
     """Judge every prediction and write the run's samples, results and database.
 
-    ``exposed`` has, for a pair whose training data are known, the examples by id, each with what the
-    training has seen of it.
+    ``official`` are the benchmark's own metrics, opened. ``exposed`` has, for a pair whose training data are
+    known, the examples by id, each with what the training has seen of it.
     """
     judging = replace(judging, rules=benchmark.rules, dialect=benchmark.dialect)
-    scorers, doubts = official_scorers(benchmark, scorers, official)
-    notes = (*notes, *doubts)
+    notes = (*notes, *official.notes)
     with SuiteStore(cache_file(judging.cache)) as store:
         samples = _judge(benchmark, predictions, judging, store, progress)
         samples = [_expose(sample, exposed or {}) for sample in samples]
         samples = _with_signatures(benchmark, samples, predictions, judging, store)
-        samples, flagged = _with_official(benchmark, samples, predictions, scorers, official, progress)
+        samples, flagged = official.score(samples, predictions, progress)
         samples = _with_witnesses(samples, judging, store, progress)
         said = remarks(samples)
         for line in said:
@@ -87,24 +82,31 @@ def conclude(
         folder,
         {
             "results": results,
-            "breakdown": {benchmark.name: breakdown(samples)},
             "policy": {benchmark.name: policy},
-            "suite": {benchmark.name: _suite_facts(benchmark, samples, judging)},
-            "configs": {benchmark.name: describe_benchmark(benchmark, judging)},
-            "sizes": {
-                benchmark.name: {
-                    "original": int(benchmark.about.get("size", len(benchmark.examples))),
-                    "effective": len(benchmark.examples),
-                }
-            },
             "official_flagged": {benchmark.name: flagged},
-            "marks": {benchmark.name: marks(samples)},
-            "notes": tuple(notes),
+            "notes": notes,
+            **_described(benchmark, samples, judging),
             **facts,
         },
     )
     write_database(folder.path / "results.db", samples, results)
-    return RunResult(folder=folder.path, results_file=path, results=results, notes=tuple(notes))
+    return RunResult(folder=folder.path, results_file=path, results=results, notes=notes)
+
+
+def _described(benchmark: Benchmark, samples: Sequence[Sample], judging: Judging) -> dict[str, Any]:
+    """What the results say of the benchmark and of its samples beside the metrics."""
+    sizes = {
+        "original": int(benchmark.about.get("size", len(benchmark.examples))),
+        "effective": len(benchmark.examples),
+    }
+    about = {
+        "breakdown": breakdown(samples),
+        "suite": _suite_facts(benchmark, samples, judging),
+        "configs": describe_benchmark(benchmark, judging),
+        "sizes": sizes,
+        "marks": marks(samples),
+    }
+    return {key: {benchmark.name: value} for key, value in about.items()}
 
 
 def _judge(
@@ -173,86 +175,6 @@ def _with_signatures(
 def _expose(sample: Sample, exposed: Mapping[str, Mapping[str, Example]]) -> Sample:
     examples = exposed.get(sample.pair)
     return replace(sample, meta=examples[sample.id].meta) if examples else sample
-
-
-def official_scorers(
-    benchmark: Benchmark, asked: Sequence[str], official: Options | None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The official metrics to compute, and what must be said of them.
-
-    Of a benchmark's own metrics those are left out that cannot be what the published evaluator would
-    give (no databases at all, no tables.json); ``asked`` ones are computed anyway.
-
-    Raises:
-        UsageError: there is no metric of that name.
-        BenchmarkError: one that is asked for lacks what it needs.
-    """
-    if not (asked or benchmark.scorers):
-        return (), ()
-    from harness.scoring.official import open_scorer
-
-    said: dict[str, str] = {}
-    chosen = list(asked)
-    for name in asked or benchmark.scorers:
-        try:
-            with open_scorer(name, benchmark, official) as scorer:
-                said[name] = scorer.remark()
-                if not asked and scorer.faithful():
-                    chosen.append(name)
-        except BenchmarkError as error:
-            if asked:
-                raise
-            said[name] = error.problem
-    left_out = [name for name in said if name not in chosen]
-    notes = [f"{name}: {remark}" for name, remark in said.items() if remark]
-    if left_out:
-        notes.append(f"Left out for that reason (--scorer NAME computes them anyway): {', '.join(left_out)}")
-    return tuple(chosen), tuple(notes)
-
-
-def _with_official(
-    benchmark: Benchmark,
-    samples: list[Sample],
-    predictions: Sequence[Prediction],
-    scorers: Sequence[str],
-    official: Options | None,
-    progress: Progress,
-) -> tuple[list[Sample], dict[str, dict[str, str]]]:
-    """The samples with their official scores, and by scorer the golds that it does not score 1."""
-    if not scorers:
-        return samples, {}
-    from harness.scoring.official import open_scorer
-
-    given: dict[str, dict[str, str | None]] = defaultdict(dict)
-    for prediction in predictions:
-        if prediction.sample == 0:
-            given[prediction.pair][prediction.id] = prediction.sql
-    scores: dict[tuple[str, str], dict[str, Score]] = defaultdict(dict)
-    levels: dict[str, dict[str, str]] = {}
-    flagged: dict[str, dict[str, str]] = {}
-    with progress.stage("Official scores", len(scorers) * len(given)) as advance:
-        for name in scorers:
-            with open_scorer(name, benchmark, official) as scorer:
-                levels[name], flagged[name] = scorer.levels(), scorer.flagged()
-                for pair, texts in given.items():
-                    for example in benchmark.examples:
-                        score = scorer.explain(example, texts.get(example.id))
-                        if score is not None:
-                            scores[pair, example.id][name] = score
-                    advance()
-    judged = []
-    for sample in samples:
-        own = scores[sample.pair, sample.id]
-        by_scorer = {name: by_id.get(sample.id, "") for name, by_id in levels.items() if by_id}
-        judged.append(
-            replace(
-                sample,
-                meta={**sample.meta, "levels": by_scorer},
-                official={name: score.value for name, score in own.items()},
-                official_notes={name: score.note for name, score in own.items() if score.note},
-            )
-        )
-    return judged, flagged
 
 
 def _with_witnesses(

@@ -6,16 +6,18 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from harness.errors import UsageError
 from harness.files import stem, write_text
 from harness.log import LibraryLog, library_log
 from harness.records import Benchmark, Prediction
-from harness.runs.conclude import RunResult, conclude, official_scorers
+from harness.runs.conclude import RunResult, conclude
 from harness.runs.folder import RunFolder, digest
+from harness.runs.official import OfficialScorers
 from harness.runs.predictions import read_predictions
 from harness.runs.progress import Progress, Silent
 from harness.runs.samples import read_samples, samples_path
@@ -49,56 +51,50 @@ def score(options: ScoreOptions, progress: Progress | None = None) -> RunResult:
 
 def _score(options: ScoreOptions, progress: Progress, log: LibraryLog) -> RunResult:
     benchmark = options.selection.load()
-    names = pair_names(options.predictions)
-    official = options.official
-    official_scorers(benchmark, options.scorers, official)
-    predictions: list[Prediction] = []
-    notes: list[str] = []
-    for path, name in zip(options.predictions, names, strict=True):
-        read = read_predictions(path, benchmark, pair=name)
-        predictions += read.predictions
-        notes += [f"{name}: {note}" for note in read.notes()]
-    for note in notes:
-        progress.say(note)
-    hashes = {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in zip(names, options.predictions, strict=True)
-    }
-    facts = {
-        "benchmark": {"name": benchmark.name, "split": benchmark.split, "data": benchmark.data_hash},
-        "predictions": hashes,
-        "rules": asdict(benchmark.rules),
-        "judging": {"databases": options.judging.databases, "seed": options.judging.seed},
-        "scorers": list(options.scorers),
-        "official": asdict(official) if official else None,
-    }
-    folder = RunFolder.open(
-        options.output or _default_output(benchmark, names, digest(facts)), facts, command=options.command
-    )
-    log.write_to(folder.path)
-    with folder.lock():
-        result = conclude(
-            folder,
-            benchmark,
-            predictions,
-            judging=options.judging,
-            scorers=options.scorers,
-            official=official,
-            facts={
-                "pairs": {
-                    name: {"predictions": str(path), "sha256": hashes[name]}
-                    for name, path in zip(names, options.predictions, strict=True)
-                },
-                "command": options.command,
-            },
-            progress=progress,
-            notes=notes,
-        )
+    files = dict(zip(pair_names(options.predictions), options.predictions, strict=True))
+    with OfficialScorers(benchmark, options.scorers, options.official) as official:
+        predictions: list[Prediction] = []
+        notes: list[str] = []
+        for name, path in files.items():
+            read = read_predictions(path, benchmark, pair=name)
+            predictions += read.predictions
+            notes += [f"{name}: {note}" for note in read.notes()]
+        for note in notes:
+            progress.say(note)
+        hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+        facts = _fingerprint(options, benchmark, hashes)
+        output = options.output or _default_output(benchmark, list(files), digest(facts))
+        folder = RunFolder.open(output, facts, command=options.command)
+        log.write_to(folder.path)
+        pairs = {name: {"predictions": str(files[name]), "sha256": hash_} for name, hash_ in hashes.items()}
+        with folder.lock():
+            result = conclude(
+                folder,
+                benchmark,
+                predictions,
+                judging=options.judging,
+                official=official,
+                facts={"pairs": pairs, "command": options.command},
+                progress=progress,
+                notes=notes,
+            )
     if options.golds:
         found = suspects(read_samples(samples_path(folder.path, benchmark.name, folder.time)))
         write_golds(options.golds, found)
         progress.say(f"{len(found)} golds in doubt: {options.golds}")
     return result
+
+
+def _fingerprint(options: ScoreOptions, benchmark: Benchmark, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """All that the verdicts depend on."""
+    return {
+        "benchmark": {"name": benchmark.name, "split": benchmark.split, "data": benchmark.data_hash},
+        "predictions": dict(hashes),
+        "rules": asdict(benchmark.rules),
+        "judging": {"databases": options.judging.databases, "seed": options.judging.seed},
+        "scorers": list(options.scorers),
+        "official": asdict(options.official) if options.official else None,
+    }
 
 
 def write_golds(target: Path, found: Sequence[Suspect]) -> None:

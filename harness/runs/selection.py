@@ -11,7 +11,7 @@ from annotated_types import Ge
 
 from harness.errors import UsageError
 from harness.files import read_text
-from harness.models.plan import Settings
+from harness.models.pair_plan import Settings
 from harness.options import Expand, Option
 from harness.records import Benchmark, Judging, Rules, Seed
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,8 +76,9 @@ def judge(
                 verdicts[sql] = harness_error(suite, sql, error)
     started = {trial.text: trial for trial in trials.values()}
     try:
-        execute(suite, list(started.values()), box, real=real, everything=signatures)
         readers = Readers(suite)
+        alike = partial(_is_alike, suite, readers=readers)
+        execute(suite, list(started.values()), box, real=real, alike=alike, everything=signatures)
         attacker = Attacker(suite, box, readers)
     except Exception as error:  # what all of them need
         verdicts.update({sql: harness_error(suite, sql, error) for sql in trials})
@@ -143,7 +146,7 @@ def _outcome(
     """
     if trial.failure and (suite.databases or not trial.ran):
         return _failed(trial.failure)
-    equal = _equal_form(suite, trial, readers)
+    equal = _equal_form(suite, trial.text, readers)
     parted = trial.lost is not None and trial.lost.kind != "unstable"
     if equal == -1 or (equal is not None and not parted and not trial.assumed - {"ties"}):
         trial.readings = {max(equal, 0)}
@@ -188,17 +191,21 @@ def _outcome(
     return Outcome.WRONG, found[0], summary(found, gold, other)
 
 
-def _equal_form(suite: Suite, trial: Trial, readers: Readers) -> int | None:
-    """The number of the gold's reading that the trial is written like; what has no form is only like itself.
+def _equal_form(suite: Suite, text: str, readers: Readers) -> int | None:
+    """The number of the gold's reading that a query is written like; what has no form is only like itself.
 
     -1: the gold as it stands, which is no reading where another one alone makes sense.
     """
-    form = readers.basic.form(trial.text)
+    form = readers.basic.form(text)
     for number, reading in enumerate(_golds(suite)):
-        same = readers.basic.text(trial.text) == readers.basic.text(reading) if form is not None else None
-        if same or trial.text == reading:
+        same = readers.basic.text(text) == readers.basic.text(reading) if form is not None else None
+        if same or text == reading:
             return number if number < len(suite.readings) else -1
     return None
+
+
+def _is_alike(suite: Suite, text: str, *, readers: Readers) -> bool:
+    return _equal_form(suite, text, readers) is not None
 
 
 def _repeats(suite: Suite, trial: Trial, attacker: Attacker) -> Outcome | None:
@@ -232,12 +239,11 @@ def _asks_for_null(*queries: str) -> bool:
     return any(_NULL_TEST.search(query) for query in queries)
 
 
-def _golds(suite: Suite) -> tuple[str, ...]:
+def _golds(suite: Suite) -> Iterator[str]:
     """The gold's readings and its own text, which may be none of them where it says nothing as it stands."""
-    try:
-        return (*suite.readings, translate(suite, suite.gold))
-    except Untranspilable:
-        return suite.readings
+    yield from suite.readings
+    with suppress(Untranspilable):
+        yield translate(suite, suite.gold)
 
 
 def _failed(failure: Failure) -> tuple[Outcome, str | None, str]:

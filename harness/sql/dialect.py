@@ -111,6 +111,27 @@ def is_whole(value: object) -> bool:
     )
 
 
+def converted(value: int | float | str, kind: str) -> int | float | str:
+    """The constant as SQLite's affinity rules read it beside a column of this kind."""
+    if kind in {"integer", "real"}:
+        number = plain_number(value.strip()) if isinstance(value, str) else value
+        if number is None:
+            return value
+        return int(number) if isinstance(number, float) and is_whole(number) else number
+    if kind == "text" and isinstance(value, int):
+        return str(value)
+    return value
+
+
+def lowered(text: str) -> str:
+    """The letters of ASCII in lower case, as NOCASE and LIKE see them.
+
+    >>> lowered("ÄB")
+    'Äb'
+    """
+    return text.lower() if text.isascii() else "".join(c.lower() if c < "\x80" else c for c in text)
+
+
 def spread(items: Sequence[_Item], most: int) -> Sequence[_Item]:
     """So many of the items, from the first to the last at even distances; all where they are fewer."""
     if len(items) <= most:

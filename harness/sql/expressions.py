@@ -1,26 +1,36 @@
-"""The canonical form of values and conditions inside one SELECT; ``canonical`` reads queries around them.
+"""Values and conditions in canonical form: a reader of them, and the rules by which it reads.
 
-``VALUES`` and ``CONDITIONS`` are rules by kind of node, each with its level: the first that answers wins.
-What no rule answers for is written out as it stands if it is one of ``PLAIN``; else the query has no form
-at all."""
+The rules stand in the tables ``VALUES`` and ``CONDITIONS`` of ``canonical``, by kind of node: the first that
+answers wins. What no rule answers for is written out as it stands if it is one of ``PLAIN``; else the query
+has no form at all.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from sqlglot import exp
 
-from harness.sql.dialect import COMPARISONS, FLIPPED, NEGATED, is_whole, literal, plain_number, words
+from harness.sql.dialect import (
+    COMPARISONS,
+    FLIPPED,
+    NEGATED,
+    constant,
+    converted,
+    literal,
+    lowered,
+    words,
+)
+from harness.sql.draft import Draft, Unmodelled
 from harness.sql.schema import Ref
-from harness.sql.statement import Scope, Statement, bare
+from harness.sql.statement import Statement, bare
 from harness.sql.terms import (
     TRUE,
     Condition,
     Form,
-    Kind,
+    Junction,
     Leaf,
     Not,
     Select,
@@ -29,16 +39,6 @@ from harness.sql.terms import (
     render,
     show,
 )
-
-Level = Literal["basic", "meaning", "keys"]
-"""What a rule of the canonical form preserves: the query; its meaning; its meaning where keys hold."""
-
-Number = int | float
-
-
-class Unmodelled(Exception):
-    """A construct of which the canonical form does not know enough to say when two are the same."""
-
 
 PLAIN: tuple[type[Any], ...] = (
     exp.Func, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.DPipe, exp.Neg, exp.Null, exp.Boolean, exp.Is,
@@ -64,93 +64,35 @@ _TAIL = (exp.Like, exp.In, exp.Between, exp.Is, exp.Glob, exp.Not)
 """Conditions that SQLite reads together with a comparison on whose right they stand unparenthesised."""
 
 
-class Draft:
-    """One SELECT on its way into canonical form: what ``RULES`` work on, in order.
-
-    ``labels`` are the canonical names of its sources. ``conditions`` are the nodes that AND joins,
-    ``outer`` the outer joins that are left. ``same`` maps columns that a join makes equal to one of them,
-    ``renamed`` the key of a parent that was ``dropped`` to the child's column; ``held`` the columns and
-    sources that GROUP BY fixes; ``filled`` the columns that are not NULL in any row that WHERE lets pass.
-    The rest are the clauses as read."""
-
-    def __init__(self, node: Any, scope: Scope, parent: Draft | None, *, top: bool) -> None:
-        self.node, self.scope, self.parent, self.top = node, scope, parent, top
-        self.labels: list[str] = []
-        self.conditions: list[Any] = []
-        self.outer: list[Outer] = []
-        self.aliases: dict[str, str] = {}
-        self.same: dict[str, str] = {}
-        self.renamed: dict[str, str] = {}
-        self.dropped: set[str] = set()
-        self.held: tuple[set[str], set[str]] = (set(), set())
-        self.filled: set[str] = set()
-        self.counts = False
-        self.distinct = False
-        self.select: tuple[str, ...] = ()
-        self.sources: tuple[str, ...] = ()
-        self.joins: tuple[str, ...] = ()
-        self.where: Condition = TRUE
-        self.group: tuple[str, ...] = ()
-        self.having: Condition = TRUE
-        self.order: tuple[str, ...] = ()
-        self.limit = ""
-        self.shows_aggregates = False
-        self.aggregated = False
-
-    def names(self) -> Iterator[str]:
-        """Labels in use here and in the queries around."""
-        draft: Draft | None = self
-        while draft:
-            yield from draft.labels
-            draft = draft.parent
-
-    def owner(self, text: str) -> str | None:
-        """The label of the table here that a column belongs to, by its canonical text."""
-        label, _, name = text.rpartition(".[" if text.endswith("]") else ".")
-        return label if label in self.labels and not name.startswith("#") else None
-
-    def outside(self) -> bool:
-        """Whether outer joins here or in the queries around make NULLs."""
-        return bool(self.outer) or (self.parent is not None and self.parent.outside())
-
-    def form(self) -> Select:
-        """The finished form."""
-        return Select(
-            self.distinct, self.select, self.sources, self.joins, self.where, self.group, self.having,
-            self.order, self.limit, self.aggregated,
-        )  # fmt: skip
-
-
-class Outer(NamedTuple):
-    """An outer join, or an inner one after it: kind, its source's label, and the nodes of its condition."""
-
-    kind: str
-    label: str
-    on: list[Any]
+RulesByNode = Mapping[Any, Sequence[Callable[..., Any]]]
+"""The rules of each kind of node, in order."""
 
 
 class Expressions:
     """Reads values and conditions of one statement at a time; whole queries are ``canonical``'s.
 
-    ``table_kinds`` has the kind of each table's columns, ``kinds`` that of each column by its canonical
-    text. ``fold`` is whether letter case of text is ignored, ``levels`` those of the rules in use.
-    ``filled`` are columns that are never NULL, by canonical text; ``held_back`` is whether a rule was for
-    want of one.
+    ``values`` and ``conditions`` are the rules by kind of node; ``strong`` ones need not preserve more than
+    the meaning, ``fold`` ones no letter case. ``table_kinds`` has the kind ("integer", …) of each table's
+    columns, ``kinds`` that of each column of the tables ``labelled`` so far, by its canonical text.
+    ``primary`` has the key of each table, ``links`` the parent column of each foreign key. ``never_null`` are
+    the columns that are not NULL (None: no column ever is), ``filled`` the same by canonical text;
+    ``held_back`` is whether a rule was for want of one. ``views`` are the texts of sources that are queries.
     """
 
-    def __init__(self, *, fold: bool, levels: frozenset[Level]) -> None:
-        self.fold, self.levels = fold, levels
-        self.strong = "meaning" in levels
-        self.table_kinds: Mapping[str, Mapping[str, Kind]] = {}
-        self.kinds: dict[str, Kind] = {}
-        self.filled: set[str] = set()
-        self.held_back = False
-        self.statement: Statement
-        self._values, self._conditions = _by_node(levels)
-
-    def covers(self, columns: Iterable[str], draft: Draft) -> bool:
-        """Whether no two rows of a SELECT's joins agree in some columns."""
-        raise NotImplementedError
+    fold: bool
+    strong: bool
+    values: RulesByNode
+    conditions: RulesByNode
+    table_kinds: Mapping[str, Mapping[str, str]]
+    primary: Mapping[str, tuple[str, ...]]
+    links: Mapping[Ref, Ref]
+    never_null: frozenset[Ref] | None
+    kinds: dict[str, str]
+    labelled: set[str]
+    filled: set[str]
+    held_back: bool
+    views: dict[int, str]
+    statement: Statement
 
     def query(self, node: Any, parent: Draft | None, *, top: bool = False) -> Form:
         """The form of a query inside another."""
@@ -158,28 +100,10 @@ class Expressions:
 
     # values
 
-    def column(self, node: exp.Column, draft: Draft) -> str:
-        """A column, qualified; "?" stands for the table of an unknown one."""
-        name, qualifier = node.name.lower(), node.table.lower()
-        place: Draft | None = draft
-        while place is not None:
-            if (found := place.scope.here(node)) is not None:
-                text = column_text(place, found.place, name)
-                text = place.renamed.get(text, text)
-                return place.same.get(text, text)
-            if not qualifier and name in place.aliases:
-                return place.aliases[name]
-            place = place.parent
-        if draft.scope.find(node) is not None:
-            raise Unmodelled("a column of a query further out")
-        if not qualifier and len(draft.labels) == 1 and name in {"rowid", "oid", "_rowid_"}:
-            return f"{draft.labels[0]}.rowid"
-        return f"{qualifier or '?'}.{quoted(name)}"
-
     def value(self, node: Any, draft: Draft) -> str:
         """The canonical text of a value."""
         node = bare(node)
-        for rule in self._values.get(type(node), ()):
+        for rule in self.values.get(type(node), ()):
             text: str | None = rule(self, node, draft)
             if text is not None:
                 return text
@@ -216,7 +140,7 @@ class Expressions:
             return f"distinct({', '.join(self.value(one, draft) for one in node.expressions)})"
         return self.value(node, draft)
 
-    def kind(self, text: str) -> Kind:
+    def kind(self, text: str) -> str:
         """The kind of a value by its canonical text; "" where it is not known."""
         if text.startswith("count("):
             return "integer"
@@ -229,11 +153,11 @@ class Expressions:
     def condition(self, node: Any, draft: Draft, negated: bool = False) -> Condition:
         """A condition, or its negation."""
         node = bare(node)
-        for rule in self._conditions.get(type(node), ()):
+        for rule in self.conditions.get(type(node), ()):
             found: Condition | None = rule(self, node, draft, negated)
             if found is not None:
                 return found
-        plain = isinstance(node, exp.Predicate) and type(node) not in self._values
+        plain = isinstance(node, exp.Predicate) and type(node) not in self.values
         text = self.written(node, draft) if plain else self.value(node, draft)
         leaf = Leaf(text)
         return Not(leaf) if negated else leaf
@@ -242,16 +166,18 @@ class Expressions:
         """A comparison, its constant on the right, else its sides sorted."""
         if isinstance(right, _TAIL):
             raise Unmodelled("a condition unparenthesised on the right of a comparison")
-        if constant(left) is not None and constant(right) is None:
-            left, operator, right = right, FLIPPED[operator], left
+        known, value = scalar(left), scalar(right)
+        if known is not None and value is None:
+            left, operator, right, known, value = right, FLIPPED[operator], left, value, known
         first = self.value(left, draft)
-        value = constant(right)
-        if value is not None and constant(left) is None:
-            kind = self.kind(first)
-            if isinstance(value, str) and self.caseless(left, right, draft):
-                value = lowered(value)
-            if self.strong and shown(left, draft) is not None:
-                value = converted(value, kind)  # what is no column has no affinity
+        if value is not None and known is None:
+            kind, ref = self.kind(first), shown(left, draft)
+            if isinstance(value, str) and self.fold:  # COLLATE NOCASE says so, or a table's column of text
+                collated = any(isinstance(bare(side), exp.Collate) for side in (left, right))
+                if collated or (ref and self.table_kinds.get(ref[0], {}).get(ref[1], "text") == "text"):
+                    value = lowered(value)
+            if self.strong and ref:  # what is no column has no affinity
+                value = converted(value, kind)
             return Leaf(f"{first} {operator} {literal(value)}", first, operator, value, kind)
         second = self.value(right, draft)
         if first == second and operator == "=" and first in draft.same.values():
@@ -260,43 +186,49 @@ class Expressions:
             first, operator, second = second, FLIPPED[operator], first
         return Leaf(f"{first} {operator} {second}")
 
-    def caseless(self, left: Any, right: Any, draft: Draft) -> bool:
-        """Whether SQLite ignores case between two sides: COLLATE says so, or a table's column of text."""
-        if not self.fold:
-            return False
-        if any(isinstance(bare(side), exp.Collate) for side in (left, right)):
-            return True
-        ref = shown(left, draft)
-        return ref is not None and self.table_kinds.get(ref[0], {}).get(ref[1], "text") == "text"
-
 
 # values
 
-ValueRule = Callable[[Expressions, Any, Draft], "str | None"]
+
+def column_text(read: Expressions, node: exp.Column, draft: Draft) -> str:
+    """A column, qualified; "?" stands for the table of an unknown one."""
+    name, qualifier = node.name.lower(), node.table.lower()
+    place: Draft | None = draft
+    while place is not None:
+        if (found := place.scope.here(node)) is not None:
+            text = place.column(found.place, name)
+            text = place.renamed.get(text, text)
+            return place.same.get(text, text)
+        if not qualifier and name in place.aliases:
+            return place.aliases[name]
+        place = place.parent
+    if draft.scope.find(node) is not None:
+        raise Unmodelled("a column of a query further out")
+    if not qualifier and len(draft.labels) == 1 and name in {"rowid", "oid", "_rowid_"}:
+        return f"{draft.labels[0]}.rowid"
+    return f"{qualifier or '?'}.{quoted(name)}"
 
 
-def _column(read: Expressions, node: Any, draft: Draft) -> str:
-    return read.column(node, draft)
-
-
-def _collation(read: Expressions, node: Any, draft: Draft) -> str:
+def collation(read: Expressions, node: Any, draft: Draft) -> str:
     """NOCASE says nothing where case is ignored."""
     if read.fold and node.expression.name.upper() == "NOCASE":
         return read.value(node.this, draft)
     raise Unmodelled("COLLATE")
 
 
-def _constant(read: Expressions, node: Any, draft: Draft) -> str | None:
-    value = constant(node)
+def literal_value(read: Expressions, node: Any, draft: Draft) -> str | None:
+    """A literal, whatever parentheses and signs it is written with."""
+    value = scalar(node)
     return None if value is None else literal(value)
 
 
-def _subquery(read: Expressions, node: Any, draft: Draft) -> str:
+def subquery(read: Expressions, node: Any, draft: Draft) -> str:
+    """A query whose result is a value."""
     return f"({render(read.query(node, draft))})"
 
 
-def _count(read: Expressions, node: Any, draft: Draft) -> str | None:
-    """COUNT(1) is COUNT(*); so is COUNT of what is never NULL, or of distinct keys."""
+def count(read: Expressions, node: Any, draft: Draft) -> str | None:
+    """COUNT(1) is COUNT(*); so is COUNT of what is never NULL."""
     draft.counts = True
     inner = node.this
     if node.expressions:
@@ -304,14 +236,7 @@ def _count(read: Expressions, node: Any, draft: Draft) -> str | None:
     if isinstance(inner, exp.Distinct):
         if len(inner.expressions) != 1:
             raise Unmodelled("COUNT of several values")
-        only = inner.expressions[0]
-        if (
-            "keys" in read.levels
-            and isinstance(only, exp.Column)
-            and read.covers([read.column(only, draft)], draft)
-        ):
-            return "count(*)"
-        return f"count(distinct {read.value(only, draft)})"
+        return f"count(distinct {read.value(inner.expressions[0], draft)})"
     whole = isinstance(inner, exp.Star) or (isinstance(inner, exp.Literal) and not inner.is_string)
     text = "*" if whole else read.value(inner, draft)
     plain = read.strong and isinstance(inner, exp.Column) and not draft.outside()
@@ -322,7 +247,7 @@ def _count(read: Expressions, node: Any, draft: Draft) -> str | None:
     return f"count({text})"
 
 
-def _cast(read: Expressions, node: Any, draft: Draft) -> str:
+def cast(read: Expressions, node: Any, draft: Draft) -> str:
     """A cast; one to the kind itself is none, but for REAL: a real column may be declared INTEGER."""
     if type(node) is not exp.Cast:
         raise Unmodelled("a cast of another kind")
@@ -334,7 +259,7 @@ def _cast(read: Expressions, node: Any, draft: Draft) -> str:
     return f"cast({inner} as {target})"
 
 
-def _distinct_extreme(read: Expressions, node: Any, draft: Draft) -> str | None:
+def distinct_extreme(read: Expressions, node: Any, draft: Draft) -> str | None:
     """The largest of distinct values is the largest value."""
     draft.counts = True
     if not isinstance(node.this, exp.Distinct):
@@ -342,51 +267,37 @@ def _distinct_extreme(read: Expressions, node: Any, draft: Draft) -> str | None:
     return f"{node.key}({read.value(node.this.expressions[0], draft)})"
 
 
-def _held_extreme(read: Expressions, node: Any, draft: Draft) -> str | None:
+def held_extreme(read: Expressions, node: Any, draft: Draft) -> str | None:
     """The largest of values that are all the same in a group is that value."""
     draft.counts = True
     if not (isinstance(node.this, exp.Column) and draft.held[0]):
         return None
-    inner = read.column(node.this, draft)
+    inner = column_text(read, node.this, draft)
     return inner if inner in draft.held[0] or draft.owner(inner) in draft.held[1] else None
 
 
-def _commuted(read: Expressions, node: Any, draft: Draft) -> str:
+def commuted(read: Expressions, node: Any, draft: Draft) -> str:
     """Sums and products, their operands sorted."""
     both = sorted((read.value(node.this, draft), read.value(node.expression, draft)))
     return f"{node.key}({', '.join(both)})"
 
 
-def _total(read: Expressions, node: Any, draft: Draft) -> None:
+def total(read: Expressions, node: Any, draft: Draft) -> None:
+    """TOTAL is an aggregate, for which sqlglot has no class."""
     draft.counts = draft.counts or node.name.lower() == "total"
 
 
-VALUES: tuple[tuple[Level, tuple[type[Any], ...], ValueRule], ...] = (
-    ("basic", (exp.Column,), _column),
-    ("basic", (exp.Collate,), _collation),
-    ("basic", (exp.Literal, exp.Neg, exp.Boolean), _constant),
-    ("basic", (exp.Count,), _count),
-    ("basic", (exp.Select, exp.Union, exp.Intersect, exp.Except, exp.Subquery), _subquery),
-    ("basic", (exp.Cast, exp.TryCast), _cast),
-    ("basic", (exp.Add, exp.Mul), _commuted),
-    ("basic", (exp.Anonymous,), _total),
-    ("meaning", (exp.Min, exp.Max), _distinct_extreme),
-    ("keys", (exp.Min, exp.Max), _held_extreme),
-)
-
 # conditions
 
-ConditionRule = Callable[[Expressions, Any, Draft, bool], "Condition | None"]
 
-
-def _negation(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
+def negation(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
     """NOT goes inward; in the basic form it stays where it is."""
     if read.strong:
         return read.condition(node.this, draft, not negated)
     return Not(read.condition(node.this, draft))
 
 
-def _junction(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
+def junction(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
     """AND and OR flattened, sorted, each condition once."""
     operator: Literal["and", "or"] = "and" if isinstance(node, exp.And) != negated else "or"
     return conjunction(
@@ -394,12 +305,13 @@ def _junction(read: Expressions, node: Any, draft: Draft, negated: bool) -> Cond
     )
 
 
-def _compared(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
+def compared(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
+    """A comparison, or the opposite one."""
     operator = COMPARISONS[type(node)]
     return read.comparison(node.this, NEGATED[operator] if negated else operator, node.expression, draft)
 
 
-def _between(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
+def between(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
     """BETWEEN is two comparisons."""
     if node.args.get("symmetric"):
         raise Unmodelled("BETWEEN SYMMETRIC")
@@ -411,7 +323,7 @@ def _between(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condi
     return Not(leaf) if negated else leaf
 
 
-def _membership(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
+def membership(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
     """IN a list is a choice of equalities; in IN a query neither DISTINCT nor ORDER BY matters."""
     if any(node.args.get(key) for key in ("field", "unnest")):
         raise Unmodelled("IN a table")
@@ -432,7 +344,8 @@ def _membership(read: Expressions, node: Any, draft: Draft, negated: bool) -> Co
     return Not(Leaf(text)) if negated else Leaf(text)
 
 
-def _null_test(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition | None:
+def null_test(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition | None:
+    """IS NULL, or its opposite."""
     if not isinstance(bare(node.expression), exp.Null):
         return None
     tested = read.value(node.this, draft)
@@ -440,9 +353,9 @@ def _null_test(read: Expressions, node: Any, draft: Draft, negated: bool) -> Con
     return Not(null) if negated else null
 
 
-def _like_without_wildcards(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition | None:
+def like_without_wildcards(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition | None:
     """LIKE a plain text is = where case is ignored."""
-    pattern = constant(node.expression)
+    pattern = scalar(node.expression)
     plain = isinstance(pattern, str) and not any(sign in pattern for sign in "%_")
     if not (plain and read.fold and read.kind(read.value(node.this, draft)) == "text"):
         return None
@@ -450,9 +363,9 @@ def _like_without_wildcards(read: Expressions, node: Any, draft: Draft, negated:
     return read.comparison(node.this, sign, node.expression, draft)
 
 
-def _like(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
+def like(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
     """LIKE never minds case (of the letters of ASCII)."""
-    pattern = constant(node.expression)
+    pattern = scalar(node.expression)
     if isinstance(pattern, str) and (read.fold or read.strong):
         right = literal(lowered(pattern))
     else:
@@ -461,13 +374,13 @@ def _like(read: Expressions, node: Any, draft: Draft, negated: bool) -> Conditio
     return Not(like) if negated != bool(node.args.get("negate")) else like
 
 
-def _glob(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
+def glob(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
     """GLOB minds case whatever the column."""
     glob = Leaf(f"{read.value(node.this, draft)} glob {read.value(node.expression, draft)}")
     return Not(glob) if negated != bool(node.args.get("negate")) else glob
 
 
-def _existence(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
+def existence(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
     """What EXISTS selects does not matter."""
     body = read.query(node.this, draft)
     if read.strong and isinstance(body, Select) and not body.aggregated:
@@ -477,48 +390,32 @@ def _existence(read: Expressions, node: Any, draft: Draft, negated: bool) -> Con
     return Not(leaf) if negated else leaf
 
 
-CONDITIONS: tuple[tuple[Level, tuple[type[Any], ...], ConditionRule], ...] = (
-    ("basic", (exp.Not,), _negation),
-    ("basic", (exp.And, exp.Or), _junction),
-    ("basic", tuple(COMPARISONS), _compared),
-    ("basic", (exp.Between,), _between),
-    ("basic", (exp.In,), _membership),
-    ("basic", (exp.Is,), _null_test),
-    ("meaning", (exp.Like,), _like_without_wildcards),
-    ("basic", (exp.Like,), _like),
-    ("basic", (exp.Glob,), _glob),
-    ("basic", (exp.Exists,), _existence),
-)
+def filled_noted(read: Expressions, draft: Draft) -> None:
+    """What WHERE compares is not NULL in the rows that it lets pass, so that COUNT counts it."""
+    if read.never_null is None or draft.outer or not draft.node.find(exp.Count):
+        return
+    passed = conjunction(read.condition(one, draft) for one in draft.conditions)
+    draft.filled = {*_filled(passed), *draft.same.values()}
 
 
-@cache
-def _by_node(levels: frozenset[Level]) -> tuple[dict[Any, list[Any]], dict[Any, list[Any]]]:
-    """The rules of these levels for values and for conditions, by kind of node."""
-    found: tuple[dict[Any, list[Any]], dict[Any, list[Any]]] = ({}, {})
-    for table, rules in zip(found, (VALUES, CONDITIONS), strict=True):
-        for level, kinds, rule in rules:
-            for kind in kinds if level in levels else ():
-                table.setdefault(kind, []).append(rule)
-    return found
+def _filled(item: Condition) -> Iterator[str]:
+    """What is not NULL where a condition holds."""
+    if isinstance(item, Leaf) and item.left and item.operator != "is null":
+        yield item.left
+    elif isinstance(item, Not) and isinstance(item.item, Leaf) and item.item.operator == "is null":
+        yield item.item.left
+    elif isinstance(item, Junction) and item.operator == "and":
+        for one in item.items:
+            yield from _filled(one)
 
 
-# small things
-
-
-def column_text(draft: Draft, place: int, name: str) -> str:
-    """A column of a source; one of a query inside is known by its place, whatever it is called."""
-    source = draft.scope.sources[place]
-    if source.query is None:
-        return f"{draft.labels[place]}.{quoted(name)}"
-    names = list(source.columns or ())
-    if name not in names:
-        raise Unmodelled("a column that a query inside does not show")
-    return f"{draft.labels[place]}.#{names.index(name) + 1}"
+# what a node stands for
 
 
 def shown(node: Any, draft: Draft) -> Ref | None:
     """The table's column that a value is, if by way of queries inside: its are collation and affinity."""
-    node, place = bare(node), draft if isinstance(bare(node), exp.Column) else None
+    node = bare(node)
+    place: Draft | None = draft if isinstance(node, exp.Column) else None
     while place is not None:
         if (found := place.scope.here(node)) is not None:
             return found.ref
@@ -526,43 +423,18 @@ def shown(node: Any, draft: Draft) -> Ref | None:
     return None
 
 
-def constant(node: Any) -> Number | str | None:
+def scalar(node: Any) -> int | float | str | None:
     """The value of a literal; None where a node is none, or NULL."""
     node = bare(node)
     if isinstance(node, exp.Neg):
-        value = constant(node.this)
+        value = scalar(node.this)
         return None if value is None or isinstance(value, str) else -value
-    if isinstance(node, exp.Boolean):
-        return int(node.this)
     if isinstance(node, exp.Collate):
-        return constant(node.this) if node.expression.name.upper() == "NOCASE" else None
-    if not isinstance(node, exp.Literal):
-        return None
-    text = str(node.this)
-    if node.is_string:
-        return text
-    number = plain_number(text)
-    if text.isdigit() and not isinstance(number, int):
-        raise Unmodelled("an integer beyond 64 bits")
-    return number if number is not None and math.isfinite(number) else None
-
-
-def converted(value: Number | str, kind: Kind) -> Number | str:
-    """The constant as SQLite's affinity rules read it beside a column of this kind."""
-    if kind in {"integer", "real"}:
-        number = plain_number(value.strip()) if isinstance(value, str) else value
-        if number is None:
-            return value
-        return int(number) if isinstance(number, float) and is_whole(number) else number
-    if kind == "text" and isinstance(value, int):
-        return str(value)
+        return scalar(node.this) if node.expression.name.upper() == "NOCASE" else None
+    known = constant(node)
+    value = known[0] if known else None
+    if isinstance(value, float):
+        if str(node.this).isdigit():
+            raise Unmodelled("an integer beyond 64 bits")
+        return value if math.isfinite(value) else None
     return value
-
-
-def lowered(text: str) -> str:
-    """The letters of ASCII in lower case, as NOCASE and LIKE see them.
-
-    >>> lowered("ÄB")
-    'Äb'
-    """
-    return text.lower() if text.isascii() else "".join(c.lower() if c < "\x80" else c for c in text)

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from harness.records import Rules
 from harness.sql.dialect import COMMA_NUMBER, COMPARISONS, constant, strip_distinct, to_sqlite
-from harness.sql.profile import profile_of
+from harness.sql.profile_reader import profile_of
 from harness.sql.schema import Ref, Schema
 from harness.sql.statement import Statement, statement
 

@@ -41,7 +41,7 @@ def solutions(node: exp.Expr, op: str, values: Sequence[Value]) -> Iterator[Solu
     if solve is not None:
         yield from solve(node, op, values)
     else:
-        for column in _columns(node):
+        for column in columns_of(node):
             yield Solution(column, "near", tuple(values))
 
 
@@ -71,7 +71,7 @@ def _trimmed(node: exp.Expr, op: str, values: Sequence[Value]) -> Iterator[Solut
     yield from solutions(node.this, "near", values)
     texts = [v for v in values if isinstance(v, str)]
     blank = [b for v in texts for b in (f" {v}", f"{v}  ", f" {v} ")]
-    for column in _columns(node.this) if blank else ():
+    for column in columns_of(node.this) if blank else ():
         yield Solution(column, PART, tuple(blank))
 
 
@@ -86,7 +86,7 @@ def _long(node: exp.Expr, op: str, values: Sequence[Value]) -> Iterator[Solution
     lengths = [int(n) for v in values if (n := _number(v)) is not None and 0 <= n <= _LONGEST]
     around = dict.fromkeys(n + d for n in lengths for d in (0, 1, -1) if n + d >= 0)
     made = tuple(_text(n) for n in around)
-    for column in _columns(node.this):
+    for column in columns_of(node.this):
         yield Solution(column, PART, made)
         yield Solution(column, PART, tuple(text.upper() for text in made))
 
@@ -97,7 +97,7 @@ def _cut(node: exp.Expr, op: str, values: Sequence[Value]) -> Iterator[Solution]
     before = start[0] - 1 if isinstance(start[0], int) and 1 <= start[0] <= _LONGEST else 0
     texts = [v for v in values if isinstance(v, str)]
     made = [f"{_text(before)}{v}{end}" for v in texts for end in ("", " delta")]
-    for column in _columns(node.this):
+    for column in columns_of(node.this):
         yield Solution(column, "near", tuple(values))
         if made:
             yield Solution(column, PART, tuple(made))
@@ -198,13 +198,15 @@ def _number(value: Value) -> int | float | None:
     return number_of(value) if isinstance(value, str) else value
 
 
-def _columns(node: exp.Expr) -> Iterator[exp.Column]:
+def columns_of(node: exp.Expr | None, *, inside_aggregates: bool = True) -> Iterator[exp.Column]:
     """The columns of an expression, not those of queries inside it."""
+    if node is None or isinstance(node, (exp.Select, exp.SetOperation)):
+        return
     if isinstance(node, exp.Column):
         yield node
-    elif not isinstance(node, exp.Query):
+    elif inside_aggregates or not isinstance(node, exp.AggFunc):
         for child in node.iter_expressions():
-            yield from _columns(child)
+            yield from columns_of(child, inside_aggregates=inside_aggregates)
 
 
 def _parts(node: exp.Expr) -> Iterator[exp.Expr]:

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
-Kind = str
-
 _NAME = re.compile(r"[a-z_]\w*")
 
 
@@ -19,7 +17,7 @@ class Leaf(NamedTuple):
     left: str = ""
     operator: str = ""
     constant: int | float | str | None = None
-    kind: Kind = ""
+    kind: str = ""
 
 
 class Not(NamedTuple):

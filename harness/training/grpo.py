@@ -11,9 +11,9 @@ from typing import Any
 from harness.records import Judging
 from harness.reward import ExecutionReward, format_reward
 
+from .dataset import turns
 from .job import Job, arguments
 from .recipe import Reinforcement
-from .rows import turns
 
 
 def grpo_trainer(job: Job, recipe: Reinforcement) -> Any:

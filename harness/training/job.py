@@ -15,8 +15,8 @@ from harness.models.tokenizers import load_tokenizer
 from harness.models.weights import four_bit_layers, load_weights, pack_for_cpu, pick_dtype
 from harness.runs.progress import Progress
 
+from .dataset import TrainingRows
 from .recipe import Recipe, Steps
-from .rows import Rows
 
 _SMALL = 300e6
 """Parameters of a base that a processor trains in bearable time: a step on eight rows takes seconds."""
@@ -30,7 +30,7 @@ class Job:
     output: Path
     base: Checkpoint
     begun_with: Checkpoint | None
-    rows: Rows
+    rows: TrainingRows
     tokenizer: Any
     model: Any
     where: str

@@ -11,9 +11,9 @@ from typing import Any
 
 from harness.errors import RecipeError
 
+from .dataset import turns
 from .job import Job, arguments
 from .recipe import Tuning
-from .rows import turns
 
 
 def sft_trainer(job: Job, recipe: Tuning) -> Any:

@@ -20,13 +20,13 @@ from harness.models.weights import pick_device
 from harness.runs.progress import Progress
 
 from .card import write_card
-from .folder import STAGE, WEIGHTS, begin, checkpoints, drop_broken, finish
+from .checkpoints import STAGE, WEIGHTS, begin, checkpoints, drop_broken, finish
+from .course import Course, course, watch
+from .dataset import find_rows
 from .job import Job, check_size, hold_in_float32, leads, load
-from .progress import Course, course, watch
 from .recipe import Recipe, Reinforcement, Tuning
 from .record import TrainingRecord, read_training, versions
 from .rehearsal import rehearse
-from .rows import find_rows
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 _FULL_WORDS = ("no space left", "file write failed", "iostream error", "unexpected pos", "file too large")

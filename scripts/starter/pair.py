@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.training.folder import claim
+from harness.training.checkpoints import claim
 
 from .batches import batches
 from .cards import adapter_card, base_card

@@ -24,7 +24,7 @@ ROWS = 1_000_000
 _ENDLESS = 10**15  # steps: the clock decides, as it does officially
 
 
-class Task(NamedTuple):
+class _Query(NamedTuple):
     """A query and the database that it runs on."""
 
     database: Openable
@@ -39,7 +39,7 @@ class Runner:
 
     def run(self, database: Openable, sql: str) -> Result | Failure:
         """The result of one query, or what went wrong; "timeout" where its time was up."""
-        ((_, answer),) = self._pool.map([Task(database, sql)])
+        ((_, answer),) = self._pool.map([_Query(database, sql)])
         return Failure("timeout", answer.reason) if isinstance(answer, WorkerLost) else answer
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ def _sandbox() -> Sandbox:
     return Sandbox(steps=_ENDLESS, rows=ROWS, length=10_000_000, functions=None)
 
 
-def _answer(query: Task) -> Result | Failure:
+def _answer(query: _Query) -> Result | Failure:
     return _sandbox().run(query.database, query.sql)
 
 

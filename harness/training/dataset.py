@@ -17,7 +17,7 @@ from .recipe import Data, Words
 COLUMNS = ("question", "context", "answer")
 
 
-class Rows(NamedTuple):
+class TrainingRows(NamedTuple):
     """``table`` is a ``datasets.Dataset`` of question, context and answer, in the recipe's order; ``hash``
     the SHA-256 of these texts in that order."""
 
@@ -38,7 +38,7 @@ class Rows(NamedTuple):
         return self.table.select(range(kept)), self.table.select(range(kept, len(self.table)))
 
 
-def find_rows(data: Data) -> Rows:
+def find_rows(data: Data) -> TrainingRows:
     """The rows that a recipe names. Raises DataError, BenchmarkError where they cannot be had."""
     from datasets import Dataset, disable_progress_bars, load_dataset
 
@@ -69,7 +69,7 @@ def find_rows(data: Data) -> Rows:
     digest = hashlib.sha256()
     for row in found:
         digest.update(json.dumps([row[name] for name in COLUMNS], ensure_ascii=False).encode() + b"\n")
-    return Rows(found, digest.hexdigest(), _licence(data))
+    return TrainingRows(found, digest.hexdigest(), _licence(data))
 
 
 def turns(table: Any, words: Words, *, answered: bool) -> Any:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from harness.runs.progress import Progress
 
-from .folder import seal
+from .checkpoints import seal
 
 
 class Course(NamedTuple):
