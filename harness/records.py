@@ -242,7 +242,7 @@ class Prediction:
 
 Counts = Literal["right", "marked", "assumed", "wrong"]
 
-VERDICT_VERSION = 3
+VERDICT_VERSION = 4
 """Rises with each change that makes other verdicts: figures of two versions are not compared in silence."""
 
 
@@ -279,11 +279,7 @@ class Outcome(StrEnum):
     )
     WRONG = "wrong", "wrong", "runs, and answers something else on some database"
     SYNTAX_ERROR = "syntax_error", "wrong", "is not SQL"
-    SCHEMA_ERROR = (
-        "schema_error",
-        "wrong",
-        "names a table or column that does not exist, or that several tables have",
-    )
+    SCHEMA_ERROR = "schema_error", "wrong", "names a table or column that does not exist"
     EXECUTION_ERROR = "execution_error", "wrong", "fails when it runs"
     TIMEOUT = "timeout", "wrong", "ran longer than allowed"
     DENIED = "denied", "wrong", "tried something that the sandbox forbids"
@@ -327,10 +323,11 @@ class Verdict:
     ``exact_match`` compares canonical forms, ``raw_match`` the strings. ``valid_sql``: it parses and
     SQLite prepares it, apart from unknown names; ``schema_adherence``: it names only tables and columns
     that exist.
-    ``cause`` names the clause that makes it wrong (None where it is right). ``detail`` is one line for
-    people (an error message, the proof's name). ``reading`` is the number of the gold's reading that
-    it equals (0 is the literal one), ``gold_number`` that of the gold, of several, which it is held against:
-    one that it equals, else the first sound one. ``suite_strength`` is the share of near misses, 0 to 1, that
+    ``cause`` names the clause that makes it wrong (None where it is right), ``clauses`` says in how many the
+    two texts are seen to differ. ``detail`` is one line for people (an error message, the proof's name).
+    ``reading`` is the number of the gold's reading that it equals (0: the literal one), ``gold_number`` that
+    of the gold, of several, which it is held against: one that it equals, else the sound one that it differs
+    from in the fewest clauses. ``suite_strength`` is the share of near misses, 0 to 1, that
     the example's databases tell from the gold. ``signature`` is equal for predictions whose results are equal
     on all databases of the first gold ("" where it was not asked for). ``widened`` are the tables with a key
     of several columns where one was declared or guessed, as "flights (Airline, FlightNo)". ``official`` holds
@@ -349,6 +346,7 @@ class Verdict:
     gold_reason: str = ""
     suite_strength: float | None = None
     cause: str | None = None
+    clauses: int = 0
     detail: str = ""
     reading: int = 0
     gold_number: int = 0

@@ -1,8 +1,9 @@
 """Hold verdicts against the real rows of Spider's development databases.
 
-    python scripts/real_rows.py [--data ../shared/data] [--pairs FILE] [--every N] [--show N] [--rule R=V]
+    python scripts/real_rows.py [--data ../shared/data] [--system S …] [--pairs FILE] [--every N] [--show N]
+        [--rule R=V]
 
-For each answer of two published systems the verdict, made from schema and gold alone, stands beside what the
+For each answer of five published systems the verdict, made from schema and gold alone, stands beside what the
 real rows say (bags of rows, columns in any order, order where the gold orders; DISTINCT left out of both, as
 the published evaluator does; refuted is what differs with DISTINCT as well). Prints for each system the
 table of both, for all answers the outcomes with the share that the real rows refute, and for those rejected
@@ -30,7 +31,6 @@ from scipy.stats import beta
 from harness import build_suite, judge
 from harness.benchmarks.spider_schema import read_tables
 from harness.databases import Failure, Result, Sandbox, Suite, same
-from harness.databases.answers import Row
 from harness.databases.fairness import Fairness
 from harness.databases.sandbox import FUNCTIONS
 from harness.records import VERDICT_VERSION, Outcome, Rules, Verdict
@@ -38,7 +38,15 @@ from harness.sql.dialect import strip_distinct, to_sqlite
 from harness.sql.statement import statement
 
 ROOT = Path(__file__).resolve().parents[1]
-SYSTEMS = {"c3": "spider-dev-c3-gpt3.5", "din": "spider-dev-din-gpt4"}
+SYSTEMS = {
+    "1": "spider-dev-system-1.txt",
+    "5": "spider-dev-system-5.txt",
+    "12": "spider-dev-system-12.txt",
+    "c3": "spider-dev-c3-gpt3.5.jsonl.gz",
+    "din": "spider-dev-din-gpt4.jsonl.gz",
+}
+"""The published systems whose answers to Spider's development questions are there, and the file of each."""
+
 EXACT = Rules(case="exact")
 
 
@@ -67,6 +75,7 @@ class Answer(NamedTuple):
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    options.add_argument("--system", choices=SYSTEMS, action="append")
     options.add_argument("--pairs", type=Path)
     options.add_argument("--every", type=int, default=1)
     options.add_argument("--show", type=int, default=0)
@@ -74,10 +83,11 @@ def main() -> None:
     chosen = options.parse_args()
     start = time.perf_counter()
     rules = replace(EXACT, **dict(rule.split("=", 1) for rule in chosen.rule))
-    answers = list(judged(chosen.data, chosen.every, rules))
+    systems = chosen.system or list(SYSTEMS)
+    answers = list(judged(chosen.data, systems, chosen.every, rules))
     seconds = time.perf_counter() - start
     facts: dict[str, Any] = {"verdict_version": VERDICT_VERSION, "seconds": round(seconds, 1), "systems": {}}
-    for system in SYSTEMS:
+    for system in systems:
         own = [a for a in answers if a.system == system]
         facts["systems"][system] = four_ways(system, own)
     facts |= shares([a for a in answers if a.status == "ok"])
@@ -97,15 +107,20 @@ def lines(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in text]
 
 
-def judged(data: Path, every: int, rules: Rules) -> Iterator[Answer]:
+def answered(data: Path, system: str) -> list[str]:
+    """What a system answered to each question, in their order."""
+    path = data / "predictions" / SYSTEMS[system]
+    if path.suffix == ".gz":
+        return [row["sql"] for row in sorted(lines(path), key=lambda row: int(row["id"]))]
+    return [line.split("\t")[0] for line in path.read_text("utf-8").splitlines()]
+
+
+def judged(data: Path, systems: list[str], every: int, rules: Rules) -> Iterator[Answer]:
     """Every answer to a question whose gold runs on real rows."""
     tables = read_tables(data / "spider" / "tables.json.gz")
     golds = [line.split("\t") for line in (data / "spider/dev_gold.sql").read_text("utf-8").splitlines()]
     questions = [row["question"] for row in lines(data / "create-context/spider-dev.jsonl.gz")]
-    given = {
-        s: {int(r["id"]): r["sql"] for r in lines(data / f"predictions/{f}.jsonl.gz")}
-        for s, f in SYSTEMS.items()
-    }
+    given = {system: answered(data, system) for system in systems}
     with Sandbox(steps=1_000_000_000, rows=200_000, length=1_000_000, functions=FUNCTIONS) as real:
         for number, (gold, db_id) in enumerate(golds):
             path = data / "spider" / "database" / db_id / f"{db_id}.sqlite"
@@ -117,9 +132,9 @@ def judged(data: Path, every: int, rules: Rules) -> Iterator[Answer]:
                 continue
             context = tables.schemas[db_id].create()
             suite = build_suite(context, gold, rules=rules)
-            sqls = [given[system][number] for system in SYSTEMS]
+            sqls = [given[system][number] for system in systems]
             ordered = "order by" in gold.lower()
-            for system, sql, verdict in zip(SYSTEMS, sqls, judge(suite, sqls), strict=True):
+            for system, sql, verdict in zip(systems, sqls, judge(suite, sqls), strict=True):
                 right, plain = (
                     isinstance(one := real.run(path, text), Result)
                     and same(answer, one, ordered=ordered, rules=EXACT)
@@ -161,17 +176,13 @@ def looser(context: str, gold: str, sql: str, rules: Rules, verdict: Verdict) ->
 
 
 def beside_a_tie(real: Sandbox, path: Path, suite: Suite, sql: str) -> bool:
-    """Whether an answer shows nothing but rows that the gold might show if it broke its ties otherwise."""
+    """Whether an answer shows what the gold might show if it broke its ties otherwise, or all that ties."""
     if suite.schema is None or not suite.readings:
         return False
     real.load(path)
-    ways = {_plain(row) for row in Fairness(statement(suite.readings[0], suite.schema)).ways(real)}
     shown = real.query(to_sqlite(sql))
-    return isinstance(shown, Result) and bool(shown.rows) and {_plain(row) for row in shown.rows} <= ways
-
-
-def _plain(row: Row) -> tuple[str, ...]:
-    return tuple(sorted(map(str, row)))
+    ways = Fairness(statement(suite.readings[0], suite.schema)).ways(real, suite.readings[0])
+    return ways is not None and isinstance(shown, Result) and ways.admit(shown)
 
 
 def interval(k: int, n: int) -> tuple[float, float, float]:

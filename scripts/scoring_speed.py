@@ -31,8 +31,9 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mutations import near_misses
+from real_rows import answered
 from rewrites import rewritten
-from verdict_quality import QWEN, RULES, SYSTEMS, ready, rows, spread
+from verdict_quality import QWEN, RULES, ready, rows, spread
 
 from harness.databases import Sandbox, Suite
 from harness.databases.readers import Readers
@@ -260,9 +261,8 @@ def whole(source: str, data: Path, sample: int) -> float:
     if source == "spider":
         chosen = rows(data, "create-context/spider-dev.jsonl.gz")
         lines: dict[tuple[str, str], str] = {}
-        for n in SYSTEMS:
-            texts = (data / f"predictions/spider-dev-system-{n}.txt").read_text("utf-8").splitlines()
-            lines |= {(n, r["id"]): text.split("\t")[0] for r, text in zip(chosen, texts, strict=True)}
+        for n in ("1", "5", "12"):
+            lines |= {(n, r["id"]): sql for r, sql in zip(chosen, answered(data, n), strict=True)}
         contexts = [row["full_context"] for row in chosen]
     else:
         chosen = rows(data, "predictions/wikisql-test500-data.jsonl.gz")

@@ -1,6 +1,6 @@
 """Does a pair of queries get the same verdict under any seed?
 
-    python scripts/seed_stability.py DATA [--pairs 2000] [--seeds 12] [--list]
+    python scripts/seed_stability.py DATA [--pairs 2000] [--seeds 12] [--shard I/N] [--list]
 
 DATA is the folder of shared data. The pairs are the answers of five published systems to Spider's development
 questions, near misses and rewrites of Spider's and WikiSQL's golds, evenly spread. Each is judged under every
@@ -23,9 +23,9 @@ from scipy.stats import binomtest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mutations import near_misses
-from real_rows import SYSTEMS as ANSWERS
+from real_rows import SYSTEMS, answered
 from rewrites import rewritten
-from verdict_quality import RULES, SYSTEMS, rows, spread
+from verdict_quality import RULES, rows, shard, spread
 
 from harness import build_suite, judge
 from harness.records import Outcome
@@ -46,7 +46,8 @@ class Gold(NamedTuple):
 def golds(data: Path, source: str, count: int) -> list[Gold]:
     """So many golds of a source, each with EACH queries: answers, then near misses and rewrites by turns."""
     every = rows(data, f"create-context/{source}-dev.jsonl.gz")
-    answers = answered(data, [row["id"] for row in every]) if source == "spider" else {}
+    answers = zip(*(answered(data, name) for name in SYSTEMS), strict=True) if source == "spider" else ()
+    own_of = dict(zip((row["id"] for row in every), map(list, answers), strict=False))
     found = []
     for place, row in enumerate(spread(every, count)):
         suite = build_suite(row["full_context"], row["answer"], rules=RULES[source], size=2, operators=())
@@ -55,23 +56,10 @@ def golds(data: Path, source: str, count: int) -> list[Gold]:
         text = suite.readings[0]
         near = [sql for _, sql in near_misses(text, suite.schema, each=1, seed=row["id"])]
         kept = [sql for _, sql in rewritten(text, suite.schema)]
-        own = answers.get(row["id"], [])
+        own = own_of.get(row["id"], [])
         turn = place % max(1, len(own))
         mixed = [*(own[turn:] + own[:turn])[:2], *near[place % 3 :: 5], *kept[place % 3 :: 4]]
         found.append(Gold(source, row["full_context"], row["answer"], list(dict.fromkeys(mixed))[:EACH]))
-    return found
-
-
-def answered(data: Path, ids: list[str]) -> dict[str, list[str]]:
-    """What five systems answered to each Spider question."""
-    found: dict[str, list[str]] = {}
-    for name in SYSTEMS:
-        lines = (data / f"predictions/spider-dev-system-{name}.txt").read_text("utf-8").splitlines()
-        for id_, line in zip(ids, lines, strict=True):
-            found.setdefault(id_, []).append(line.split("\t")[0])
-    for stem in ANSWERS.values():
-        for row in rows(data, f"predictions/{stem}.jsonl.gz"):
-            found[ids[int(row["id"])]].append(row["sql"])
     return found
 
 
@@ -80,10 +68,12 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--shard", default="0/1", metavar="I/N")
     parser.add_argument("--list", action="store_true")
     told = parser.parse_args()
     start = time.process_time()
     chosen = [g for s in ("spider", "wikisql") for g in golds(told.data, s, 11 * told.pairs // (20 * EACH))]
+    chosen = shard(chosen, told.shard)
     pairs = steady = alike = 0
     parted: Counter[str] = Counter()
     for gold in chosen:

@@ -32,6 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import held_out  # noqa: F401 (enters its operators)
 from mutations import Adversary, near_misses
+from real_rows import SYSTEMS, answered
 from rewrites import rewritten
 
 from harness import build_suite, explain, judge
@@ -46,7 +47,6 @@ from harness.sql.statement import statement
 RULES = {"spider": Rules(case="exact"), "wikisql": Rules(case="ignore")}
 SOURCES = ("spider", "wikisql")
 QWEN = ("baseline", "finetuned6000")
-SYSTEMS = ("1", "5", "12")
 
 
 class Case(NamedTuple):
@@ -70,6 +70,18 @@ def spread(items: list[Any], sample: int) -> list[Any]:
     if not sample or sample >= len(items):
         return items
     return [items[i * len(items) // sample] for i in range(sample)]
+
+
+def shard(items: list[Any], text: str) -> list[Any]:
+    """The part of the items that "I/N" names, every N-th from the I-th (from 0) on.
+
+    >>> shard(list("abcdefg"), "1/3")
+    ['b', 'e']
+    """
+    number, count = map(int, text.split("/"))
+    if not 0 <= number < count:
+        raise SystemExit(f"--shard {text}: I is from 0 to N - 1")
+    return items[number::count]
 
 
 def ready(row: dict[str, Any], source: str) -> Suite:
@@ -138,6 +150,7 @@ def near_miss_part(data: Path, args: Any) -> dict[str, Any]:
     result = {}
     for source in args.source or SOURCES:
         chosen = spread(rows(data, f"create-context/{source}-dev.jsonl.gz"), args.sample)
+        chosen = shard(chosen, args.shard)
         cases = [c for found in over(partial(misses, source=source), chosen, args.workers) for c in found]
         states = Counter(c.state for c in cases)
         bad = [c for c in cases if c.state in {"wrongly accepted", "proof contradicted"}]
@@ -282,13 +295,9 @@ def systems_part(data: Path, args: Any) -> dict[str, Any]:
         for r in questions
     ]
     predictions = [
-        Prediction(id=example.id, pair=name, sql=line.split("\t")[0])
+        Prediction(id=example.id, pair=name, sql=sql)
         for name in SYSTEMS
-        for example, line in zip(
-            examples,
-            (data / f"predictions/spider-dev-system-{name}.txt").read_text("utf-8").splitlines(),
-            strict=True,
-        )
+        for example, sql in zip(examples, answered(data, name), strict=True)
     ]
     started = time.perf_counter()
     verdicts = list(
@@ -346,6 +355,9 @@ def main() -> None:
     parser.add_argument("--source", choices=SOURCES, action="append")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--cache", type=Path)
+    parser.add_argument(
+        "--shard", default="0/1", metavar="I/N", help="of near misses: that part of the examples"
+    )
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
     if not (args.data / "create-context").is_dir():

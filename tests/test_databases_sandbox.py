@@ -92,6 +92,8 @@ def test_long_values_are_judged_as_short_ones_are(box: Sandbox) -> None:
     )
     too_long = box.query(f"SELECT l || l || l || l FROM (SELECT '{'x' * 10_000}' AS l)")
     assert too_long == Failure("execution_error", "string or blob too big")
+    name = "long" * 200  # SQLite says "SQL logic error" where its own message is too long a value
+    assert box.query(f"SELECT {name} FROM t") == Failure("schema_error", f"no such column: {name}")
 
 
 HUNGRY = """WITH RECURSIVE d(t) AS (SELECT 'a' UNION ALL SELECT t || t FROM d WHERE length(t) < 14000),

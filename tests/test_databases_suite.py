@@ -31,6 +31,7 @@ from harness.databases import (
     same,
     suites,
 )
+from harness.databases.answers import Ways
 from harness.databases.fairness import Fairness
 from harness.databases.readers import Readers
 from harness.databases.store import SuiteStore, decode, encode
@@ -331,19 +332,21 @@ def test_what_ties_may_stand_in_any_order() -> None:
 
 
 def test_the_ways_of_a_tie() -> None:
-    query = statement(
-        "SELECT a FROM t ORDER BY n DESC LIMIT 2", parse_schema("CREATE TABLE t (a TEXT, n INT)")
-    )
+    sql = "SELECT a FROM t ORDER BY n DESC LIMIT 2"
+    schema = parse_schema("CREATE TABLE t (a TEXT, n INT)")
+    inner = f"SELECT n FROM t WHERE a IN ({sql}) ORDER BY n LIMIT 1"
     with closing(sqlite3.connect(":memory:")) as connection, Sandbox() as box:
         connection.executescript(
             "CREATE TABLE t (a, n); INSERT INTO t VALUES ('w', 9), ('x', 5), ('y', 5), ('z', 1)"
         )
         box.load(connection.serialize())
-        assert sorted(Fairness(query).ways(box)) == [("w",), ("x",), ("y",)]
+        ways = Fairness(statement(sql, schema)).ways(box, sql)
+        assert ways == Ways([("w",)], [("x",), ("y",)], 1)
+        assert Fairness(statement(inner, schema)).ways(box, inner) is None  # another answer's tie
         connection.execute("DELETE FROM t WHERE a = 'y'")
         connection.commit()
         box.load(connection.serialize())
-        assert Fairness(query).ways(box) == []
+        assert Fairness(statement(sql, schema)).ways(box, sql) is None
     connection.close()
 
 

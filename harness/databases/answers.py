@@ -38,6 +38,35 @@ class Failure(NamedTuple):
     message: str
 
 
+class Ways(NamedTuple):
+    """What a query with a LIMIT may show where its last place is tied: each row of ``sure``, and of ``tied``
+    as many as there is ``room`` for.
+    """
+
+    sure: list[Row]
+    tied: list[Row]
+    room: int
+
+    def admit(self, result: Result) -> bool:
+        """Whether a result is one of what the query may show, or has all that ties.
+
+        Columns may stand in any order.
+
+        >>> ways = Ways([("Ann", 9)], [("Bob", 8), ("Cem", 8)], 1)
+        >>> [ways.admit(Result(("n", "v"), rows)) for rows in (
+        ...     [("Ann", 9), ("Cem", 8)], [(8, "Bob"), (9, "Ann"), (8, "Cem")], [("Bob", 8), ("Cem", 8)])]
+        [True, True, False]
+        """
+        shown, sure, tied = ({_loose(row) for row in rows} for rows in (result.rows, self.sure, self.tied))
+        whole = len(result.rows) == len(self.sure) + self.room
+        return bool(shown) and sure <= shown <= sure | tied and (whole or tied <= shown)
+
+
+def _loose(row: Row) -> tuple[str, ...]:
+    """A row whose columns may stand in any order, its text in any case."""
+    return tuple(sorted(f"{v:.9g}" if isinstance(v, (int, float)) else str(v).lower() for v in row))
+
+
 class Expected:
     """A gold's answer, made ready to be compared with many results."""
 

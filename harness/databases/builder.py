@@ -33,6 +33,9 @@ STEPS = 400_000_000
 TIED = 3
 """Probes on which a superlative ties: which of two answers a tie gives is chance on any one of them."""
 
+TIES = ("tied", "tied", "narrow", "tied", "scarce", "tied")
+"""How the databases are filled among which those probes are looked for."""
+
 PROBES = ("twins", "narrow", "few", "mixed")
 """How the probes are filled on which guessed keys repeat and dangle; one alone misses one pair in ten."""
 
@@ -139,7 +142,6 @@ class Builder:
         mutants = self._mutants(candidates[0])
         if not self.suite.limited:
             candidates += ties[:3]
-            ties = []
         told = [candidates[0].kills >> number & 1 for number in range(len(mutants))]
         for candidate in candidates[1:]:
             self._kill(mutants, candidate, told)
@@ -154,7 +156,7 @@ class Builder:
             self.suite,
             databases=(
                 *(c.database for c in chosen),
-                *(c.database for c in ties[:TIED]),
+                *self._tied(populator),
                 *self._nulls(populator),
                 *self._keys(populator.plan.keys),
             ),
@@ -299,18 +301,36 @@ class Builder:
                 weights[i] /= 4
         return chosen
 
+    def _tied(self, populator: Populator) -> Iterator[Database]:
+        """Probes on which the extreme that the gold asks for is tied, where it shows some of those alone."""
+        left = TIED if self.suite.limited else 0
+        for number, mode in enumerate(TIES):
+            if not left:
+                break
+            image, answers = self._probe(populator, mode, f"ties/{number}")
+            if isinstance(answers[0], Result) and self.maker.kind(self.suite.expects(answers[0])) == "ties":
+                left -= 1
+                yield self.maker.tied(image, answers)
+
+    def _probe(
+        self, populator: Populator, mode: str, name: str
+    ) -> tuple[bytes, tuple[Result | Failure, ...]]:
+        """A database that is loaded, with the gold's answers; it hangs on what the gold says, on no seed."""
+        image = populator.image(mode, f"{name}/{self.suite.forms[0]}")
+        self.box.load(image)
+        return image, tuple(self.box.query(reading) for reading in self.suite.readings)
+
     def _nulls(self, populator: Populator) -> Iterator[Database]:
         """A probe with NULLs, if it can be had one on which the gold's answer is its own.
 
-        Where NULLs tie whatever is made, an answer in order has none: its order says nothing there.
+        Where the gold sorts by what is NULL, a single NULL a column ties nothing.
         """
-        made = self._stable(populator, "nulls", "nulls")
+        made = self._stable(populator, "nulls", "nulls") or self._stable(populator, "lone", "nulls")
         if made is not None:
             yield made
         elif not self.suite.ordered:
-            image = populator.image("nulls", f"{self.suite.seed}/nulls/{self.suite.gold}")
-            self.box.load(image)
-            yield Database(image, "nulls", tuple(self.box.query(r) for r in self.suite.readings))
+            image, answers = self._probe(populator, "nulls", "nulls")
+            yield Database(image, "nulls", answers)
 
     def _keys(self, keys: KeyMap) -> Iterator[Database]:
         """A probe on which guessed keys repeat and dangle, where any were guessed."""
@@ -323,9 +343,7 @@ class Builder:
 
     def _stable(self, populator: Populator, mode: str, kind: DatabaseKind) -> Database | None:
         for number in range(4):
-            image = populator.image(mode, f"{self.suite.seed}/{kind}/{number or ''}{self.suite.gold}")
-            self.box.load(image)
-            answers = tuple(self.box.query(r) for r in self.suite.readings)
+            image, answers = self._probe(populator, mode, f"{kind}/{number}")
             if isinstance(answers[0], Failure):
                 return None
             if self.maker.kind(self.suite.expects(answers[0])) == "fair":

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
 
-from harness.databases.answers import Expected, Failure, Result, Row
+from harness.databases.answers import Expected, Failure, Result, Row, Ways
 from harness.databases.sandbox import Sandbox
 from harness.sql.dialect import constant
 from harness.sql.spans import Text
@@ -59,23 +59,32 @@ class Fairness:
                 return "unstable"
         return "fair"
 
-    def ways(self, box: Sandbox) -> list[Row]:
-        """The rows that the query may show on the loaded database if ties at its LIMIT are broken otherwise.
+    def ways(self, box: Sandbox, sql: str) -> Ways | None:
+        """What the query may show on the loaded database, its ties broken otherwise.
 
-        Empty where it has no LIMIT, or its last place is not tied.
+        None where anything but the last place of its own LIMIT is tied or hangs on the order of rows.
         """
+        ways = None
         for probe in self._probes:
-            if isinstance(probe, _Order) and probe.outermost and probe.limit is not None:
-                result = box.query(probe.sql)
-                rows = result.rows if isinstance(result, Result) else []
-                last = min(len(rows), probe.offset + probe.limit) - 1
-                edge = _fold(rows[last], probe.keys) if last >= 0 else ()
-                ways = [row for n, row in enumerate(rows) if n <= last or _fold(row, probe.keys) == edge]
-                if len(ways) > last + 1:
-                    return [
-                        row[: probe.outputs] if probe.outputs >= 0 else row[len(probe.keys) :] for row in ways
-                    ]
-        return []
+            result = box.query(probe.sql)
+            rows = result.rows if isinstance(result, Result) else []
+            if not _tied(probe, rows):
+                continue
+            if isinstance(probe, _Extreme) or not probe.outermost or probe.limit is None or probe.offset:
+                return None
+            last = min(len(rows), probe.limit) - 1
+            edge = _fold(rows[last], probe.keys)
+            shown = [row[: probe.outputs] if probe.outputs >= 0 else row[len(probe.keys) :] for row in rows]
+            tied = [_fold(row, probe.keys) == edge for row in rows]
+            sure = [row for row, ties in zip(shown[: last + 1], tied, strict=False) if not ties]
+            choice = [row for row, ties in zip(shown, tied, strict=True) if ties]
+            ways = Ways(sure, choice, last + 1 - len(sure))
+        if ways is not None:
+            for backwards in (False, True):
+                answer = box.query(sql, backwards=backwards)
+                if isinstance(answer, Failure) or not ways.admit(answer):
+                    return None
+        return ways
 
 
 def _sensitive(tree: exp.Expr) -> bool:

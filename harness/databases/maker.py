@@ -47,10 +47,16 @@ class Maker:
         return self.box.spent > self._until
 
     def candidate(
-        self, populator: Populator, mode: str, number: int | str
+        self, populator: Populator, mode: str, number: int | str, *, seeded: bool = True
     ) -> tuple[Literal["fair", "ties", "unstable"], Candidate] | Failure:
-        """A database of a plan with the gold's answers, and what it is to the gold."""
-        image = populator.image(mode, f"{self.suite.seed}/{number}/{self.suite.gold}")
+        """A database of a plan with the gold's answers, and what it is to the gold.
+
+        One that is not ``seeded`` hangs on what the gold says alone, under any seed.
+        """
+        drawn = (
+            f"{self.suite.seed}/{number}/{self.suite.gold}" if seeded else f"{number}/{self.suite.forms[0]}"
+        )
+        image = populator.image(mode, drawn)
         self.box.load(image)
         answers = tuple(self.box.query(r) for r in self.suite.readings)
         answer = answers[0]
@@ -63,12 +69,17 @@ class Maker:
         """What the database that is loaded is to the gold, which answers so there."""
         return self._fairness.check(self.box, self.suite.readings[0], answer)
 
+    def tied(self, image: bytes, answers: tuple[Result | Failure, ...]) -> Database:
+        """The database that is loaded, on which the gold's extreme is tied, with the ways to break that."""
+        ways = self._fairness.ways(self.box, self.suite.readings[0]) if len(answers) == 1 else None
+        return Database(image, "ties", answers, ways)
+
     def fair(
         self, sql: str, count: int, start: int, single: frozenset[Ref] = frozenset()
     ) -> Iterator[Candidate]:
         """Fair databases made from the gold and another query together; another ``start`` gives others.
 
-        No value of the ``single`` columns is met twice.
+        No value of the ``single`` columns is met twice; with any, no seed matters.
         """
         other = statement(sql, self.schema)
         if other is None:
@@ -82,7 +93,7 @@ class Maker:
             mode = AGAINST[number % len(AGAINST)]
             if populator.plan.thresholds and populator.plan.thresholds[-1] > LARGE:
                 mode = "full" if number % 2 else "narrow"
-            candidate = self.candidate(populator, mode, start + number)
+            candidate = self.candidate(populator, mode, start + number, seeded=not single)
             if not isinstance(candidate, Failure) and candidate[0] == "fair":
                 given += 1
                 yield candidate[1]
@@ -108,7 +119,7 @@ class Maker:
             mode = ATTACK[number % len(ATTACK)]
             if number % 8 == 7 and plan.thresholds and plan.thresholds[-1] > LARGE:
                 mode = "group"
-            image = populator.image(mode, f"{self.suite.seed}/{number}/{seed}")
+            image = populator.image(mode, f"{number}/{seed}")
             self.box.load(image)
             result = self.box.query(sql)
             answers = tuple(self.box.query(reading) for reading in self.suite.readings)
@@ -119,7 +130,7 @@ class Maker:
             kind = self.kind(ready[0])
             if kind == "fair" or (kind == "ties" and not tied):
                 tied = tied or kind == "ties"
-                yield Database(image, kind, answers)
+                yield self.tied(image, answers) if kind == "ties" else Database(image, kind, answers)
 
 
 def _settled(profile: Profile) -> Profile:

@@ -14,7 +14,8 @@ class Mode(NamedTuple):
     from the pool. ``narrow``: columns that hold few values. ``twins``: rows copied but for one column.
     ``strange``: values that are constants of another column. ``asked``: columns that hold few of the
     constants that they are compared with, and little else. ``bare``: tables without rows, where there
-    are several. ``loose``: bare columns beside GROUP BY need not follow its columns.
+    are several. ``loose``: bare columns beside GROUP BY need not follow its columns. ``tied``: sorted columns
+    hold two to four values.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Mode(NamedTuple):
     asked: int = 0
     bare: int = 0
     loose: bool = False
+    tied: bool = False
 
 
 MODES: dict[str, Mode] = {
@@ -44,6 +46,8 @@ MODES: dict[str, Mode] = {
         Mode("childless", (0, 3), 60, 30, 20, 0),
         Mode("twins", (10, 16), 50, 30, 40, 70),
         Mode("nulls", (12, 20), 35, 40, 30, 15, 18),
+        Mode("tied", (7, 12), 70, 15, 40, 0, tied=True),
+        Mode("lone", (10, 18), 35, 40, 0, 0, 1),
         Mode("pair", (1, 2), 25, 35, 100, 10, strange=8, asked=90, loose=True),
         Mode("trio", (1, 3), 25, 35, 100, 10, strange=8, asked=90, bare=12, loose=True),
         Mode("handful", (1, 6), 25, 35, 100, 15, strange=8, asked=90, loose=True),

@@ -48,7 +48,8 @@ _DENIED = frozenset(
         "DELETE REPLACE CREATE DROP ALTER REINDEX ANALYZE"
     )
 )
-_TOO_LONG = ("string or blob too big", "LIKE or GLOB pattern too complex")
+_TOO_LONG = ("string or blob too big", "LIKE or GLOB pattern too complex", "SQL logic error")
+"""What SQLite says of a value that is too long, the last where it is the message of an error itself."""
 
 
 class _Box:

@@ -17,7 +17,7 @@ from typing import Any
 from zlib import compress, decompress
 from zlib import error as ZlibError
 
-from harness.databases.answers import Failure, Result
+from harness.databases.answers import Failure, Result, Ways
 from harness.databases.builder import build_suite
 from harness.databases.suite import HARNESS_ERROR, Database, Suite
 from harness.errors import DataError, SchemaError
@@ -169,7 +169,7 @@ def encode(suite: Suite) -> bytes:
         "links": suite.links,
         "primary": suite.primary,
         "widened": suite.widened,
-        "databases": [(d.kind, [_plain(a) for a in d.answers]) for d in suite.databases],
+        "databases": [(d.kind, [_plain(a) for a in d.answers], d.ways) for d in suite.databases],
     }
     return _packed(head, [d.image for d in suite.databases])
 
@@ -188,8 +188,9 @@ def decode(blob: bytes, example: Example, judging: Judging) -> Suite:
         end = 4 + int.from_bytes(raw[:4], "big")
         head = json.loads(raw[4:end], object_hook=_unhex)
         databases = []
-        for (kind, answers), size in zip(head.pop("databases", ()), head.pop("sizes"), strict=True):
-            databases.append(Database(raw[end : end + size], kind, tuple(_answer(a) for a in answers)))
+        for (kind, answers, ways), size in zip(head.pop("databases", ()), head.pop("sizes"), strict=True):
+            told = Ways([*map(tuple, ways[0])], [*map(tuple, ways[1])], ways[2]) if ways else None
+            databases.append(Database(raw[end : end + size], kind, tuple(_answer(a) for a in answers), told))
             end += size
         head["readings"] = tuple(head.get("readings", ()))
         head["forms"] = tuple(head.get("forms", ()))

@@ -150,6 +150,13 @@ def _key(case: Case) -> Drawer | None:
     return Drawer(column, "unique", list(dict.fromkeys(keys)))
 
 
+def _tied(case: Case) -> Drawer | None:
+    if not case.mode.tied:
+        return None
+    values = list(dict.fromkeys([*case.column.pool[:2], *case.usual(2)]))
+    return Drawer(case.column, "any", values, case.parent, 0, case.nulls)
+
+
 def _counted(case: Case) -> Drawer | None:
     if not case.throws_groups():
         return None
@@ -222,6 +229,10 @@ def _refers(plan: Plan, column: PlannedColumn) -> bool:
     return column.ref in plan.foreign
 
 
+def _is_ordered(plan: Plan, column: PlannedColumn) -> bool:
+    return column.ordered
+
+
 def _is_counted(plan: Plan, column: PlannedColumn) -> bool:
     return bool(plan.thresholds) and column.ref in plan.counted
 
@@ -249,6 +260,7 @@ STRATEGIES: tuple[Strategy, ...] = (
         "children", "some parents have many, some none: inner and outer joins part ways", _refers, _children
     ),
     Strategy("key", "what is left by references: constants first, so that they are met", _any, _key),
+    Strategy("tied", "an extreme that several rows share", _is_ordered, _tied),
     Strategy("counted", "as for children, in a column that is grouped by itself", _is_counted, _counted),
     Strategy(
         "compared and scarce",

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from harness.databases.answers import Expected, Failure, Result
+from harness.databases.answers import Expected, Failure, Result, Ways
 from harness.records import GoldStatus, Rules
 from harness.sql.dialect import to_sqlite
 from harness.sql.readings import plain_numbers
@@ -26,12 +26,14 @@ class Database:
     "fair" ones decide. So do "unstable" ones, where the gold's answer hangs on the order of rows on every
     database found: the gold in other words is right all the same. "ties" (the extreme that the gold asks for
     is met twice) decide where the gold has no LIMIT, else they only mark an accepted prediction, as "nulls"
-    and "keys" (guessed keys repeat and dangle) always do.
+    and "keys" (guessed keys repeat and dangle) always do. What an answer shows on one with ties must still be
+    one of the gold's ``ways`` to break them, where those are known, or all that ties.
     """
 
     image: bytes
     kind: DatabaseKind
     answers: tuple[Result | Failure, ...]
+    ways: Ways | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

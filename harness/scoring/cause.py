@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from harness.sql.terms import TRUE, Compound, Condition, Form, Leaf, Not, Select, show
 
-ORDER = (
+CLAUSES = (
     "set operation",
     "join",
     "wrong column",
@@ -38,7 +38,7 @@ _SELECT = re.compile(r"\bselect\b")
 
 
 def causes(gold: Form | None, prediction: Form | None) -> tuple[str, ...]:
-    """The clauses in which two queries differ, in the order of ``ORDER``; ("other",) if none is seen.
+    """The clauses in which two queries differ, in the order of ``CLAUSES``; ("other",) if none is seen.
 
     >>> from harness.sql.canonical import Canonicaliser
     >>> from harness.sql.schema import parse_schema
@@ -50,7 +50,7 @@ def causes(gold: Form | None, prediction: Form | None) -> tuple[str, ...]:
     if gold is None or prediction is None:
         return ("other",)
     found = set(_differences(gold, prediction))
-    return tuple(name for name in ORDER if name in found) or ("other",)
+    return tuple(name for name in CLAUSES if name in found) or ("other",)
 
 
 def _differences(gold: Form, other: Form) -> Iterator[str]:

@@ -14,6 +14,7 @@ from harness.databases import Sandbox, Suite
 from harness.databases.store import SuiteStore, suites
 from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict, Witness
 from harness.scoring.attack import ATTACKS
+from harness.scoring.cause import CLAUSES
 from harness.scoring.own_database import own_database
 from harness.scoring.verdict import harness_error, judge
 from harness.scoring.witness import find_witness
@@ -97,12 +98,20 @@ def judge_all(
 def best(verdicts: Sequence[Verdict]) -> Verdict:
     """Of the verdicts on one prediction beside each of an example's golds the surest that it is right.
 
-    Sound golds come before flagged ones; a prediction that equals none is held against the first.
+    Sound golds come before flagged ones; a prediction that equals none is held against the one that its text
+    differs from in the fewest clauses.
     """
     numbered = [replace(verdict, gold_number=number) for number, verdict in enumerate(verdicts)]
     sound = [verdict for verdict in numbered if verdict.counted] or numbered
     order = list(Outcome)
-    found = min(sound, key=lambda v: order.index(v.outcome) if v.outcome.counts != "wrong" else len(order))
+    found = min(
+        sound,
+        key=lambda v: (
+            (order.index(v.outcome), 0)
+            if v.outcome.counts != "wrong"
+            else (len(order), v.clauses or len(CLAUSES))
+        ),
+    )
     return replace(
         found, raw_match=any(verdict.raw_match for verdict in sound), signature=verdicts[0].signature
     )

@@ -157,6 +157,11 @@ def attempt(
         trial.agreed = trial.agreed or database.kind in DECIDING
     elif database.kind in ("nulls", "keys"):
         trial.assumed.add(database.kind)
+    elif database.ways is not None and suite.rules.columns != "subset":
+        if database.ways.admit(result):
+            trial.assumed.add("ties")
+        else:
+            trial.readings, trial.lost = set(), database
     elif database.kind == "ties" and suite.limited:
         others = (box.query(reading, backwards=True) for reading in suite.readings)
         if not any(

@@ -20,7 +20,7 @@ from harness.databases.readers import Readers
 from harness.databases.suite import DatabaseKind
 from harness.records import Outcome, Verdict
 from harness.scoring.attack import ASSUMED, ATTACKS, Attacker
-from harness.scoring.cause import causes, summary
+from harness.scoring.cause import CLAUSES, causes, summary
 from harness.scoring.proof import proof
 from harness.scoring.trial import Trial, attempt, execute, expected, nothing, signature, translate, trial_of
 from harness.sql import Untranspilable
@@ -116,7 +116,7 @@ def _refused(suite: Suite, outcome: Outcome, detail: str) -> Verdict:
 def _verdict(
     suite: Suite, sql: str, trial: Trial, readers: Readers, attacker: Attacker, attacks: int, signatures: bool
 ) -> Verdict:
-    outcome, cause, detail = _outcome(suite, trial, readers, attacker, attacks)
+    outcome, differing, detail = _outcome(suite, trial, readers, attacker, attacks)
     valid, adheres = _runs(suite, trial, readers)
     return Verdict(
         id="",
@@ -129,7 +129,8 @@ def _verdict(
         gold_status=suite.gold_status,
         gold_reason=suite.reason,
         suite_strength=suite.strength,
-        cause=cause,
+        cause=next(iter(differing), None),
+        clauses=sum(clause in CLAUSES for clause in differing),
         detail=detail,
         reading=min(trial.readings, default=0),
         signature=signature(trial, suite) if signatures else "",
@@ -139,8 +140,8 @@ def _verdict(
 
 def _outcome(
     suite: Suite, trial: Trial, readers: Readers, attacker: Attacker, attacks: int
-) -> tuple[Outcome, str | None, str]:
-    """The outcome, the cause of a wrong one, and a line for people.
+) -> tuple[Outcome, tuple[str, ...], str]:
+    """The outcome, the causes of a wrong one, that first which weighs most, and a line for people.
 
     Execution outranks texts: an equal form or a proof confirms what the databases show, and overrules none.
     """
@@ -150,7 +151,7 @@ def _outcome(
     parted = trial.lost is not None and trial.lost.kind != "unstable"
     if equal == -1 or (equal is not None and not parted and not trial.assumed - {"ties"}):
         trial.readings = {max(equal, 0)}
-        return Outcome.EXACT, None, "canonical form"
+        return Outcome.EXACT, (), "canonical form"
     if trial.failure:  # of what is not a gold that does not run
         return _failed(trial.failure)
     shown = _shown(suite, trial, readers) if trial.accepted and equal is None else None
@@ -159,36 +160,36 @@ def _outcome(
         if late:
             return _failed(late)
         if trial.accepted and not trial.assumed:
-            return Outcome.INDISTINGUISHABLE, None, f"on {count} databases"
+            return Outcome.INDISTINGUISHABLE, (), f"on {count} databases"
     if shown and not trial.assumed:
         if shown.nulls:
-            return Outcome.EQUIVALENT, None, shown.text
+            return Outcome.EQUIVALENT, (), shown.text
         if suite.rules.nulls == "forgive" and not _asks_for_null(suite.gold, trial.text):
-            return Outcome.EQUIVALENT, None, f"{shown.text}, where nothing is NULL"
+            return Outcome.EQUIVALENT, (), f"{shown.text}, where nothing is NULL"
         trial.assumed.add("nulls")
     held = [ASSUMPTIONS[kind] for kind in ASSUMPTIONS if kind in trial.assumed] if trial.accepted else []
     if "ties" in trial.assumed and not (trial.agreed or shown):  # nothing shows that ties alone part them
         held = []
     if held and all(getattr(suite.rules, rule) == "forgive" for _, rule, _ in held):
         outcome, _, where = held[0]
-        return outcome, None, f"differs only {where}{_also(shown)}"
+        return outcome, (), f"differs only {where}{_also(shown)}"
     if equal is not None and trial.lost is not None:
         log.error("alarm: equal forms, and a fair database parts %.500r and %.500r", suite.gold, trial.text)
-        return Outcome.WRONG, "other", ALARM
+        return Outcome.WRONG, ("other",), ALARM
     repeated = _repeats(suite, trial, attacker)
     if repeated is Outcome.REPEAT_GOLD:
-        return repeated, None, "differs only where names that the gold goes by repeat"
+        return repeated, (), "differs only where names that the gold goes by repeat"
     trial.readings = set()
     gold, other = readers.forms(trial.text)
     found = causes(gold, other)
     if repeated is not None:
-        return repeated, found[0], "differs only where names that it goes by repeat"
+        return repeated, found, "differs only where names that it goes by repeat"
     if not suite.databases:
         reason = "gold does not run" if suite.schema is not None else "context cannot be read"
-        return Outcome.WRONG, found[0], f"the {reason}"
+        return Outcome.WRONG, found, f"the {reason}"
     if held:
-        return Outcome.WRONG, found[0], f"differs {held[0][2]}"
-    return Outcome.WRONG, found[0], summary(found, gold, other)
+        return Outcome.WRONG, found, f"differs {held[0][2]}"
+    return Outcome.WRONG, found, summary(found, gold, other)
 
 
 def _equal_form(suite: Suite, text: str, readers: Readers) -> int | None:
@@ -246,9 +247,9 @@ def _golds(suite: Suite) -> Iterator[str]:
         yield translate(suite, suite.gold)
 
 
-def _failed(failure: Failure) -> tuple[Outcome, str | None, str]:
+def _failed(failure: Failure) -> tuple[Outcome, tuple[str, ...], str]:
     outcome = Outcome(failure.kind)
-    return outcome, outcome.words, failure.message
+    return outcome, (outcome.words,), failure.message
 
 
 class _Shown(NamedTuple):

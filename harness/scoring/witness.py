@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.databases import Failure, Result, Sandbox, Suite, same
-from harness.databases.answers import Expected, Row
+from harness.databases.answers import Expected, Row, Ways
 from harness.databases.fairness import Fairness
 from harness.databases.limits import LONGEST
 from harness.databases.readers import Readers
@@ -102,12 +102,11 @@ def find_witness(
     if not suite.readings or len(sql) > LONGEST:
         return None
     text = translate(suite, sql)
-    duel = _Duel(suite, text, box)
-    rules = suite.rules
     counted = {"fair", "unstable", *([] if suite.limited else ["ties"])}
-    counted |= {kind for kind, (_, rule, _) in ASSUMPTIONS.items() if getattr(rules, rule) == "count"}
+    counted |= {kind for kind, (_, rule, _) in ASSUMPTIONS.items() if getattr(suite.rules, rule) == "count"}
     counted = {probe} if probe else counted
-    differing = [d for d in suite.databases if d.kind in counted and duel.differs(d.image)]
+    duel = _Duel(suite, text, box, forgiving="ties" not in counted)
+    differing = [d for d in suite.databases if (d.kind in counted or d.ways) and duel.differs(d.image)]
     if not differing:
         found = Attacker(suite, box, Readers(suite)).databases(text)
         differing = list(islice((d for d in found if duel.differs(d.image)), 1))
@@ -157,10 +156,10 @@ def _kept(rows: Sequence[Row]) -> tuple[Row, ...]:
 
 
 class _Duel:
-    """Gold and prediction on one database after the other."""
+    """Gold and prediction on one database after the other; ``forgiving`` of ties broken otherwise."""
 
-    def __init__(self, suite: Suite, text: str, box: Sandbox) -> None:
-        self.suite, self.text, self.box = suite, text, box
+    def __init__(self, suite: Suite, text: str, box: Sandbox, *, forgiving: bool) -> None:
+        self.suite, self.text, self.box, self.forgiving = suite, text, box, forgiving
         self.fairness = Fairness(statement(suite.readings[0], suite.schema) if suite.schema else None)
 
     def results(self, image: bytes) -> tuple[Result | Failure, Result | Failure]:
@@ -183,15 +182,23 @@ class _Duel:
             for answer in answers
         ):
             return 0
+        if isinstance(result, Result) and (ways := self._ways()) is not None and ways.admit(result):
+            return 0
         return 3 if _tells(answers[0]) else 2 if _tells(result) else 1
 
+    def _ways(self) -> Ways | None:
+        return self.fairness.ways(self.box, self.suite.readings[0]) if self.forgiving else None
+
     def fair(self) -> bool:
-        """Whether the gold's answer on the database last asked for is a matter of its rows alone."""
+        """Whether the gold's answer on the database last asked for is a matter of its rows alone, or its ways
+        to break a tie are.
+        """
         gold = self.box.query(self.suite.readings[0])
         if isinstance(gold, Failure):
             return False
         ready = Expected(gold, ordered=self.suite.ordered, rules=self.suite.rules)
-        return self.fairness.check(self.box, self.suite.readings[0], ready) == "fair"
+        kind = self.fairness.check(self.box, self.suite.readings[0], ready)
+        return kind == "fair" or (kind == "ties" and self._ways() is not None)
 
 
 def _tells(found: Result | Failure) -> bool:

@@ -103,6 +103,7 @@ class _Reader:
             self._having(having.this, scope, node.args.get("group"))
         for item in node.expressions:
             self._output(item, scope)
+        self._counts(node, scope)
         self._grouping(node, scope)
         self._limit(node)
         order = node.args.get("order")
@@ -118,6 +119,14 @@ class _Reader:
             found = scope.resolve(column)
             if found:
                 self.profile.outputs.add(found[1])
+
+    def _counts(self, node: exp.Select, scope: Scope) -> None:
+        """Where rows and a column's values are counted side by side, its NULLs are what is asked for."""
+        counts = [count.this for item in node.expressions for count in item.find_all(exp.Count)]
+        if any(isinstance(counted, (exp.Star, exp.Literal)) for counted in counts):
+            for counted in counts:
+                if isinstance(counted, exp.Column):
+                    self._null(counted, scope)
 
     def _limit(self, node: exp.Expr) -> None:
         for key in ("limit", "offset"):
@@ -213,7 +222,7 @@ class _Reader:
             sides = [comparison.this, comparison.expression]
             if isinstance(comparison, exp.Between):
                 sides = [comparison.this, comparison.args["low"], comparison.args["high"]]
-            values = [v[0] for s in sides if s is not None and (v := constant(s))]
+            values = [v[0] for s in sides if s is not None and (v := told(s))]
             if any(s is not None and s.find(exp.Count) for s in sides):
                 self.profile.thresholds.update(
                     int(v) for v in values if isinstance(v, (int, float)) and 0 <= v <= MOST_ROWS

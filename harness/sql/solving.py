@@ -8,9 +8,10 @@ turned round. What comes out need not be all solutions: it is what databases sho
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlglot import exp
 
@@ -46,16 +47,47 @@ def solutions(node: exp.Expr, op: str, values: Sequence[Value]) -> Iterator[Solu
 
 
 def told(node: exp.Expr | None) -> tuple[Value] | None:
-    """The value of a literal, also inside LOWER, UPPER and TRIM, wrapped in a tuple; None for anything else.
+    """What literals come to, wrapped in a tuple: one, also inside LOWER, UPPER and TRIM, or a sum of some.
+
+    None for anything else.
 
     >>> told(exp.Lower(this=exp.Literal.string("Open")))
     ('open',)
+    >>> told(exp.Div(this=exp.Literal.number(44), expression=exp.Literal.number(10)))
+    (4,)
     """
     for kind, change in _CHANGES:
         if isinstance(node, kind):
             inner = told(node.this)
             return (change(inner[0]),) if inner and isinstance(inner[0], str) else None
+    if isinstance(node, exp.Paren):
+        return told(node.this)
+    if (reckon := _SUMS.get(type(node))) is not None and isinstance(node, exp.Expr):
+        sides = [one[0] if (one := told(node.args.get(key))) else None for key in ("this", "expression")]
+        found = reckon(*sides) if all(isinstance(side, (int, float)) for side in sides) else None
+        return None if found is None or not math.isfinite(found) else (stored(found),)
+    if isinstance(node, exp.DPipe):
+        parts = [one[0] for part in (node.this, node.expression) if (one := told(part))]
+        texts = [str(part) for part in parts if isinstance(part, (int, str))]
+        return ("".join(texts),) if len(texts) == 2 else None
     return constant(node)
+
+
+def _divided(value: float, by: float) -> float | None:
+    """As SQLite divides: whole numbers towards zero."""
+    if not by:
+        return None
+    if isinstance(value, int) and isinstance(by, int):
+        return abs(value) // abs(by) * (1 if (value < 0) == (by < 0) else -1)
+    return value / by
+
+
+_SUMS: dict[type, Callable[[Any, Any], float | None]] = {
+    exp.Add: operator.add,
+    exp.Sub: operator.sub,
+    exp.Mul: operator.mul,
+    exp.Div: _divided,
+}
 
 
 def _same(node: exp.Expr, op: str, values: Sequence[Value]) -> Iterator[Solution]:
@@ -119,7 +151,7 @@ def _joined(node: exp.Expr, op: str, values: Sequence[Value]) -> Iterator[Soluti
 def _computed(node: exp.Expr, op: str, values: Sequence[Value]) -> Iterator[Solution]:
     """Arithmetic with a constant, turned round; whole numbers on both sides of what is none."""
     sides = (node.this, node.args["expression"])
-    known = [_number(one[0]) if (one := constant(side)) else None for side in sides]
+    known = [_number(one[0]) if (one := told(side)) else None for side in sides]
     if (known[0] is None) == (known[1] is None):
         for side in sides:
             yield from solutions(side, "near", values)
@@ -143,7 +175,7 @@ def _signless(node: exp.Expr, op: str, values: Sequence[Value]) -> Iterator[Solu
 
 
 def _remainder(node: exp.Expr, op: str, values: Sequence[Value]) -> Iterator[Solution]:
-    by = constant(node.args.get("expression"))
+    by = told(node.args.get("expression"))
     step = by[0] if by and isinstance(by[0], int) else 0
     rests = [n for v in values if (n := _number(v)) is not None]
     more = [n for rest in rests for n in (rest + step, rest - step, rest + 3 * step, -rest)] if step else []

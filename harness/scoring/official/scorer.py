@@ -59,13 +59,17 @@ class Scorer(ABC):
         self.held = ExitStack()
 
     def explain(self, example: Example, sql: str | None) -> Score | None:
-        """What a prediction scores and why; one that is missing scores 0.
+        """What a prediction scores and why, of several golds beside the one that gives most.
 
-        None where the example cannot be scored and others of the benchmark can: it does not count then.
+        One that is missing scores 0. None where the example cannot be scored and others of the benchmark can:
+        it does not count then.
         """
         if not self.scores(example):
             return None
-        return self._explain(example, sql) if sql else Score(0.0, "no prediction")
+        if not sql:
+            return Score(0.0, "no prediction")
+        sides = (example.held_to(number) for number in range(len(example.golds)))
+        return max((self._explain(side, sql) for side in sides), key=lambda score: score.value)
 
     def score(self, example: Example, sql: str | None) -> float | None:
         """What a prediction scores, 0 to 1; None as in ``explain``."""
@@ -74,7 +78,7 @@ class Scorer(ABC):
 
     def flagged(self) -> dict[str, str]:
         """Examples whose gold does not score 1 as its own prediction, each with the reason."""
-        found = {example.id: self.explain(example, example.gold) for example in self.benchmark.examples}
+        found = {e.id: self.explain(e.held_to(0), e.gold) for e in self.benchmark.examples}
         return {id_: score.note for id_, score in found.items() if score is not None and score.value < 1}
 
     def scores(self, example: Example) -> bool:

@@ -18,7 +18,7 @@ class SpiderExactSetMatch(Scorer):
     def __init__(self, benchmark: Benchmark, options: Options) -> None:
         super().__init__(benchmark, options)
         self._schemas = Schemas(benchmark, options)
-        self._golds: dict[str, OfficialQuery] = {}
+        self._golds: dict[tuple[str, str], OfficialQuery] = {}
 
     def remark(self) -> str:
         """What belongs beside the figure: whether the official foreign keys were there."""
@@ -32,11 +32,12 @@ class SpiderExactSetMatch(Scorer):
     def _explain(self, example: Example, sql: str) -> Score:
         schema = self._schemas.of(example)
         modern = self.options.edition == "test-suite"
+        key = example.id, example.gold
         try:
-            gold = self._golds.get(example.id) or parse(example.gold, schema, any_limit=modern)
+            gold = self._golds.get(key) or parse(example.gold, schema, any_limit=modern)
         except Unreadable as error:
             return Score(0.0, f"the official parser cannot read the gold: {error}")
-        self._golds[example.id] = gold
+        self._golds[key] = gold
         try:
             query = parse(official_text(sql, self.options), schema, any_limit=modern)
         except Unreadable as error:
