@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +16,7 @@ import typer
 from typer.core import TyperCommand
 
 from harness import __version__
-from harness.errors import HarnessError, RunError, UsageError
+from harness.errors import UsageError
 from harness.options import with_options
 from harness.runs.selection import RunOptions, ScoreOptions
 
@@ -59,7 +58,6 @@ app = typer.Typer(
 
 
 RunFolderOption = Annotated[Path | None, typer.Option("--run", help="A run's folder. [default: the latest]")]
-_WITH_INTERVALS = 3  # so many pairs fit into 80 columns with their intervals
 
 
 @app.callback(invoke_without_command=True)
@@ -83,7 +81,9 @@ def run(options: RunOptions, *, json: Json = False) -> None:
     with screen.waiting("Reading the benchmark and the models"):
         result = run_pairs(replace(options, command=_command()), screen)
     if result is not None:
-        _present(screen, result, own_folder=options.output is None)
+        from harness.presentation import present  # behind the work: it needs whatever draws and prints
+
+        present(screen, result, own_folder=options.output is None)
 
 
 @app.command(cls=_Grouped)
@@ -95,7 +95,9 @@ def score(options: ScoreOptions, *, json: Json = False) -> None:
     screen = _screen(json)
     with screen.waiting("Reading the benchmark and the predictions"):
         result = score_files(replace(options, command=_command()), screen)
-    _present(screen, result, own_folder=options.output is None)
+    from harness.presentation import present
+
+    present(screen, result, own_folder=options.output is None)
 
 
 @app.command()
@@ -157,8 +159,8 @@ def check(
     json: Json = False,
 ) -> None:
     """Gate: exit code 0 if the run is no worse than the baseline, 1 if it is."""
+    from harness.reports import announce, write_baseline
     from harness.reports import check as check_run
-    from harness.reports import publish, write_baseline
 
     screen = _screen(json)
     if update:
@@ -177,7 +179,7 @@ def check(
     )
     for line in gate.lines:
         screen.show(line)
-    publish(gate, junit_file=junit, comment_file=comment)
+    announce(gate, junit_file=junit, comment_file=comment)
     screen.finish(gate.to_json())
     if not gate.passed:
         raise typer.Exit(1)
@@ -196,10 +198,10 @@ def leaderboard(
     json: Json = False,
 ) -> None:
     """Render the leaderboard from committed results."""
-    from harness.reports import stale, write_leaderboard
+    from harness.reports import results_files, stale, write_leaderboard
 
     screen = _screen(json)
-    files = _results_files(results or [Path("reports/results")])
+    files = results_files(results or [Path("reports/results")])
     if check:
         late = stale(files, output)
         screen.show(
@@ -391,75 +393,6 @@ def _screen(as_json: bool) -> Any:
     from harness.screen import Screen
 
     return Screen(as_json=as_json)
-
-
-def _present(screen: Any, result: Any, *, own_folder: bool) -> None:
-    """Report, page and leaderboard of a finished run, and its table on the screen."""
-    from harness.reports import write_page, write_report
-    from harness.runs.latest import remember
-    from harness.screen import percent
-
-    remember(result.folder)
-    with screen.waiting("Writing report and page"):
-        report = write_report(result.folder)
-        page = write_page(result.folder)
-    board = _board_of_runs(screen, result.results_file) if own_folder else None
-    for benchmark, pairs in result.results.items():
-        names = list(dict.fromkeys(metric for metrics in pairs.values() for metric in metrics))
-        rows = [
-            [
-                name.replace("_", " "),
-                *(
-                    percent(metrics[name], interval=len(pairs) <= _WITH_INTERVALS) if name in metrics else "—"
-                    for metrics in pairs.values()
-                ),
-            ]
-            for name in names
-        ]
-        n = max((metrics["execution_accuracy"].n for metrics in pairs.values()), default=0)
-        told = "% (95 % interval)" if len(pairs) <= _WITH_INTERVALS else "%"
-        screen.table(f"{benchmark}, {n:,} examples, {told}", ("metric", *pairs), rows, names=tuple(pairs))
-    for label, path in (("Report", report), ("Page", page), ("Leaderboard", board), ("Run", result.folder)):
-        if path is None:
-            continue
-        screen.show(f"{label + ':':<13}{path}")
-    for note in result.notes:
-        if note.startswith("LEAK"):
-            screen.show(note)
-    screen.finish(result.to_json())
-
-
-def _board_of_runs(screen: Any, newest: Path) -> Path | None:
-    """The leaderboard of the runs so far; what cannot be read there costs nobody his results."""
-    from harness.reports import write_leaderboard
-
-    runs = Path("reports", "runs")
-    try:
-        write_leaderboard(
-            sorted({*runs.glob("*/results_*.json"), newest}),
-            runs / "LEADERBOARD.md",
-            skip_unreadable=True,
-            notify=screen.say,
-        )
-    except HarnessError as error:
-        screen.say(f"No leaderboard: {error}")
-        return None
-    return runs / "LEADERBOARD.md"
-
-
-def _results_files(places: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
-    for place in places:
-        found = (
-            sorted(place.glob("*.json" if place.name == "results" else "results_*.json"))
-            or sorted(place.glob("*/results_*.json"))
-            if place.is_dir()
-            else [place]
-        )
-        if not found or not found[0].exists():
-            raise RunError(f"{place} holds no results", "name a run's folder or a results_<time>.json")
-        files += found
-    return files
 
 
 def _command() -> str:

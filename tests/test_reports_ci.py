@@ -14,7 +14,7 @@ from reports_run import write_run
 
 from harness.errors import RunError
 from harness.records import Outcome
-from harness.reports import Gate, check, publish
+from harness.reports import Gate, announce, check
 
 ROOT = Path(__file__).resolve().parents[1]
 RIGHT, WRONG = Outcome.EXACT, Outcome.WRONG
@@ -30,7 +30,7 @@ def gate(tmp_path: Path) -> Gate:
 
 
 def test_a_case_a_pair(gate: Gate, tmp_path: Path) -> None:
-    publish(gate, junit_file=tmp_path / "deep" / "junit.xml")
+    announce(gate, junit_file=tmp_path / "deep" / "junit.xml")
     suite = ElementTree.parse(tmp_path / "deep" / "junit.xml").getroot()[0]
     assert (suite.get("tests"), suite.get("failures"), suite.get("skipped")) == ("2", "1", "1")
     base, mine = suite
@@ -47,7 +47,7 @@ def test_the_comment_is_small_and_names_what_broke(
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     (tmp_path / "summary.md").write_text("before\n", "utf-8")
-    publish(gate, comment_file=tmp_path / "comment.md")
+    announce(gate, comment_file=tmp_path / "comment.md")
     text = (tmp_path / "comment.md").read_text("utf-8")
     assert text.startswith("**The gate failed.**\n")
     assert "| REGRESSION | p\\|q | execution accuracy | 85.0 | 100.0 | −15.0 <sub>" in text
@@ -57,7 +57,7 @@ def test_the_comment_is_small_and_names_what_broke(
     assert (tmp_path / "summary.md").read_text("utf-8") == f"before\n{text}\n"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "gone" / "summary.md"))
     with pytest.raises(RunError, match="cannot be written"):
-        publish(gate)
+        announce(gate)
 
 
 def test_the_lines_and_the_json_name_what_broke(gate: Gate) -> None:

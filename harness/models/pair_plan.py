@@ -151,51 +151,29 @@ def plan_pairs(
     benchmark_prompt = benchmark_prompt or Prompt()
     if not adapters and model is None:
         raise UsageError("no pair to evaluate", "give --adapter or --model")
-    if len(prompts) not in {0, 1, max(1, len(adapters))}:
-        raise UsageError(
-            f"{len(prompts)} prompts for {len(adapters)} adapters", "give one --prompt, or one an adapter"
-        )
-    choices = (
-        list(prompts) * max(1, len(adapters))
-        if len(prompts) == 1
-        else list(prompts) or ["benchmark"] * max(1, len(adapters))
-    )
+    choices = _choices(prompts, max(1, len(adapters)), "an adapter")
     rows: list[PairPlan] = []
     bases: dict[tuple[str, str | None], PairPlan] = {}
     for text, choice in zip(adapters, choices, strict=True) if adapters else ():
         found, notes = find_adapter(text)
-        if "peft_type" in found.config:
-            base = _base_of(found, model)
-            _check_adapter(found, base, settings)
-            first = bases.setdefault(
-                (base.where, base.revision),
-                _row("base", base, None, _prompt(choice, benchmark_prompt, found, found, base_row=True), []),
-            )
-            rows.append(
-                _row(
-                    _name(text),
-                    base,
-                    found,
-                    _prompt(choice, benchmark_prompt, found, base),
-                    notes,
-                    first.base_hash,
-                )
-            )
-        else:
+        if "peft_type" not in found.config:
             notes.append(f"{text} is a whole model, no adapter")
-            rows.append(
-                _row(_name(text), found, None, _prompt(choice, benchmark_prompt, found, found), notes)
-            )
+            prompt = _prompt(choice, benchmark_prompt, found, found)
+            rows.append(_row(_name(text), found, None, prompt, notes))
+            continue
+        base = _base_of(found, model)
+        _check_adapter(found, base, settings)
+        asked = _prompt(choice, benchmark_prompt, found, found, base_row=True)
+        first = bases.setdefault((base.where, base.revision), _row("base", base, None, asked, []))
+        prompt = _prompt(choice, benchmark_prompt, found, base)
+        rows.append(_row(_name(text), base, found, prompt, notes, first.base_hash))
     if model is not None and not bases:
         base = find_base(model, near=None, revision=None, named_by="--model")
-        bases[base.where, None] = _row(
-            "base", base, None, _prompt(choices[0], benchmark_prompt, base, base, base_row=True), []
-        )
+        asked = _prompt(choices[0], benchmark_prompt, base, base, base_row=True)
+        bases[base.where, None] = _row("base", base, None, asked, [])
     chosen = [*(bases.values() if include_base or not rows else ()), *rows]
-    return tuple(
-        replace(row, name=name)
-        for row, name in zip(chosen, _unique([row.name for row in chosen]), strict=True)
-    )
+    names = unique([row.name for row in chosen])
+    return tuple(replace(row, name=name) for row, name in zip(chosen, names, strict=True))
 
 
 def plan_endpoint(
@@ -208,14 +186,8 @@ def plan_endpoint(
     """
     if not models:
         raise UsageError("--endpoint without a model", "name what the server serves: --model NAME")
-    if len(prompts) not in {0, 1, len(models)}:
-        raise UsageError(
-            f"{len(prompts)} prompts for {len(models)} models", "give one --prompt, or one a model"
-        )
-    choices = (
-        list(prompts) * len(models) if len(prompts) == 1 else list(prompts) or ["benchmark"] * len(models)
-    )
-    names = _unique([model.replace("/", "__") for model in models])
+    choices = _choices(prompts, len(models), "a model")
+    names = unique([model.replace("/", "__") for model in models])
     return tuple(
         PairPlan(
             name=name,
@@ -236,7 +208,12 @@ def _name(text: str) -> str:
     return (path.resolve().name if path.exists() else text).replace("/", "__")
 
 
-def _unique(names: Sequence[str]) -> list[str]:
+def unique(names: Sequence[str]) -> list[str]:
+    """The names; a second one of the same gets ``-2``.
+
+    >>> unique(["lora", "base", "lora"])
+    ['lora', 'base', 'lora-2']
+    """
     taken: list[str] = []
     for name in names:
         number, new = 1, name
@@ -245,6 +222,15 @@ def _unique(names: Sequence[str]) -> list[str]:
             new = f"{name}-{number}"
         taken.append(new)
     return taken
+
+
+def _choices(prompts: Sequence[str], count: int, one: str) -> list[str]:
+    """The choice of prompt for each of so many adapters or models."""
+    if len(prompts) not in {0, 1, count}:
+        raise UsageError(
+            f"{len(prompts)} prompts for {count} {one.split()[1]}s", f"give one --prompt, or one {one}"
+        )
+    return list(prompts) if len(prompts) == count else list(prompts or ("benchmark",)) * count
 
 
 def _prompt(

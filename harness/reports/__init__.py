@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .ci import publish
+from .ci import announce
 from .comparison import Comparison, Comparisons, compare, compare_all
 from .exchange import export
 from .gate import Gate, check, write_baseline
-from .leaderboard import stale, write_leaderboard
+from .leaderboard import results_files, stale, write_leaderboard
 from .page import write_page
 from .report import write_report
 
@@ -14,11 +14,12 @@ __all__ = [
     "Comparison",
     "Comparisons",
     "Gate",
+    "announce",
     "check",
     "compare",
     "compare_all",
     "export",
-    "publish",
+    "results_files",
     "stale",
     "write_baseline",
     "write_leaderboard",

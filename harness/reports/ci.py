@@ -82,7 +82,7 @@ def comment(gate: Gate) -> str:
     return "\n".join(lines) + "\n"
 
 
-def publish(gate: Gate, *, junit_file: Path | None = None, comment_file: Path | None = None) -> None:
+def announce(gate: Gate, *, junit_file: Path | None = None, comment_file: Path | None = None) -> None:
     """Write what is asked for, and in a GitHub job the step's summary; RunError where a file cannot be."""
     if junit_file:
         write_text(junit_file, junit(gate))

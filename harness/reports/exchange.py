@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from harness.errors import UsageError
 from harness.files import write_text
-from harness.measures import HEADLINE, METRICS
+from harness.measures import HEADLINE, METRICS, Metric
 from harness.records import Sample
 from harness.runs.results import Entry, read_results
 
@@ -140,29 +140,24 @@ def _inspect(entry: Entry) -> str:
         "results": {
             "total_samples": len(samples),
             "completed_samples": len(samples),
-            "scores": [
-                {
-                    "name": name,
-                    "scorer": name,
-                    "params": {},
-                    "scored_samples": metric.n,
-                    "unscored_samples": metric.excluded,
-                    "metrics": {
-                        which: {"name": which, "value": value, "params": {}}
-                        for which, value in (
-                            ("accuracy", metric.value),
-                            ("low", metric.low),
-                            ("high", metric.high),
-                        )
-                    },
-                }
-                for name, metric in _metrics(entry)
-            ],
+            "scores": [_inspect_score(name, metric) for name, metric in _metrics(entry)],
         },
         "stats": {"started_at": moment, "completed_at": moment, "model_usage": {}},
         "samples": [_inspect_sample(sample, model) for sample in samples],
     }
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def _inspect_score(name: str, metric: Metric) -> dict[str, Any]:
+    values = {"accuracy": metric.value, "low": metric.low, "high": metric.high}
+    return {
+        "name": name,
+        "scorer": name,
+        "params": {},
+        "scored_samples": metric.n,
+        "unscored_samples": metric.excluded,
+        "metrics": {key: {"name": key, "value": value, "params": {}} for key, value in values.items()},
+    }
 
 
 def _inspect_sample(sample: Sample, model: str) -> dict[str, Any]:

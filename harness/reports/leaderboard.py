@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, RunError
 from harness.files import write_text
 from harness.measures import METRICS
 from harness.runs.results import REFERENCES, Entry, Results, read_results
@@ -68,6 +68,25 @@ def write_leaderboard(
     text = leaderboard(read, target.parent)
     write_text(target, text)
     return text
+
+
+def results_files(places: Sequence[Path]) -> list[Path]:
+    """The results files of files and folders: of a run, of several runs, or of committed results.
+
+    Raises RunError where a place holds none.
+    """
+    files: list[Path] = []
+    for place in places:
+        found = (
+            sorted(place.glob("*.json" if place.name == "results" else "results_*.json"))
+            or sorted(place.glob("*/results_*.json"))
+            if place.is_dir()
+            else [place]
+        )
+        if not found or not found[0].exists():
+            raise RunError(f"{place} holds no results", "name a run's folder or a results_<time>.json")
+        files += found
+    return files
 
 
 def stale(results: Sequence[Path], target: Path) -> bool:

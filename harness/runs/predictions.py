@@ -93,20 +93,55 @@ def read_predictions(path: Path, benchmark: Benchmark, *, pair: str | None = Non
     if all(_is_empty(entry) for entry in entries):
         problem = f"all of its {len(entries)} are empty" if entries else "there is nothing in it"
         raise DataError(f"{path} holds no prediction: {problem}", "give every question a line with its SQL")
+    examples, name = benchmark.examples, pair or stem(path)
+    form, keyed, entries = _read_for(path, benchmark, form, entries)
+    found, duplicates, extra = _placed(path, benchmark, entries, keyed=keyed)
+    return PredictionFile(
+        path=path,
+        pair=name,
+        form=form,
+        joined="id" if keyed else "order",
+        predictions=tuple(
+            _prediction(example, found.get(place), name) for place, example in enumerate(examples)
+        ),
+        missing=tuple(
+            example.id
+            for place, example in enumerate(examples)
+            if place not in found or _is_empty(found[place])
+        ),
+        duplicates=duplicates,
+        extra=extra,
+    )
+
+
+def _read_for(
+    path: Path, benchmark: Benchmark, form: FileForm, entries: list[_Entry]
+) -> tuple[FileForm, bool, list[_Entry]]:
+    """The entries read as these examples ask for: the file's form, whether ids join them, and the entries."""
     examples = benchmark.examples
-    by_id = {example.id: place for place, example in enumerate(examples)}
-    by_row = {place if example.row is None else example.row: place for place, example in enumerate(examples)}
+    ids = {example.id for example in examples}
     if form == "plain" and len(entries) != int(benchmark.about.get("size", len(examples))):
         form, entries = _whole_statements(path, entries)
     if form == "plain" and any(entry.sql and "\t" in entry.sql for entry in entries):
         form, entries = _split_spider(entries, {example.db_id for example in examples if example.db_id})
     keyed = _is_keyed(path, entries)
-    if form == "bird" and not _names_ids(entries, by_id, benchmark):
+    if form == "bird" and not _names_ids(entries, ids, benchmark):
         keyed, entries = False, [entry._replace(position=_number(path, entry)) for entry in entries]
-    if form == "lm-eval" and not any(entry.key in by_id for entry in entries):
+    if form == "lm-eval" and not any(entry.key in ids for entry in entries):
         keyed = False
+    return form, keyed, entries
+
+
+def _placed(
+    path: Path, benchmark: Benchmark, entries: list[_Entry], *, keyed: bool
+) -> tuple[dict[int, _Entry], tuple[str, ...], tuple[str, ...]]:
+    """The entry of each example by its place, the ids that are there twice, and what is no example's."""
+    examples = benchmark.examples
+    by_id = {example.id: place for place, example in enumerate(examples)}
+    by_row = {place if example.row is None else example.row: place for place, example in enumerate(examples)}
     found: dict[int, _Entry] = {}
-    duplicates, extra = [], []
+    duplicates: list[str] = []
+    extra: list[str] = []
     for entry in entries:
         place = by_id.get(entry.key or "") if keyed else by_row.get(entry.position)
         if place is None:
@@ -128,23 +163,7 @@ def read_predictions(path: Path, benchmark: Benchmark, *, pair: str | None = Non
             f"(it has '{entries[0].key}', the benchmark '{examples[0].id}')",
             "choose the benchmark and split that the predictions were made for",
         )
-    name = pair or stem(path)
-    return PredictionFile(
-        path=path,
-        pair=name,
-        form=form,
-        joined="id" if keyed else "order",
-        predictions=tuple(
-            _prediction(example, found.get(place), name) for place, example in enumerate(examples)
-        ),
-        missing=tuple(
-            example.id
-            for place, example in enumerate(examples)
-            if place not in found or _is_empty(found[place])
-        ),
-        duplicates=tuple(duplicates),
-        extra=tuple(extra),
-    )
+    return found, tuple(duplicates), tuple(extra)
 
 
 def _parse(path: Path) -> tuple[FileForm, list[_Entry]]:
@@ -268,11 +287,11 @@ def _bird(whole: Mapping[str, str]) -> Iterator[_Entry]:
         yield _Entry(f"key '{key}'", place, key, sql.strip() or None, None, db_id.strip() or None)
 
 
-def _names_ids(entries: list[_Entry], by_id: Mapping[str, int], benchmark: Benchmark) -> bool:
+def _names_ids(entries: list[_Entry], ids: set[str], benchmark: Benchmark) -> bool:
     """Whether BIRD's keys are ids and not positions: where only some examples are chosen, most keys are
     those of others."""
-    known = sum(entry.key in by_id for entry in entries)
-    if len(by_id) == int(benchmark.about.get("size", len(by_id))):
+    known = sum(entry.key in ids for entry in entries)
+    if len(ids) == int(benchmark.about.get("size", len(ids))):
         return known == len(entries)
     return known > 0 and {entry.key for entry in entries} != {str(place) for place in range(len(entries))}
 

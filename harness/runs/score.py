@@ -14,6 +14,7 @@ from typing import Any
 from harness.errors import UsageError
 from harness.files import stem, write_text
 from harness.log import LibraryLog, library_log
+from harness.models.pair_plan import unique
 from harness.records import Benchmark, Prediction
 from harness.runs.conclude import RunResult, conclude
 from harness.runs.folder import RunFolder, digest
@@ -111,22 +112,14 @@ def write_golds(target: Path, found: Sequence[Suspect]) -> None:
 
 
 def pair_names(paths: Sequence[Path]) -> list[str]:
-    """Stems without any suffix; a second one of the same name gets ``-2``.
+    """Stems without the endings that say their form; a second one of the same name gets ``-2``.
 
     >>> pair_names([Path("a/p.jsonl.gz"), Path("b/p.txt"), Path("q.1.sql")])
-    ['p', 'p-2', 'q']
+    ['p', 'p-2', 'q.1']
     """
     if not paths:
         raise UsageError("there are no predictions to score", "give --predictions FILE")
-    names: list[str] = []
-    for path in paths:
-        first = name = stem(path)
-        number = 1
-        while name in names:
-            number += 1
-            name = f"{first}-{number}"
-        names.append(name)
-    return names
+    return unique([stem(path) for path in paths])
 
 
 def _default_output(benchmark: Benchmark, names: Sequence[str], fingerprint: str) -> Path:

@@ -60,7 +60,7 @@ VALUES: tuple[tuple[Level, tuple[type[Any], ...], Callable[[Any, Any, Draft], st
     ("basic", (exp.Collate,), expressions.collation),
     ("basic", (exp.Literal, exp.Neg, exp.Boolean), expressions.literal_value),
     ("keys", (exp.Count,), joins.keys_counted),
-    ("basic", (exp.Count,), expressions.count),
+    ("basic", (exp.Count,), expressions.count_function),
     ("basic", (exp.Select, exp.Union, exp.Intersect, exp.Except, exp.Subquery), expressions.subquery),
     ("basic", (exp.Cast, exp.TryCast), expressions.cast),
     ("basic", (exp.Add, exp.Mul), expressions.commuted),

@@ -227,7 +227,7 @@ def subquery(read: Expressions, node: Any, draft: Draft) -> str:
     return f"({render(read.query(node, draft))})"
 
 
-def count(read: Expressions, node: Any, draft: Draft) -> str | None:
+def count_function(read: Expressions, node: Any, draft: Draft) -> str | None:
     """COUNT(1) is COUNT(*); so is COUNT of what is never NULL."""
     draft.counts = True
     inner = node.this
