@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from types import NoneType
@@ -115,10 +115,7 @@ def validated(kind: Any, values: object, *, where: str, error: type[HarnessError
     key = ".".join(map(str, fault["loc"]))
     place = f"{where}: key '{key}'" if key else where
     if unknown:
-        near = difflib.get_close_matches(str(fault["loc"][-1]), _keys(adapter.json_schema()), 1)
-        raise error(
-            f"{place} is unknown", f"did you mean '{near[0]}'?" if near else f"remove it, or {remedy}"
-        )
+        raise error(f"{place} is unknown", _nearest(key.split("."), adapter.json_schema(), remedy))
     given = fault["input"]
     shown = f", not {given!r}" if isinstance(given, (str, int, float)) and len(str(given)) < 40 else ""
     said = fault["msg"].removeprefix("Value error, ") + ("" if fault["type"] == "value_error" else shown)
@@ -134,14 +131,34 @@ def reason(error: Exception) -> str:
     return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
 
 
-def _keys(schema: Any) -> list[str]:
-    """Every key that a JSON schema knows, on any level."""
-    if isinstance(schema, list):
-        return [key for item in schema for key in _keys(item)]
-    if not isinstance(schema, dict):
-        return []
-    own = list(schema["properties"]) if isinstance(schema.get("properties"), dict) else []
-    return own + [key for value in schema.values() for key in _keys(value)]
+_LIKE = 0.7  # of difflib's likeness, 0 to 1: a letter too few is told, "lr" is no "r"
+_MANY = 16  # keys of a record that are listed where none is like the wrong one
+
+
+def _nearest(place: Sequence[str], schema: Mapping[str, Any], remedy: str) -> str:
+    """What to write in place of an unknown key: the key most like it, in its own record before any other."""
+    known = [key.split(".") for key in _keys(schema, schema)]
+    beside = [key for key in known if key[:-1] == place[:-1]]
+    for keys in (beside, known):
+        names = {key[-1]: ".".join(key) for key in reversed(keys)}
+        if near := difflib.get_close_matches(place[-1], names, 1, _LIKE):
+            return f"did you mean '{names[near[0]]}'?"
+    known_here = (
+        f" (there are {', '.join('.'.join(key) for key in beside)})" if 0 < len(beside) <= _MANY else ""
+    )
+    return f"remove it, or {remedy}{known_here}"
+
+
+def _keys(schema: Mapping[str, Any], root: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Every key of a JSON schema, those of an inner record with a dot: the outer ones first."""
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    properties: Mapping[str, Any] = schema.get("properties", {})
+    yield from (above + key for key in properties)
+    for key, value in properties.items():
+        yield from _keys(value, root, f"{above}{key}.")
+    for value in (*schema.get("anyOf", ()), *schema.get("allOf", ())):
+        yield from _keys(value, root, above)
 
 
 def _hinted(record: type[Any]) -> list[tuple[Field[Any], Any]]:

@@ -100,7 +100,10 @@ def test_the_hash_knows_question_context_and_gold(own: Path) -> None:
         (("title: My warehouse", "tittle: My warehouse"), "key 'tittle' is unknown; did you mean 'title'?"),
         (("title: My warehouse\n", ""), "key 'title': Field required; add 'title:'"),
         (("title:", "color: red\ntitle:"), "key 'color' is unknown; remove it, or see docs/benchmarks.md"),
-        (("title:", "rules: {cases: exact}\ntitle:"), "key 'rules.cases' is unknown; did you mean 'case'?"),
+        (
+            ("title:", "rules: {cases: exact}\ntitle:"),
+            "key 'rules.cases' is unknown; did you mean 'rules.case'?",
+        ),
         (("kind: files", "kind: csv"), "key 'source.kind': Input should be 'files', 'create-context'"),
         (("files: {test: mine.jsonl}", ""), "key 'source': kind 'files' needs 'files: {test: FILE}'"),
         (

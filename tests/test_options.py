@@ -106,7 +106,7 @@ def test_a_range_holds_in_python(values: dict[str, Any], said: str) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"part": {"sise": 3}}, "f: key 'part.sise' is unknown; did you mean 'size'?"),
+        ({"part": {"sise": 3}}, "f: key 'part.sise' is unknown; did you mean 'part.size'?"),
         ({"wrod": "a"}, "f: key 'wrod' is unknown; did you mean 'word'?"),
         ({"qqqq": "a"}, "f: key 'qqqq' is unknown; remove it, or see f"),
         (

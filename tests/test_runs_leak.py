@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+import benchmark_data
 import pytest
 from models_tiny import tiny_adapter, tiny_base
 
 from harness.benchmarks import expose, load_benchmark, load_file, told_leak
 from harness.errors import UsageError
+from harness.files import read_rows
 from harness.models import Settings
 from harness.reports import check, write_baseline, write_leaderboard, write_report
 from harness.runs.results import read_results
@@ -90,3 +93,51 @@ def test_a_leak_is_refused_or_marked_in_headline_leaderboard_and_gate(tmp_path: 
     lines = check(result.folder, tmp_path / "baseline.json").lines
     assert f"LEAK: mine of the run was trained on the test: {told}" in lines
     assert f"LEAK: mine of the baseline was trained on the test: {told}" in lines
+
+
+def asked_of(folder: Path, *questions: str) -> Path:
+    """WikiSQL's folder with a question on one table for training, the given ones on another for the test."""
+    sketch = {"sel": 0, "agg": 0, "conds": [[1, 0, "2"]]}
+    train = [{"table_id": "1-100-1", "question": "Who wears No. 2?", "sql": sketch}]
+    test = [{"table_id": "2-200-14", "question": text, "sql": sketch} for text in questions]
+    return benchmark_data.wikisql(folder, {"train": train, "test": test})
+
+
+def test_wikisql_s_test_against_its_training_questions(tmp_path: Path) -> None:
+    data = asked_of(tmp_path / "wikisql", "Which pos is second?", "Who wears no 2")
+    test = load_benchmark("wikisql", data=data)
+    own = expose(test, "wikisql:train").examples  # of the folder that the test is of
+    assert [example.meta.get("leak") for example in own] == [None, ["asked"]]
+    assert told_leak(expose(test, "wikisql:test").examples) == (
+        "2 of 2 questions stand in its training data (asked 2, table 2, header 2)"
+    )
+    row = {
+        "question": "Who is it?",
+        "context": "CREATE TABLE table_name_7 (pos VARCHAR)",
+        "answer": "SELECT 1",
+    }
+    full = "CREATE TABLE table_name_7 (the_nick VARCHAR, pos VARCHAR, crowd_total INTEGER)"
+    assert told_leak(expose(test, str(written(tmp_path / "short.jsonl", row))).examples) == ""
+    whole = {**row, "full_context": full}
+    exposed = expose(test, str(written(tmp_path / "full.jsonl", whole))).examples
+    assert {tuple(example.meta.get("leak", ())) for example in exposed} == {("header",)}
+
+
+def test_questions_that_are_not_there_are_not_the_same(tmp_path: Path) -> None:
+    data = benchmark_data.spider(tmp_path / "spider")
+    (data / "dev.json").unlink()
+    (data / "dev_gold.sql").write_text("SELECT count(*) FROM Student\tpets\n", "utf-8")
+    test = load_benchmark("spider", data=data)
+    train = written(tmp_path / "train.jsonl", {**ROWS[0], "question": "?"})
+    assert told_leak(expose(test, str(train)).examples) == ""
+
+
+def test_a_table_is_known_by_the_index_under_any_name(shared_data: Path, tmp_path: Path) -> None:
+    by_table = defaultdict(list)
+    for _, row in read_rows(shared_data / "create-context" / "wikisql-dev.jsonl.gz"):
+        by_table[row["table_id"]].append({name: row[name] for name in ("question", "context", "answer")})
+    pairs = [rows[:2] for rows in by_table.values() if len(rows) > 1][:50]
+    test, train = (written(tmp_path / f"{at}.jsonl", *(pair[at] for pair in pairs)) for at in (0, 1))
+    exposed = expose(load_file(test), str(train)).examples
+    assert all("table" in example.meta["leak"] for example in exposed)
+    assert sum(one["context"].split("(")[0] != other["context"].split("(")[0] for one, other in pairs) > 10

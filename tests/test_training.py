@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -19,7 +21,8 @@ from models_tiny import tiny_base
 
 from harness.benchmarks import Training, declared
 from harness.errors import ModelError, RecipeError
-from harness.training import load_recipe, train
+from harness.training import load_recipe, rehearsal, train
+from harness.training.checkpoints import SEAL, STAGE, checkpoints
 from harness.training.recipe import find_recipe
 from harness.training.record import read_training
 
@@ -52,8 +55,10 @@ def test_a_bad_recipe_gets_one_line_with_the_key_and_a_remedy(tmp_path: Path, te
 
 
 def test_a_missing_recipe_names_those_at_hand(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"does not exist; those at hand: .*sql-assistant\.yaml"):
+    with pytest.raises(RecipeError, match=r"does not exist; those at hand: grpo, sql-assistant, "):
         train(tmp_path / "recipe.yaml")
+    with pytest.raises(RecipeError, match=r"did you mean sql-assistant-fixed\?"):
+        train(Path("sql-assistant-fixd"))
 
 
 def test_the_seed_recipe_value_for_value(root: Path) -> None:
@@ -100,12 +105,33 @@ def test_settings_stand_in_for_a_recipe_s(root: Path) -> None:
     path = root / "adapters" / "recipes" / "sql-assistant-fixed.yaml"
     recipe = load_recipe(path, ["training.epochs=3", "lora.target_modules=[q_proj]", "data.limit=null"])
     assert (recipe.training.epochs, recipe.lora.target_modules, recipe.data.limit) == (3, ("q_proj",), None)
-    with pytest.raises(RecipeError, match=r"'training.epoch' is unknown; did you mean 'epochs'"):
-        load_recipe(path, ["training.epoch=3"])
-    with pytest.raises(RecipeError, match="no key=value"):
-        load_recipe(path, ["training.epochs"])
-    with pytest.raises(RecipeError, match=r"key 'training\.epochs'"):
-        load_recipe(path, ["training.epochs=many"])
+
+
+BAD_SETTINGS = [
+    ("training.epoch=3", "'training.epoch' is unknown; did you mean 'training.epochs'?"),
+    ("epochs=3", "'epochs' is unknown; did you mean 'training.epochs'?"),
+    ("lora.rank=8", "(there are lora.r, lora.alpha, lora.dropout, lora.target_modules)"),
+    ("lr=1", "(there are kind, output, "),
+    ("training.epochs", "no key=value"),
+    ("=3", "no key=value"),
+    ("training.=3", "no key=value"),
+    ("training.epochs.x=3", "epochs has a value and no keys"),
+    ("training.epochs=many", "key 'training.epochs'"),
+    ("training.epochs=.inf", "key 'training.epochs': Input should be a finite number"),
+    ("training.epochs=[", "the value is no YAML"),
+    ("kind=grpo", "a recipe stays of its kind"),
+    ("lora.target_modules=all", "a list or all-linear, not 'all'"),
+    ("lora.target_modules=[]", "names no layer"),
+]
+
+
+@pytest.mark.parametrize(("setting", "said"), BAD_SETTINGS, ids=[setting for setting, _ in BAD_SETTINGS])
+def test_a_setting_that_cannot_be_is_told_in_one_line(setting: str, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(Path("sql-assistant-fixed"), [setting])
+    assert said in str(caught.value)
+    assert caught.value.remedy
+    assert "\n" not in str(caught.value)
 
 
 def test_the_fixed_recipe_has_the_budget_of_the_seed_s(root: Path) -> None:
@@ -148,6 +174,7 @@ def tuned(root: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
 ROWS = Path("benchmarks", "starter", "train.jsonl")
 SHORT = ("training.save_steps=1",)
+STEPWISE = ("--set", SHORT[0])
 EPOCHS = (*SHORT, "training.epochs=2", "lora.dropout=0.2")
 HELD_OUT = (*EPOCHS, "training.validation=4", "training.batch_size=4")
 GROUPS = (
@@ -165,7 +192,7 @@ def begun(recipe: str, output: Path, data: Path, *rest: str, at: int = 2) -> Non
     """Begin a training in a process of its own, and kill it once a checkpoint is whole."""
     command = [sys.executable, "-m", "harness", "train", recipe, "--output", str(output), "--data", str(data)]
     with subprocess.Popen([*command, *rest], stderr=subprocess.PIPE, text=True) as process:
-        state = output / f"checkpoint-{at}" / "trainer_state.json"
+        state = output / f"checkpoint-{at}" / SEAL
         for _ in range(3000):
             if state.exists() or process.poll() is not None:
                 break
@@ -195,9 +222,12 @@ def test_a_killed_training_goes_on_to_the_weights_of_an_undisturbed_one(
     train(Path(recipe), output=whole, progress=calm, **kept)  # type: ignore[arg-type]
     options = [text for setting in settings for text in ("--set", setting)]
     begun(recipe, killed, data, "--model", str(tiny), "--limit", "24", *options)
-    half = killed / "checkpoint-9"  # a checkpoint that the kill left half written
-    half.mkdir()
-    (half / "trainer_state.json").write_text("{", "utf-8")
+    half = killed / "checkpoint-9"  # the trainer has written its state, and not all of its files were kept
+    shutil.copytree(killed / "checkpoint-2", half)
+    (half / "optimizer.pt").write_bytes(b"")
+    assert half not in checkpoints(killed)
+    (killed / STAGE).mkdir()  # a finished adapter that had not moved in
+    (killed / STAGE / "adapter_model.safetensors").write_bytes(b"half")
     train(Path(recipe), output=killed, progress=again, **kept)  # type: ignore[arg-type]
     assert same_weights(whole, killed)
     assert not list(killed.glob("checkpoint-*"))
@@ -320,6 +350,74 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing(
     again = Told()
     train(Path("sql-assistant"), output=output, progress=again, **kept)  # type: ignore[arg-type]
     assert "Training from step 2: 4" in again.lines
+
+
+@pytest.mark.slow
+def test_a_full_disk_at_the_adapter_itself_loses_nothing(
+    root: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = {"model": str(tiny), "data": root / ROWS, "limit": 8}
+    output = tmp_path / "out"
+
+    def write(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.training.trainer.write_card", write)
+        with pytest.raises(RecipeError, match=r"cannot be written .*No space left.* goes on after step 1"):
+            train(Path("sql-assistant"), output=output, **kept)  # type: ignore[arg-type]
+    assert not (output / "adapter_model.safetensors").exists()
+    train(Path("sql-assistant"), output=output, **kept)  # type: ignore[arg-type]
+    train(Path("sql-assistant"), output=tmp_path / "whole", **kept)  # type: ignore[arg-type]
+    assert same_weights(output, tmp_path / "whole")
+    assert read_training(output).steps == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.slow
+def test_a_folder_is_another_recipe_s_once_a_checkpoint_is_there(
+    root: Path, tiny: Path, tmp_path: Path
+) -> None:
+    kept = {"model": str(tiny), "data": root / ROWS, "output": tmp_path / "out"}
+    with pytest.raises(RecipeError, match="matches no layer"):
+        train(Path("sql-assistant"), limit=8, settings=("lora.target_modules=[x]",), **kept)  # type: ignore[arg-type]
+    begun("sql-assistant", tmp_path / "out", root / ROWS, "--model", str(tiny), "--limit", "64", *STEPWISE)
+    with pytest.raises(RecipeError, match=r"by another recipe \(data.limit: 64 there, 9 here\)"):
+        train(Path("sql-assistant"), limit=9, settings=SHORT, **kept)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("recipe", "told"),
+    [
+        ("sql-assistant-fixed", r"of 8 rows\."),
+        ("grpo", r"of 4 completions, now of \d+ tokens and at most of 8\."),
+    ],
+)
+def test_a_rehearsal_says_how_long_it_takes_and_changes_nothing(
+    root: Path,
+    tiny: Path,
+    tuned: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recipe: str,
+    told: str,
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    calm, rehearsed = Told(), Told()
+    kept: dict[str, Any] = {"data": root / ROWS, "limit": 24}
+    if recipe == "grpo":
+        kept |= {"adapter": str(tuned), "settings": (*GROUPS, "training.steps=3", "reward.form=0.2")}
+    else:
+        kept |= {"model": str(tiny), "settings": ("training.validation=0",)}
+    train(Path(recipe), output=tmp_path / "calm", progress=calm, **kept)
+    monkeypatch.setattr(rehearsal, "_FEW", 1)
+    monkeypatch.setattr(rehearsal, "_WORTH", 0.0)
+    train(Path(recipe), output=tmp_path / "rehearsed", progress=rehearsed, **kept)
+    assert not any(line.startswith("About") for line in calm.lines)
+    (line,) = (line for line in rehearsed.lines if line.startswith("About"))
+    assert re.fullmatch(rf"About .+ for 3 steps {told}", line)
+    assert rehearsed.lines.index(line) < rehearsed.lines.index("Training: 3")
+    assert same_weights(tmp_path / "calm", tmp_path / "rehearsed")
 
 
 @pytest.mark.slow

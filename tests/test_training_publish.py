@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from reports_run import outcomes, write_run
 from harness.errors import ModelError, RunError
 from harness.models.sources import find_adapter
 from harness.training import publish
+from harness.training.card import KEEP
 from harness.training.record import TrainingRecord, versions
 
 TOLD = TrainingRecord(
@@ -27,6 +29,10 @@ TOLD = TrainingRecord(
     data_hash="ab" * 32,
     licence="CC-BY-4.0",
     rows=1000,
+    held_out=50,
+    left_out=2,
+    validation_loss=0.21,
+    kept_step=100,
     recipe={
         "kind": "sft",
         "licence": "apache-2.0",
@@ -174,8 +180,8 @@ def test_the_card_says_what_the_hub_indexes_and_a_reader_wants(adapter: Path, ru
         "ab" * 32,
         "CC-BY-4.0",
         "train sql-assistant-fixed",
-        "1,000",
-        "0.2500 mean loss",
+        "Rows: 948, 50 held out to choose the step by, 2 too long and left out of `sql-create-context`",
+        "119 steps, 0.2500 mean loss, weights of step 100, whose loss on the rows held out was 0.2100",
         "## Limits",
         "You write SQL.",
     ):
@@ -186,3 +192,66 @@ def test_a_card_s_figures_over_the_training_s_own_questions_say_so(adapter: Path
     leaking = ran(tmp_path / "leak", find_adapter(str(adapter))[0].hash, "40 of 40 questions stand in it")
     card = next(f for f in publish(adapter, run=leaking, dry_run=True).files if f.path == "README.md")
     assert "trained on the test: 40 of 40 questions stand in it" in card.content.decode()
+
+
+def card_of(*, adapter: Path, **options: Any) -> str:
+    """The card as a dry run has it."""
+    files = publish(adapter, dry_run=True, **options).files
+    return next(file.content.decode() for file in files if file.path == "README.md")
+
+
+def test_what_the_author_wrote_stays_when_the_card_is_written_anew(
+    adapter: Path, run: Path, stand_in: Hub, tmp_path: Path
+) -> None:
+    own = shutil.copytree(adapter, tmp_path / "own")
+    (own / "README.md").write_text("# Mine\n\nBy hand, of another trainer.\n", "utf-8")
+    said = publish(own, repository="somebody/own", dry_run=True)
+    assert any("it stays as README.old.md" in note for note in said.notes)
+    assert (own / "README.md").read_text("utf-8").startswith("# Mine")
+    assert published(stand_in, own, "--repo", "somebody/own").returncode == 0
+    assert (own / "README.old.md").read_text("utf-8").startswith("# Mine")
+    assert "README.old.md" not in stand_in.files["somebody/own"]
+    card = own / "README.md"
+    with card.open("a", encoding="utf-8") as file:
+        file.write("\n## Thanks\n\nTo my \u00e9l\u00e8ves.\n")
+    again = card_of(adapter=own, repository="somebody/own")
+    assert again == card.read_text("utf-8")
+    assert again.endswith(f"{KEEP}\n\n## Thanks\n\nTo my \u00e9l\u00e8ves.\n")
+    other = ran(tmp_path / "reports" / "runs" / "later", find_adapter(str(own))[0].hash, "all of it")
+    renewed = card_of(adapter=own, run=other)
+    assert "trained on the test: all of it" in renewed
+    assert renewed.count("## Results on") == again.count("## Results on") == 1
+    assert renewed.endswith("To my \u00e9l\u00e8ves.\n")
+    card.write_text("# Not ours", "utf-8")
+    with pytest.raises(ModelError, match=r"README\.old\.md is there too; move one of them away"):
+        publish(own, dry_run=True)
+
+
+@pytest.mark.slow
+def test_what_the_card_says_to_run_runs(root: Path, tmp_path: Path) -> None:
+    from harness.training import train
+
+    tuned = train(
+        Path("sql-assistant-fixed"),
+        output=tmp_path / "tuned",
+        model=str(root / "adapters" / "starter-base"),
+        data=root / "benchmarks" / "starter" / "train.jsonl",
+        limit=24,
+        settings=("training.validation=4",),
+        device="cpu",
+    )
+    card = (tuned / "README.md").read_text("utf-8")
+    assert "Rows: 20, 4 held out to choose the step by of `train.jsonl`" in card
+    code = card.partition("```python\n")[2].partition("```")[0]
+    assert 'from_pretrained("BASE")' in code
+    told = code.replace('"BASE"', repr(str(root / "adapters" / "starter-base")))
+    done = subprocess.run(
+        [sys.executable, "-c", told.replace('"OWNER/tuned"', repr(str(tuned)))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    before = (tuned / "README.md").read_bytes()
+    assert card_of(adapter=tuned) == before.decode()  # with no run of these weights nothing is renewed

@@ -15,6 +15,7 @@ from harness.benchmarks.load import load_benchmark
 from harness.benchmarks.spec import BenchmarkSpec, get_spec
 from harness.benchmarks.splits import TEST, Record
 from harness.errors import BenchmarkError
+from harness.records import Benchmark
 
 _SHOWN = 3
 
@@ -114,7 +115,7 @@ def audit(name: str, *, data: Path | None = None, against: Path | str | None = N
         train = exposure.to_records(_training_split(spec, data))
     if against is not None:
         train = exposure.training_records(exposure.Training(str(against)), benchmark)
-    test = exposure.to_records(benchmark.examples)
+    test = exposure.to_records(benchmark)
     found = exposure.exposures(test, exposure.seen(train))
     return Audit(
         benchmark=benchmark.name,
@@ -127,9 +128,9 @@ def audit(name: str, *, data: Path | None = None, against: Path | str | None = N
     )
 
 
-def _training_split(spec: BenchmarkSpec, data: Path | None) -> Sequence[Any]:
+def _training_split(spec: BenchmarkSpec, data: Path | None) -> Benchmark:
     try:
-        return load_benchmark(str(spec.path), split="train", data=data).examples
+        return load_benchmark(str(spec.path), split="train", data=data)
     except BenchmarkError as error:
         raise BenchmarkError(
             f"benchmark '{spec.name}' has no training split here ({error.problem})",

@@ -60,13 +60,16 @@ def marks(record: Record) -> Iterable[tuple[str, object]]:
         yield "table", origin.origin
         yield "header", origin.header
     if not record.origins:
-        header = surface.columns(record.tables)
+        header = origins.header_hash(surface.columns(record.tables))
         yield "table", (tuple(sorted(surface.bare(table.name) for table in record.tables)), header)
         yield "header", header
+    if record.full_context:
+        yield "header", origins.header_hash(surface.columns(surface.tables(record.full_context)))
     if len(record.used) >= _ENOUGH_COLUMNS:
         yield "columns", record.used
-    yield "asked", surface.words(record.question)
-    yield "question", surface.masked(record.question, record.gold)
+    if asked := surface.words(record.question):
+        yield "asked", asked
+        yield "question", surface.masked(record.question, record.gold)
     yield "skeleton", surface.skeleton(record.gold)
 
 
@@ -76,16 +79,36 @@ def seen(records: Iterable[Record]) -> Seen:
     return Seen(frozenset(mark for record in own for mark in marks(record)), len(own))
 
 
-def to_records(examples: Iterable[Example]) -> list[Record]:
-    """Examples as records; their origins are those that the benchmark's reader has found."""
-    return [_to_record(example) for example in examples]
+def to_records(benchmark: Benchmark) -> list[Record]:
+    """A benchmark's examples as records, with the tables or databases that they are known to come from."""
+    spider = _kind(benchmark.name) == "spider"
+    records = []
+    for example in benchmark.examples:
+        tables, meta = surface.tables(example.context), example.meta
+        used = frozenset(meta["used"]) if "used" in meta else surface.columns(tables)
+        if "table_id" in meta and isinstance(meta.get("header"), list):
+            named = filter(surface.bare, meta["header"])
+            found: tuple[Origin, ...] = (Origin(meta["table_id"], origins.header_hash(named)),)
+        elif "origin" in meta:
+            found = (Origin(str(meta["origin"]), str(meta["header"])),)
+        elif spider:
+            found = (Origin(f"spider:{example.db_id}", origins.header_hash(surface.columns(tables))),)
+        else:
+            found = _of_wikisql(example.question, tables)
+        records.append(
+            Record(example.id, example.question, example.context, example.gold, tables, used, found)
+        )
+    return records
 
 
-def _to_record(example: Example) -> Record:
-    tables, meta = surface.tables(example.context), example.meta
-    used = frozenset(meta["used"]) if "used" in meta else surface.columns(tables)
-    origins = (Origin(str(meta["origin"]), str(meta["header"])),) if "origin" in meta else ()
-    return Record(example.id, example.question, example.context, example.gold, tables, used, origins)
+def _of_wikisql(question: str, tables: Sequence[surface.ContextTable]) -> tuple[Origin, ...]:
+    """The tables of WikiSQL that a row of anybody's file may be of, by the index that travels along."""
+    return origins.shipped().find_wikisql(question, tables) if origins.of_wikisql(tables) else ()
+
+
+def _kind(name: str) -> str:
+    """The kind of source of a benchmark, empty for a file of one's own."""
+    return get_spec(name).source.kind if name in find_specs() else ""
 
 
 class Training(NamedTuple):
@@ -100,8 +123,8 @@ class Training(NamedTuple):
 def training_records(training: Training, benchmark: Benchmark) -> list[Record]:
     """The rows of a declared training set.
 
-    Where the benchmark knows origins, a file's rows are looked up in the same index. DataError where
-    there is no such set.
+    A file's rows are looked up in the index of origins: all of them where the benchmark is of a set that the
+    index knows, else those that bear WikiSQL's names. DataError where there is no such set.
     """
     records = _records(training.data, benchmark)
     if training.seed is None:
@@ -110,20 +133,20 @@ def training_records(training: Training, benchmark: Benchmark) -> list[Record]:
 
 
 def _records(training: str, benchmark: Benchmark) -> list[Record]:
-    data = Path(benchmark.about["data"]) if "data" in benchmark.about else None
-    path = Path(training)
+    kind, about, path = _kind(benchmark.name), benchmark.about, Path(training)
+    data = next((Path(about[key]) for key in ("data", "folder") if key in about), None)
     if path.exists():
-        known = any("origin" in example.meta for example in benchmark.examples)
-        index = origins.shipped() if known else Origins()
-        return create_context.read_records(path, downloads.rows(path), index)
+        if kind in {"create-context", "wikisql", "spider"}:
+            return create_context.read_records(path, downloads.rows(path), origins.shipped())
+        rows = create_context.read_records(path, downloads.rows(path), Origins())
+        return [row._replace(origins=_of_wikisql(row.question, row.tables)) for row in rows]
     whole = get_spec("create-context")
     if training == whole.source.hub:
-        return create_context.deal(whole, data).records
+        return create_context.deal(whole, data if kind == "create-context" else None).records
     name, _, split = training.partition(":")
     if not split or name not in find_specs():
         raise DataError(f"{training}: no such training set", 'give a file, or "NAME:SPLIT" of a benchmark')
-    data = data if get_spec(name).source.kind == "create-context" else None
-    return to_records(load_benchmark(name, split=split, data=data).examples)
+    return to_records(load_benchmark(name, split=split, data=data if kind == _kind(name) else None))
 
 
 def expose(benchmark: Benchmark, *trainings: Training | str) -> Benchmark:
@@ -136,7 +159,7 @@ def expose(benchmark: Benchmark, *trainings: Training | str) -> Benchmark:
     known = seen(record for one in wanted for record in training_records(one, benchmark))
     examples = tuple(
         replace(example, meta={**example.meta, **_seen_of(known, record)})
-        for example, record in zip(benchmark.examples, to_records(benchmark.examples), strict=True)
+        for example, record in zip(benchmark.examples, to_records(benchmark), strict=True)
     )
     return replace(benchmark, examples=examples)
 

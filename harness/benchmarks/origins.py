@@ -29,7 +29,8 @@ from harness.errors import DataError
 from harness.files import asset, read_text
 
 DIGITS = 12
-_WIKISQL_NAME = re.compile(r"table_(\d+)_(\d+)")
+_WIKISQL_NAME = re.compile(r"table_(?:name_\d+|(?:(\d+)_)?(\d+)_(\d+))", re.IGNORECASE)
+"""A table of WikiSQL as sql-create-context or the release names it."""
 _HASHES = re.compile(rf"[0-9a-f]{{{DIGITS}}}(?: [0-9a-f]{{{DIGITS}}})*")
 _UNSAID = frozenset(("as", "asc", "inner", "outer"))
 """Words of SQL that the set's author wrote or left out without a change of meaning."""
@@ -69,14 +70,21 @@ class Origins:
 
     def find(self, question: str, tables: Sequence[surface.ContextTable], gold: str) -> tuple[Origin, ...]:
         """Every origin that the row may have: none where it is unknown, several where it is ambiguous."""
-        stated = _WIKISQL_NAME.fullmatch(tables[0].name) if len(tables) == 1 else None
-        if stated and (origin := self._origins.get(f"1-{stated[1]}-{stated[2]}")):
-            return (origin,)
-        used = {name for table in tables for name, _ in table.columns}
-        if found := self._of(row_key(question, used)):
+        if found := self.find_wikisql(question, tables):
             return found
         asked, shaped = self._of(query_key(gold)), self._with(tables)
         return tuple(origin for origin in asked if origin in shaped) or asked or shaped
+
+    def find_wikisql(self, question: str, tables: Sequence[surface.ContextTable]) -> tuple[Origin, ...]:
+        """Every table of WikiSQL that the row may be of; none for a row that is not of WikiSQL."""
+        stated = _WIKISQL_NAME.fullmatch(surface.unquote(tables[0].name)) if len(tables) == 1 else None
+        if (
+            stated
+            and stated[2]
+            and (own := self._origins.get("-".join((stated[1] or "1", stated[2], stated[3]))))
+        ):
+            return (own,)
+        return self._of(row_key(question, {name for table in tables for name, _ in table.columns}))
 
     def _of(self, key: str) -> tuple[Origin, ...]:
         return self._by_key.get(int(key, 16), ())
@@ -101,6 +109,11 @@ class Origins:
 
     def _all(self, keys: Iterable[str]) -> set[Origin]:
         return set.intersection(*(set(self._of(key)) for key in keys))
+
+
+def of_wikisql(tables: Sequence[surface.ContextTable]) -> bool:
+    """Whether the tables bear the names that WikiSQL's have in sql-create-context and in the release."""
+    return bool(tables) and all(_WIKISQL_NAME.fullmatch(surface.unquote(table.name)) for table in tables)
 
 
 def row_key(question: str, used: Iterable[str]) -> str:

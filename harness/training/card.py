@@ -7,6 +7,7 @@ recipe.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import yaml
 
 from harness.benchmarks import list_benchmarks
 from harness.measures import HEADLINE, Metric
+from harness.models.prompts import messages
 from harness.models.sources import is_hub_id
-from harness.records import Prompt
+from harness.records import Example, Prompt
 from harness.reports.exchange import card_data
 from harness.reports.wording import count, label, span
 from harness.runs.progress import duration
@@ -24,6 +26,12 @@ from harness.runs.results import Entry
 
 from .record import TrainingRecord
 
+_EXAMPLE = Example(
+    id="",
+    question="Which heads are older than 56?",
+    context="CREATE TABLE head (name VARCHAR, age INTEGER)",
+    gold="",
+)
 _LIMITS = (
     "It answers in SQLite's SQL to schemas given as CREATE TABLE statements, in the prompt above; other "
     "prompts and dialects were not measured.",
@@ -34,15 +42,25 @@ _LIMITS = (
 )
 
 
+KEEP = "<!-- What you write below this line stays when the card is written anew. -->"
+
+
 def write_card(
-    name: str, config: Mapping[str, Any], told: TrainingRecord | None, entries: tuple[Entry, ...] = ()
+    name: str,
+    config: Mapping[str, Any],
+    told: TrainingRecord | None,
+    entries: tuple[Entry, ...] = (),
+    *,
+    repository: str | None = None,
+    own: str = "",
 ) -> str:
-    """README.md of the adapter ``name``.
+    """README.md of the adapter ``name``, which lies or will lie in ``repository``.
 
     ``config`` is its adapter_config.json, ``entries`` its results of one run, a benchmark each; the base's
-    stand beside them.
+    stand beside them. ``own`` is what its author has added below ``KEEP``.
     """
-    parts = [f"# {name}", _what(config, told), *_figures(entries), *_use(config, told), *_training(told)]
+    use = _use(config, told, repository or f"OWNER/{name}")
+    parts = [f"# {name}", _what(config, told), *_figures(entries), use, *_training(told)]
     limits = "\n".join(f"- {line}" for line in _LIMITS)
     body = "\n\n".join([*parts, f"## Limits\n\n{limits}"])
     data = card_data(
@@ -57,7 +75,7 @@ def write_card(
         datasets=list(_datasets(told)) or None,
         base_model_relation="adapter",
     )
-    return f"---\n{data.to_yaml()}\n---\n\n{body}\n"
+    return f"---\n{data.to_yaml()}\n---\n\n{body}\n\n{KEEP}\n{own}"
 
 
 def _base(config: Mapping[str, Any]) -> str | None:
@@ -148,20 +166,38 @@ def _cell(metric: Metric | None) -> str:
     return f"{100 * metric.value:.1f} ({span(metric.low, metric.high)})"
 
 
-def _use(config: Mapping[str, Any], told: TrainingRecord | None) -> Iterator[str]:
+def _use(config: Mapping[str, Any], told: TrainingRecord | None, repository: str) -> str:
     words = (told.recipe.get("prompt") if told else None) or {}
     prompt = Prompt(**{key: words[key] for key in ("system", "user") if key in words})
     base = _base(config) or "BASE"
-    yield (
+    asked = messages(prompt, _EXAMPLE)
+    return (
         "## Use\n\n```python\nfrom peft import PeftModel\n"
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         f'base = AutoModelForCausalLM.from_pretrained("{base}")\n'
-        'model = PeftModel.from_pretrained(base, "THIS REPOSITORY")\n'
-        f'tokenizer = AutoTokenizer.from_pretrained("{base}")\n```\n\n'
+        f'model = PeftModel.from_pretrained(base, "{repository}")\n'
+        f'tokenizer = AutoTokenizer.from_pretrained("{base}")\n'
+        f"turns = {json.dumps(asked, ensure_ascii=False, indent=4)}\n"
+        "asked = tokenizer.apply_chat_template(\n"
+        '    turns, add_generation_prompt=True, return_tensors="pt", return_dict=True\n)\n'
+        "told = model.generate(**asked, max_new_tokens=128, do_sample=False)\n"
+        'print(tokenizer.decode(told[0, asked["input_ids"].shape[1] :], skip_special_tokens=True))\n'
+        "```\n\n"
         "The prompt, in chat form:\n\n```yaml\n"
         + yaml.safe_dump({"system": prompt.system, "user": prompt.user}, sort_keys=False, allow_unicode=True)
         + "```"
     )
+
+
+def _rows(record: Mapping[str, Any]) -> str:
+    """How many rows taught, and what became of the others that were taken."""
+    taken = int(record.get("rows", 0))
+    others = {
+        "held out to choose the step by": int(record.get("held_out", 0)),
+        "too long and left out": int(record.get("left_out", 0)),
+    }
+    apart = [f"{count(number)} {what}" for what, number in others.items() if number]
+    return ", ".join([count(taken - sum(others.values())), *apart])
 
 
 def _training(told: TrainingRecord | None) -> Iterator[str]:
@@ -171,9 +207,14 @@ def _training(told: TrainingRecord | None) -> Iterator[str]:
             for name in ("loss", "reward")
             if record.get(name) is not None
         ]
+        if record.get("validation_loss") is not None:
+            figures.append(
+                f"weights of step {count(record['kept_step'])}, whose loss on the rows held out was "
+                f"{record['validation_loss']:.4f}"
+            )
         licence = f", {record['licence']}" if record.get("licence") else ""
         facts = [
-            f"Rows: {count(record.get('rows', 0))} of `{Path(str(record['data'])).name}`{licence}; SHA-256 "
+            f"Rows: {_rows(record)} of `{Path(str(record['data'])).name}`{licence}; SHA-256 of all of them "
             f"`{record.get('data_hash')}`.",
             f"Base: `{Path(str(record.get('base'))).name}`, hash `{str(record.get('base_hash'))[:12]}`.",
             f"{count(record.get('steps', 0))} steps, {', '.join(figures)}, "

@@ -5,11 +5,14 @@ from __future__ import annotations
 import resource
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.runs.progress import Progress
+
+from .checkpoints import seal
 
 
 class Course(NamedTuple):
@@ -42,13 +45,18 @@ def course(log: Sequence[Mapping[str, Any]], steps: int) -> Course:
     return Course(steps, mean("loss"), mean("reward"), total("own_seconds"), round(total("own_tokens")))
 
 
-def watch(trainer: Any, stack: ExitStack, progress: Progress, *, on_gpu: bool) -> None:
-    """Have the trainer tell its progress until ``stack`` closes; each step logs its seconds and tokens."""
+def watch(
+    trainer: Any, stack: ExitStack, progress: Progress, forecast: Callable[[int], str], *, on_gpu: bool
+) -> None:
+    """Have the trainer tell its progress until ``stack`` closes, after the ``forecast`` for so many steps;
+    each step logs its seconds and tokens, each checkpoint is sealed."""
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             left = state.max_steps - state.global_step
+            if told := forecast(left):
+                progress.say(told)
             name = f"Training from step {state.global_step}" if state.global_step else "Training"
             self.advance = stack.enter_context(progress.stage(name, left))
             self.begun = self.last = time.monotonic()
@@ -62,6 +70,11 @@ def watch(trainer: Any, stack: ExitStack, progress: Progress, *, on_gpu: bool) -
             entry["own_seconds"], entry["own_tokens"] = now - self.last, max(0, seen - self.tokens)
             self.last, self.tokens = now, max(seen, self.tokens)
             self.advance(1, note=self.note(logs, now))
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            trainer.accelerator.wait_for_everyone()  # each process writes its own random state
+            if state.is_world_process_zero:
+                seal(Path(args.output_dir, f"checkpoint-{state.global_step}"))
 
         def note(self, logs: Mapping[str, Any], now: float) -> str:
             parts = [f"loss {float(logs['loss']):.4f}"]

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness.errors import ModelError, RunError
-from harness.files import write_text
+from harness.files import read_text, write_text
 from harness.models.sources import Checkpoint, find_adapter
 from harness.reports.exchange import eval_results
 from harness.runs.latest import runs_here
 from harness.runs.results import REFERENCES, Entry, Results, read_results
 
-from .card import write_card
+from .card import KEEP, write_card
 from .record import read_training
 
 _SENT = (
@@ -38,7 +38,9 @@ _SENT = (
     "prompt.json",
 )
 """What of an adapter's folder goes; a trainer's checkpoints, logs and optimiser stay."""
-CARD, ENTRIES = "README.md", ".eval_results"
+CARD, ASIDE, ENTRIES = "README.md", "README.old.md", ".eval_results"
+_PLACEHOLDERS = ("[More Information Needed]", "generated_from_trainer")
+"""What stands in the cards that PEFT and trl write, which say nothing that a new one does not."""
 
 
 class Sent(NamedTuple):
@@ -87,7 +89,8 @@ def publish(
     ``run`` is the run whose figures go along (default: the newest here that evaluated these weights).
     ``benchmark_id`` is the benchmark's id on the hub, for which evaluation results are entered. The
     repository is ``OWNER/NAME``, by default the folder's name under the token's account. The card is written
-    into the folder as well; with ``dry_run`` nothing is written and nothing sent.
+    into the folder as well, with what its author has added to it; with ``dry_run`` nothing is written and
+    nothing sent.
 
     Raises:
         ModelError: no adapter there, no token, or the hub refuses.
@@ -102,17 +105,23 @@ def publish(
         notes.append(
             f"The adapter names its base by a path of this machine, {named}: others have to name it."
         )
-    files = tuple(_files(found, adapter.resolve().name, entries, benchmark_id))
+    name = adapter.resolve().name
+    card, foreign = _card(found, name, repository, entries)
+    if foreign:
+        notes.append(f"{CARD} there is not one of train's: a new one takes its place, it stays as {ASIDE}.")
+    files = tuple(_files(found, card, entries, benchmark_id))
     if dry_run:
         return Publication(
-            repository=repository or f"(your account)/{adapter.resolve().name}",
+            repository=repository or f"(your account)/{name}",
             files=files,
             notes=tuple(notes),
         )
+    if foreign:
+        (found.folder / CARD).replace(found.folder / ASIDE)
     for file in files:
         if file.path == CARD or file.path.startswith(ENTRIES):
             write_text(found.folder / file.path, file.content.decode("utf-8"))
-    target, url = _send(repository, adapter.resolve().name, files, private=private)
+    target, url = _send(repository, name, files, private=private)
     return Publication(repository=target, files=files, notes=tuple(notes), url=url)
 
 
@@ -154,14 +163,28 @@ def _of(results: Results, hash_: str) -> tuple[Entry, ...]:
     )
 
 
+def _card(
+    adapter: Checkpoint, name: str, repository: str | None, entries: tuple[Entry, ...]
+) -> tuple[str, bool]:
+    """The card, and whether one of another maker is in its place. Raises ModelError where that cannot go."""
+    assert adapter.folder is not None
+    path = adapter.folder / CARD
+    there = read_text(path, error=ModelError) if path.exists() else KEEP
+    _, kept, own = there.partition(f"{KEEP}\n")
+    told = read_training(adapter.folder)
+    foreign = not kept and there != KEEP and not any(mark in there for mark in _PLACEHOLDERS)
+    if foreign and (adapter.folder / ASIDE).exists():
+        raise ModelError(f"{path} is not one of train's, and {ASIDE} is there too", "move one of them away")
+    return write_card(name, adapter.config, told, entries, repository=repository, own=own), foreign
+
+
 def _files(
-    adapter: Checkpoint, name: str, entries: tuple[Entry, ...], benchmark_id: str | None
+    adapter: Checkpoint, card: str, entries: tuple[Entry, ...], benchmark_id: str | None
 ) -> Iterator[Sent]:
     assert adapter.folder is not None
     for path in sorted(_SENT):
         if (adapter.folder / path).is_file():
             yield _sent(path, (adapter.folder / path).read_bytes())
-    card = write_card(name, adapter.config, read_training(adapter.folder), entries)
     yield _sent(CARD, card.encode())
     for entry in entries[:1]:
         yield _sent(entry.results.path.name, entry.results.path.read_bytes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from harness.options import validated
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Lora(_Strict):
@@ -24,7 +25,15 @@ class Lora(_Strict):
     r: int = Field(default=16, ge=1)
     alpha: int = Field(default=16, ge=1)
     dropout: float = Field(default=0.05, ge=0, lt=1)
-    target_modules: Literal["all-linear"] | tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+    target_modules: str | tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+    @model_validator(mode="after")
+    def _layers(self) -> Lora:
+        if isinstance(self.target_modules, str) and self.target_modules != "all-linear":
+            raise ValueError(f"target_modules is a list or all-linear, not {self.target_modules!r}")
+        if not self.target_modules:
+            raise ValueError("target_modules names no layer")
+        return self
 
 
 class Data(_Strict):
@@ -194,9 +203,14 @@ _KINDS: dict[str, type[Recipe]] = {"sft": Tuning, "grpo": Reinforcement}
 def find_recipe(named: Path) -> Path:
     """The recipe's file, or the one of that name among those at hand. Raises RecipeError where neither is."""
     own = asset("adapters", "recipes", f"{named}.yaml")
-    if named.is_file() or not own.is_file():
+    if named.is_file():
         return named
-    return own
+    if own.is_file():
+        return own
+    known = sorted(path.stem for path in asset("adapters", "recipes").glob("*.yaml"))
+    near = difflib.get_close_matches(named.stem, known, 1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    raise RecipeError(f"recipe {named} does not exist", f"{guess}those at hand: {', '.join(known)}")
 
 
 def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
@@ -205,31 +219,37 @@ def load_recipe(path: Path, settings: Sequence[str] = ()) -> Recipe:
     A key of an inner record has a dot (``training.epochs=3``), a value is YAML. Raises RecipeError, which
     names the key that is wrong.
     """
-    if not path.is_file():
-        known = ", ".join(str(found) for found in sorted(asset("adapters", "recipes").glob("*.yaml")))
-        raise RecipeError(f"recipe {path} does not exist", f"those at hand: {known}")
+    path = find_recipe(path)
     values = read_yaml(path, error=RecipeError, what="recipe")
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            raise RecipeError(f"--set {setting}: no key=value", "for example --set training.epochs=3")
-        *outer, last = key.split(".")
-        record = values
-        for part in outer:
-            inner = record.setdefault(part, {})
-            record = inner if isinstance(inner, dict) else {}
-        try:
-            record[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {setting}: the value is no YAML", "quote it") from error
     kind: Any = values.get("kind")
     if kind not in _KINDS:
         raise RecipeError(f"recipe {path}: key 'kind': {kind!r} is none", f"use one of {', '.join(_KINDS)}")
+    for setting in settings:
+        _put(values, setting)
     made: Recipe = validated(
         _KINDS[kind],
-        values,
+        values | {"kind": kind},
         where=f"recipe {path}",
         error=RecipeError,
         remedy="the keys are those of adapters/recipes/*.yaml",
     )
     return made
+
+
+def _put(values: dict[str, Any], setting: str) -> None:
+    """Take a setting into a recipe's values. Raises RecipeError for one that can stand nowhere."""
+    key, equals, text = setting.partition("=")
+    *outer, last = key.split(".")
+    if not equals or not all((*outer, last)):
+        raise RecipeError(f"--set {setting}: no key=value", "for example --set training.epochs=3")
+    if key == "kind":
+        raise RecipeError("--set kind: a recipe stays of its kind", "take another recipe")
+    record = values
+    for part in outer:
+        if not isinstance(inner := record.setdefault(part, {}), dict):
+            raise RecipeError(f"--set {setting}: {part} has a value and no keys", f"--set {part}=VALUE")
+        record = inner
+    try:
+        record[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {setting}: the value is no YAML", "quote it") from error

@@ -26,9 +26,11 @@ class TrainingRecord:
     """One training.
 
     ``data`` is the rows' name, ``data_hash`` the SHA-256 of the ``rows`` rows that were taken, in their
-    order. ``recipe`` is the recipe as it was followed, ``command`` what repeats it. ``steps`` and ``loss``
-    (the mean over all steps) are of the whole training, however often it was begun; ``seconds`` are of all
-    its starts that came to a checkpoint, ``tokens`` those that went through the model. ``after`` is the
+    order; ``held_out`` of them served the validation alone, ``left_out`` were longer than the recipe's
+    length. ``recipe`` is the recipe as it was followed, ``command`` what repeats it. ``steps`` and ``loss``
+    (the mean over all steps) are of the whole training, however often it was begun; the weights are those of
+    ``kept_step``, where ``validation_loss`` was least, or of the last. ``seconds`` are of all its starts that
+    came to a checkpoint, ``tokens`` those that went through the model. ``after`` is the
     record of the training that made the adapter with which this one began.
     """
 
@@ -36,12 +38,16 @@ class TrainingRecord:
     data_hash: str = ""
     licence: str = ""
     rows: int = 0
+    held_out: int = 0
+    left_out: int = 0
     recipe: Mapping[str, Any] = field(default_factory=dict)
     base: str = ""
     base_hash: str = ""
     command: str = ""
     steps: int = 0
     loss: float | None = None
+    validation_loss: float | None = None
+    kept_step: int | None = None
     reward: float | None = None
     seconds: float = 0.0
     tokens: int = 0
