@@ -20,6 +20,7 @@ from harness.databases.fairness import Fairness
 from harness.databases.keys import keys_of
 from harness.sql import Schema
 from harness.sql.profile_reader import profile_of
+from harness.sql.schema import Ref
 from harness.sql.statement import statement
 
 Mutation = Callable[[Any, Schema], Iterator[Any]]
@@ -247,6 +248,7 @@ class Adversary:
             for t in self.creates
         }
         self.parents = dict(suite.links)
+        self.single: frozenset[Ref] = frozenset()
         self.keys: dict[str, set[str]] = {}
         self.fairness = []
         for reading in suite.readings:
@@ -257,9 +259,12 @@ class Adversary:
                 self.keys |= {table: set(key) for table, key in keys.primary.items()}
         source.close()
 
-    def differs(self, sql: str, tries: int = 300) -> bytes | None:
-        """A database on which the prediction is refuted, None where none was found."""
-        chance = random.Random(sql)
+    def differs(self, sql: str, tries: int = 300, single: frozenset[Ref] = frozenset()) -> bytes | None:
+        """A database on which the prediction is refuted, None where none was found.
+
+        No value of the ``single`` columns is met twice.
+        """
+        chance, self.single = random.Random(sql), single
         pool = self._pool(f"{self.suite.readings[0]} {sql}")
         for n in range(tries):
             image = self._image(chance, pool, 1 + n % 7)
@@ -352,6 +357,8 @@ class Adversary:
                 row.append(chance.choice(values))
             elif {name.lower()} == self.keys.get(table.lower()):
                 row.append(n + 1 if kind in {"INTEGER", "REAL"} else f"k{n}")
+            elif n and (table.lower(), name.lower()) in self.single:
+                row.append(f"name {n}")
             elif kind in {"INTEGER", "REAL"}:
                 value = chance.choice(pool[0])
                 row.append(int(value) if kind == "INTEGER" else value)

@@ -1,14 +1,16 @@
 """How good the verdicts are: near misses accepted, right answers rejected, real predictions, flagged golds.
 
-    python scripts/verdict_quality.py DATA [--sample N] [--part PART …] [--source S …] [--workers 2] [--list]
+    python scripts/verdict_quality.py DATA [--sample N] [--part PART …] [--source S …] [--shard I/N] [--workers 2]
+        [--list]
 
 DATA is the folder of shared data (create-context/, predictions/). ``--sample`` is the number of examples a
 part looks at (0: all). Prints a table for each part and one JSON line at the end.
 
 Near misses are made by ``mutations.near_misses`` (written apart from the operators that build the suites)
 and by the harness's held-out operators. One is *wrongly accepted* if it is judged right and the
-adversary, a search over small random databases with sound keys, finds one on which it differs; *open* if it
-is judged right without proof and the adversary finds none (``--list`` prints both for reading).
+adversary, a search over small random databases with sound keys, finds one on which it differs; *right by the
+key* if it is judged ``repeat_gold`` and the adversary finds one where names repeat, but none where they do
+not; *open* if it is judged right without proof and the adversary finds none (``--list`` prints them).
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from harness.databases import Sandbox, Suite
 from harness.databases.readers import Readers
 from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict
 from harness.scoring import judge_all
+from harness.scoring.names import Names
 from harness.scoring.proof import proof
 from harness.sql.mutants import HELD_OUT, mutants_of
 from harness.sql.statement import statement
@@ -111,6 +114,9 @@ def misses(row: dict[str, Any], source: str) -> list[Case]:
                 proved = verdict.outcome in {Outcome.EXACT, Outcome.EQUIVALENT} or "proved" in verdict.detail
                 state = "wrongly accepted" if refuted else "proved equal" if proved else "open"
                 state = "proof contradicted" if refuted and proved else state
+                if refuted and verdict.outcome is Outcome.REPEAT_GOLD:
+                    finer = adversary.differs(sql, single=Names(suite).columns) is None
+                    state = "right by the key" if finer else state
             found.append(Case(row["id"], maker, suite.readings[0], sql, verdict.outcome.value, state))
     return found
 
@@ -154,17 +160,22 @@ def near_miss_part(data: Path, args: Any) -> dict[str, Any]:
         cases = [c for found in over(partial(misses, source=source), chosen, args.workers) for c in found]
         states = Counter(c.state for c in cases)
         bad = [c for c in cases if c.state in {"wrongly accepted", "proof contradicted"}]
+        finer = [c for c in cases if c.state == "right by the key"]
         unequal = len(cases) - states["proved equal"]
         print(f"\nNear misses, {source} dev, {len(chosen)} examples: {len(cases)} run")
         for state, count in states.most_common():
             print(f"  {state:20}{count:8}{count / max(1, len(cases)):10.3%}")
         low, high = (100 * x for x in binomtest(len(bad), unequal).proportion_ci(method="exact"))
+        interval = [low / 100, high / 100]
         print(
             f"  wrongly accepted {len(bad)} of {unequal} that differ, 95 % interval {low:.4f} to {high:.4f} %"
         )
         print(f"  wrongly accepted by maker: {dict(Counter(c.maker for c in bad).most_common())}")
+        print(f"  by outcome: {dict(Counter(c.outcome for c in bad).most_common())}")
+        low, high = (100 * x for x in binomtest(len(bad) + len(finer), unequal).proportion_ci(method="exact"))
+        print(f"  with those right by the key {len(bad) + len(finer)}, {low:.4f} to {high:.4f} %")
         if args.list:
-            shown = [*bad, *(c for c in cases if c.state == "open")]
+            shown = [*bad, *finer, *(c for c in cases if c.state == "open")]
             print(
                 *(f"  {c.state} | {c.maker} | {c.example}\n    {c.gold}\n    {c.sql}" for c in shown),
                 sep="\n",
@@ -172,9 +183,10 @@ def near_miss_part(data: Path, args: Any) -> dict[str, Any]:
         result[source] = {
             "near_misses": len(cases),
             "wrongly_accepted": len(bad),
+            "right_by_the_key": len(finer),
             "differ": unequal,
             "share": len(bad) / max(1, unequal),
-            "interval": [low / 100, high / 100],
+            "interval": interval,
             "open": states["open"],
             "contradicted": states["proof contradicted"],
         }
