@@ -1,7 +1,7 @@
 """How good the verdicts are: near misses accepted, right answers rejected, real predictions, flagged golds.
 
-    python scripts/verdict_quality.py DATA [--sample N] [--part PART …] [--source S …] [--shard I/N] [--workers 2]
-        [--list]
+    python scripts/verdict_quality.py DATA [--sample N] [--part PART …] [--source S …] [--shard I/N]
+        [--workers 2] [--list]
 
 DATA is the folder of shared data (create-context/, predictions/). ``--sample`` is the number of examples a
 part looks at (0: all). Prints a table for each part and one JSON line at the end.
