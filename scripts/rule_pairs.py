@@ -1,8 +1,9 @@
 """Pairs of queries as the rules of a query optimiser make them: none may crash, none be proved that differ.
 
-    python scripts/rule_pairs.py [--pairs 1000] [--seed 0] [--show N]
+    python scripts/rule_pairs.py [--pairs 1000] [--seed 0] [--schema employees|patients|parcels] [--show N]
 
-Each pair is a query over a drawn schema of employees, departments and projects and the same query as a
+Each pair is a query over one of three schemas (employees, departments and projects; the same shape with
+nothing declared but types; one with real numbers and more than is asked for) and the same query as a
 rule of an optimiser would leave it, in the manner of Apache Calcite's rule tests (RelOptRulesTest): filters
 pushed below joins, aggregates and set operations, joins reordered, semi-joins for IN and EXISTS, aggregates
 split, DISTINCT as GROUP BY, unions merged, CASE and COALESCE reduced, constants folded, sorts and limits
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import sys
 import time
 from collections import Counter, defaultdict
@@ -33,11 +35,83 @@ from harness.records import VERDICT_VERSION, Outcome, Rules, Verdict
 from harness.sql import parse_schema, profile_of
 from harness.sql.statement import statement
 
-CONTEXT = """CREATE TABLE dept (deptno INTEGER PRIMARY KEY, name TEXT NOT NULL, city TEXT);
+
+class Setting(NamedTuple):
+    """A schema that pairs are drawn over: its CREATE statements, and its words for what the rules speak of."""
+
+    context: str
+    words: dict[str, str]
+
+
+SETTINGS = {
+    "employees": Setting(
+        """CREATE TABLE dept (deptno INTEGER PRIMARY KEY, name TEXT NOT NULL, city TEXT);
 CREATE TABLE emp (empno INTEGER PRIMARY KEY, ename TEXT NOT NULL, job TEXT, mgr INTEGER, sal INTEGER NOT NULL,
 comm INTEGER, deptno INTEGER NOT NULL REFERENCES dept(deptno));
 CREATE TABLE project (projno INTEGER PRIMARY KEY, title TEXT NOT NULL, budget INTEGER, empno INTEGER NOT NULL
-REFERENCES emp(empno))"""
+REFERENCES emp(empno))""",
+        {},
+    ),
+    "patients": Setting(  # nothing is declared but types: keys are guessed from names and joins
+        """CREATE TABLE ward (ward_id INTEGER, label VARCHAR, floor VARCHAR);
+CREATE TABLE patient (patient_id INTEGER, surname VARCHAR, ailment VARCHAR, doctor INTEGER, age INTEGER,
+weight INTEGER, ward_id INTEGER);
+CREATE TABLE visit (visit_id INTEGER, reason VARCHAR, cost INTEGER, patient_id INTEGER)""",
+        {
+            "dept": "ward",
+            "deptno": "ward_id",
+            "name": "label",
+            "city": "floor",
+            "emp": "patient",
+            "empno": "patient_id",
+            "ename": "surname",
+            "job": "ailment",
+            "mgr": "doctor",
+            "sal": "age",
+            "comm": "weight",
+            "project": "visit",
+            "projno": "visit_id",
+            "title": "reason",
+            "budget": "cost",
+        },
+    ),
+    "parcels": Setting(  # keys that are not first, real numbers, columns and a table that no query asks for
+        """CREATE TABLE "Depot" (opened DATE, "Town" TEXT, depot_code INTEGER NOT NULL, label TEXT NOT NULL,
+PRIMARY KEY (depot_code)); CREATE TABLE carrier (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
+CREATE TABLE parcel (sender TEXT NOT NULL, kind TEXT, parent INTEGER, weight REAL NOT NULL, fee REAL,
+parcel_no INTEGER PRIMARY KEY, depot_code INTEGER NOT NULL, carrier_id INTEGER REFERENCES carrier(id),
+note TEXT, FOREIGN KEY (depot_code) REFERENCES "Depot"(depot_code));
+CREATE TABLE scan (place TEXT NOT NULL, minutes REAL, parcel_no INTEGER NOT NULL REFERENCES parcel(parcel_no),
+scan_no INTEGER PRIMARY KEY)""",
+        {
+            "dept": '"Depot"',
+            "deptno": "depot_code",
+            "name": "label",
+            "city": '"Town"',
+            "emp": "parcel",
+            "empno": "parcel_no",
+            "ename": "sender",
+            "job": "kind",
+            "mgr": "parent",
+            "sal": "weight",
+            "comm": "fee",
+            "project": "scan",
+            "projno": "scan_no",
+            "title": "place",
+            "budget": "minutes",
+        },
+    ),
+}
+"""The schemas; the rules themselves speak of employees."""
+
+_WORD = re.compile(r"'[^']*'|\b[a-z]+\b")
+
+
+def said(query: str, setting: Setting) -> str:
+    """A query over employees as one over the setting's schema."""
+    return _WORD.sub(lambda found: setting.words.get(found[0], found[0]), query)
+
+
 MODES = ("mixed", "narrow", "few", "scarce", "twins", "full", "nulls", "childless")
 PROVED = (Outcome.EXACT, Outcome.EQUIVALENT)
 
@@ -521,8 +595,8 @@ SPOILING = (
 """What a spoilt query says instead, once."""
 
 
-def pairs(count: int, seed: int) -> list[Pair]:
-    """The pairs of a seed, rule after rule."""
+def pairs(count: int, seed: int, setting: Setting = SETTINGS["employees"]) -> list[Pair]:
+    """The pairs of a seed over a schema, rule after rule."""
     made = []
     names = list(RULES)
     for number in range(count):
@@ -536,19 +610,19 @@ def pairs(count: int, seed: int) -> list[Pair]:
             places = [at for at in range(len(other)) if other.startswith(old, at)]
             at = draw.choice(places)
             other = other[:at] + new + other[at + len(old) :]
-        made.append(Pair(name, one, other, spoilt))
+        made.append(Pair(name, said(one, setting), said(other, setting), spoilt))
     return made
 
 
 class Referee:
     """Runs both queries of a pair on filled databases that are fair to the first."""
 
-    def __init__(self, box: Sandbox, seed: int) -> None:
-        self.box, self.seed = box, seed
+    def __init__(self, box: Sandbox, seed: int, setting: Setting = SETTINGS["employees"]) -> None:
+        self.box, self.seed, self.setting = box, seed, setting
 
     def parts(self, suite: Suite, other: str, *, nulls: bool) -> bool | None:
         """Whether some database parts the two; None where the other never ran. ``nulls``: NULLs too."""
-        schema, gold = parse_schema(CONTEXT), suite.readings[0]
+        schema, gold = parse_schema(self.setting.context), suite.readings[0]
         queries = [statement(text, schema) for text in (gold, other)]
         profiles = [profile_of(query) for query in queries if query is not None]
         fairness, ran = Fairness(queries[0]), False
@@ -572,21 +646,23 @@ def crashed(suite: Suite, verdict: Verdict) -> bool:
     return verdict.outcome is Outcome.HARNESS_ERROR or suite.reason.startswith("harness_error")
 
 
-def judged(made: list[Pair], box: Sandbox, seed: int) -> tuple[dict[str, Counter[str]], list[str]]:
+def judged(
+    made: list[Pair], box: Sandbox, seed: int, setting: Setting = SETTINGS["employees"]
+) -> tuple[dict[str, Counter[str]], list[str]]:
     """What became of each rule's pairs, either way round, and a text for each that is to be looked at."""
     table: dict[str, Counter[str]] = defaultdict(Counter)
     odd: list[str] = []
-    referee = Referee(box, seed)
+    referee = Referee(box, seed, setting)
     for pair in made:
         row = table[pair.rule]
         row["pairs"] += 1
         for gold, other in ((pair.one, pair.other), (pair.other, pair.one)):
-            suite = build_suite(CONTEXT, gold, rules=Rules(case="exact"))
+            suite = build_suite(setting.context, gold, rules=Rules(case="exact"))
             (verdict,) = judge(suite, [other], box=box)
-            said = f"{pair.rule}, {verdict.outcome}, {verdict.detail}\n  {gold}\n  {other}"
+            told = f"{pair.rule}, {verdict.outcome}, {verdict.detail}\n  {gold}\n  {other}"
             if crashed(suite, verdict):
                 row["crashes"] += 1
-                odd.append(f"crash: {said}")
+                odd.append(f"crash: {told}")
             if suite.gold_status != "ok":
                 row["flagged"] += 1
                 continue
@@ -597,10 +673,10 @@ def judged(made: list[Pair], box: Sandbox, seed: int) -> tuple[dict[str, Counter
             parted = referee.parts(suite, suite.sqlite(other), nulls=nulls)
             if verdict.outcome in PROVED and parted:
                 row["contradicted"] += 1
-                odd.append(f"contradicted: {said}")
+                odd.append(f"contradicted: {told}")
             elif not verdict.execution_match and not pair.spoilt and parted is False:
                 row["rejected, not parted"] += 1
-                odd.append(f"rejected: {said}")
+                odd.append(f"rejected: {told}")
     return table, odd
 
 
@@ -611,11 +687,13 @@ def main() -> None:
     options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     options.add_argument("--pairs", type=int, default=1000)
     options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--schema", choices=SETTINGS, default="employees")
     options.add_argument("--show", type=int, default=10)
     chosen = options.parse_args()
     started = time.process_time()
     with Sandbox() as box:
-        table, odd = judged(pairs(chosen.pairs, chosen.seed), box, chosen.seed)
+        setting = SETTINGS[chosen.schema]
+        table, odd = judged(pairs(chosen.pairs, chosen.seed, setting), box, chosen.seed, setting)
     total: Counter[str] = Counter()
     print(f"{'rule':<24}" + "".join(f"{head:>{len(head) + 2}}" for head in HEADS))
     for name, row in table.items():
@@ -627,6 +705,7 @@ def main() -> None:
     facts = {
         "verdict_version": VERDICT_VERSION,
         "seed": chosen.seed,
+        "schema": chosen.schema,
         "seconds": round(time.process_time() - started, 1),
         **{head: total[head] for head in HEADS},
         "outcomes": {one.value: n for one in Outcome if (n := total[f"outcome {one}"])},

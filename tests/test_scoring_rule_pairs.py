@@ -18,10 +18,12 @@ def script() -> dict[str, Any]:
     return runpy.run_path(str(Path(__file__).parents[1] / "scripts" / "rule_pairs.py"))
 
 
-def test_pairs_of_another_seed_neither_crash_nor_contradict(script: dict[str, Any]) -> None:
-    made = script["pairs"](3 * len(script["RULES"]), 7)[::3]
+@pytest.mark.parametrize("schema", ["employees", "patients", "parcels"])
+def test_pairs_of_another_seed_neither_crash_nor_contradict(script: dict[str, Any], schema: str) -> None:
+    setting = script["SETTINGS"][schema]
+    made = script["pairs"](3 * len(script["RULES"]), 7, setting)[::3]
     with Sandbox() as box:
-        table, odd = script["judged"](made, box, 7)
+        table, odd = script["judged"](made, box, 7, setting)
     assert sum(row["pairs"] for row in table.values()) == len(script["RULES"])
     assert not any(row["crashes"] or row["contradicted"] for row in table.values()), odd
     assert sum(row["right"] for row in table.values()) > sum(row["pairs"] for row in table.values())
@@ -48,5 +50,5 @@ def test_the_referee_sees_what_parts(
     script: dict[str, Any], one: str, other: str, nulls: bool, parted: bool | None
 ) -> None:
     with Sandbox() as box:
-        suite = build_suite(script["CONTEXT"], one, rules=Rules(case="exact"))
+        suite = build_suite(script["SETTINGS"]["employees"].context, one, rules=Rules(case="exact"))
         assert script["Referee"](box, 0).parts(suite, other, nulls=nulls) is parted
