@@ -37,7 +37,7 @@ from harness.sql.statement import statement
 
 
 class Setting(NamedTuple):
-    """A schema that pairs are drawn over: its CREATE statements, and its words for what the rules speak of."""
+    """A schema that pairs are drawn over: its CREATE statements, its words for what the rules speak of."""
 
     context: str
     words: dict[str, str]
