@@ -35,16 +35,20 @@ _MISSED = Aim(_NOTHING, False, True)
 class Filler:
     """Fills the tables of one plan, as often as databases are wanted.
 
-    Tables that no query names and that refer to nothing hold the same rows in each database: nothing is asked
-    of them but that they be there.
+    Tables that no query names and that refer to nothing hold the same rows in each database, unless what
+    refers to them is compared with constants: nothing is asked of them but that they be there.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.places = {table.name: places_of(plan, table) for table in plan.tables.values()}
         self.alike: dict[str, list[list[Value]]] = {}
+        asked = {child for child in plan.foreign if child[0] in plan.used and plan.columns[child].pool}
+        while more := {plan.foreign[ref] for ref in asked if ref in plan.foreign} - asked:
+            asked |= more
+        needed = plan.used.union(table for table, _ in asked)
         for table in plan.tables.values():
-            if table.name not in plan.used and not table.late and not any(table.parents):
+            if table.name not in needed and not table.late and not any(table.parents):
                 filling = _Filling(self, MODES["few"], Chance("alike", table.name))
                 self.alike[table.name] = filling.drawn(table)
 
