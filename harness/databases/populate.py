@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -40,21 +40,11 @@ class Populator:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        tables = plan.schema.tables
-        self._inserts = {t.name.lower(): self._insert(t) for t in tables}
+        statements = {t.name.lower(): self._statements(t) for t in plan.schema.tables}
+        self._inserts = {name: s.insert for name, s in statements.items()}
         self._filler = Filler(plan)
-        self._checked = any(t.checks for t in tables)
-        empty = _empty(
-            tuple(
-                _Statements(
-                    self._create(t),
-                    self._create(replace(t, checks=())) if t.checks else "",
-                    self._inserts[t.name.lower()],
-                    sum(c.ref not in plan.plain for c in self._columns(t)),
-                )
-                for t in tables
-            )
-        )
+        self._checked = any(t.checks for t in plan.schema.tables)
+        empty = _empty(tuple(statements.values()))
         self._started = self._filled(empty, self._filler.alike) if self._filler.alike else empty
 
     def image(self, mode: str, seed: int | str) -> bytes:
@@ -75,22 +65,26 @@ class Populator:
             connection.execute("COMMIT")
             return connection.serialize()
 
-    def _columns(self, table: Table) -> Iterator[PlannedColumn]:
-        return (self.plan.columns[table.name.lower(), c.name.lower()] for c in table.columns)
+    def _statements(self, table: Table) -> _Statements:
+        name, plain = table.name.lower(), self.plan.plain
+        columns = [self.plan.columns[name, c.name.lower()] for c in table.columns]
+        marks = (
+            [literal(c.base(0)) if c.ref in plain else "?" for c in columns] if plain else "?" * len(columns)
+        )
+        return _Statements(
+            self._create(table, columns),
+            self._create(replace(table, checks=()), columns) if table.checks else "",
+            # what is drawn, and of a column that no query can mean its one value
+            f"INSERT OR IGNORE INTO {quote(table.name)} VALUES ({', '.join(marks)})",
+            sum(c.ref not in plain for c in columns),
+        )
 
-    def _insert(self, table: Table) -> str:
-        """How a row is put in: what is drawn, and of a column that no query can mean its one value."""
-        marks = (literal(c.base(0)) if c.ref in self.plan.plain else "?" for c in self._columns(table))
-        return f"INSERT OR IGNORE INTO {quote(table.name)} VALUES ({', '.join(marks)})"
-
-    def _create(self, table: Table) -> str:
+    def _create(self, table: Table, columns: Sequence[PlannedColumn]) -> str:
         """The CREATE statement of a table here: types as used, NOCASE where case is ignored."""
         rules = self.plan.rules
         collate = " COLLATE NOCASE" if rules.case == "ignore" else ""
         types = {"integer": "INTEGER", "real": "REAL"}
-        parts = [
-            f"{quote(c.column.name)} {types.get(c.kind, 'TEXT' + collate)}" for c in self._columns(table)
-        ]
+        parts = [f"{quote(c.column.name)} {types.get(c.kind, 'TEXT' + collate)}" for c in columns]
         key: Sequence[str] = table.primary_key if rules.keys != "loose" else ()
         if key and table.name.lower() in self.plan.keys.widened:
             key = self.plan.keys.primary.get(table.name.lower(), ())

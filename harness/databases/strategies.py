@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Literal, NamedTuple
 
 from harness.chance import Chance
@@ -70,7 +71,7 @@ class Case:
     def throws_groups(self) -> bool:
         """Whether chance will have its groups, if they are counted, around the threshold."""
         plan = self.plan
-        if not _is_counted(plan, self.column):
+        if not plan.thresholds or self.column.ref not in plan.counted:
             return False
         return self.chance.hit(ODDS.grouped_large if plan.thresholds[-1] > LARGE else ODDS.grouped)
 
@@ -103,12 +104,29 @@ class Case:
         return (found or values)[: max(1, self.count)]
 
 
+class Traits(NamedTuple):
+    """What is so of a column in all databases of a plan: the strategies go by it.
+
+    ``refers``: to another table's key. ``ordered``: it is sorted by or asked for extremes. ``counted``: it is
+    grouped by, and groups are compared with a number. ``compared``: with other columns. ``shared``: by two
+    parts of a query. ``asked``: conditions name constants of it. ``pooled``: it holds those, or others.
+    """
+
+    refers: bool
+    ordered: bool
+    counted: bool
+    compared: bool
+    shared: bool
+    asked: bool
+    pooled: bool
+
+
 class Strategy(NamedTuple):
-    """One way of filling columns that it is ``meant`` for; ``draw`` gives None where chance is against it."""
+    """One way of filling columns of a trait (empty: any); ``draw`` gives None where chance is against it."""
 
     name: str
     reason: str
-    meant: Callable[[Plan, PlannedColumn], bool]
+    trait: str
     draw: Callable[[Case], Drawer | None]
 
 
@@ -221,96 +239,82 @@ def _varied(case: Case) -> Drawer:
     return Drawer(case.column, "distinct", case.usual(case.count + 3), None, case.strange, case.nulls)
 
 
-def _any(plan: Plan, column: PlannedColumn) -> bool:
-    return True
-
-
-def _refers(plan: Plan, column: PlannedColumn) -> bool:
-    return column.ref in plan.foreign
-
-
-def _is_ordered(plan: Plan, column: PlannedColumn) -> bool:
-    return column.ordered
-
-
-def _is_counted(plan: Plan, column: PlannedColumn) -> bool:
-    return bool(plan.thresholds) and column.ref in plan.counted
-
-
-def _is_compared(plan: Plan, column: PlannedColumn) -> bool:
-    return column.group >= 0
-
-
-def _is_shared(plan: Plan, column: PlannedColumn) -> bool:
-    return column.ref in plan.shared
-
-
-def _is_asked(plan: Plan, column: PlannedColumn) -> bool:
-    return column.lead > 0
-
-
-def _is_named(plan: Plan, column: PlannedColumn) -> bool:
-    return bool(column.pool)
-
-
 STRATEGIES: tuple[Strategy, ...] = (
-    Strategy("each parent once", "a key that refers to another table's key: 1:1", _refers, _each_parent_once),
-    Strategy("counted children", "HAVING and LIMIT show at groups just as large", _refers, _counted_children),
     Strategy(
-        "children", "some parents have many, some none: inner and outer joins part ways", _refers, _children
+        "each parent once", "a key that refers to another table's key: 1:1", "refers", _each_parent_once
     ),
-    Strategy("key", "what is left by references: constants first, so that they are met", _any, _key),
-    Strategy("tied", "an extreme that several rows share", _is_ordered, _tied),
-    Strategy("counted", "as for children, in a column that is grouped by itself", _is_counted, _counted),
+    Strategy(
+        "counted children", "HAVING and LIMIT show at groups just as large", "refers", _counted_children
+    ),
+    Strategy(
+        "children", "some parents have many, some none: inner and outer joins part ways", "refers", _children
+    ),
+    Strategy("key", "what is left by references: constants first, so that they are met", "", _key),
+    Strategy("tied", "an extreme that several rows share", "ordered", _tied),
+    Strategy("counted", "as for children, in a column that is grouped by itself", "counted", _counted),
     Strategy(
         "compared and scarce",
         "two columns meet often only where both hold few",
-        _is_compared,
+        "compared",
         _compared_and_scarce,
     ),
     Strategy(
-        "compared", "columns that are compared hold one pool, else no row matches", _is_compared, _compared
+        "compared", "columns that are compared hold one pool, else no row matches", "compared", _compared
     ),
     Strategy(
         "met again",
         "INTERSECT and IN find something where both parts hold the same few",
-        _is_shared,
+        "shared",
         _met_again,
     ),
     Strategy(
         "asked and scarce",
         "against one query: what either asks for, little else",
-        _is_asked,
+        "asked",
         _asked_and_scarce,
     ),
-    Strategy("narrow", "few values: groups, duplicates, DISTINCT", _any, _narrow),
+    Strategy("narrow", "few values: groups, duplicates, DISTINCT", "", _narrow),
     Strategy(
         "constants",
         "what conditions name, met by chance also; sorted ones are distinct",
-        _is_named,
+        "pooled",
         _constants,
     ),
-    Strategy("varied", "nothing asks for more: different values, so that a column shows", _any, _varied),
+    Strategy("varied", "nothing asks for more: different values, so that a column shows", "", _varied),
 )
 
 
 def places_of(plan: Plan, table: PlannedTable) -> list[Place]:
     """The columns of a table as any database of the plan is to fill them."""
-    return [
-        Place(
-            column,
-            parent := plan.foreign.get(column.ref),
-            alone=at in table.single or table.key == (column.ref[1],),
-            strange=table.name in plan.used and not _in_key(table, at) and not column.closed,
-            blank=not _in_key(table, at) and parent is None and not column.column.not_null,
-            strategies=tuple(s for s in STRATEGIES if s.meant(plan, column)),
+    places, used, grouped = [], table.name in plan.used, bool(plan.thresholds)
+    for at, column in enumerate(table.columns):
+        ref, parent = column.ref, plan.foreign.get(column.ref)
+        own = at in table.single or ref[1] in table.key
+        traits = Traits(
+            refers=parent is not None,
+            ordered=column.ordered,
+            counted=grouped and ref in plan.counted,
+            compared=column.group >= 0,
+            shared=ref in plan.shared,
+            asked=column.lead > 0,
+            pooled=bool(column.pool),
         )
-        for at, column in enumerate(table.columns)
-    ]
+        places.append(
+            Place(
+                column,
+                parent,
+                alone=at in table.single or table.key == (ref[1],),
+                strange=used and not own and not column.closed,
+                blank=not own and parent is None and not column.column.not_null,
+                strategies=_strategies(traits),
+            )
+        )
+    return places
 
 
-def _in_key(table: PlannedTable, at: int) -> bool:
-    return at in table.single or table.columns[at].ref[1] in table.key
+@cache
+def _strategies(traits: Traits) -> tuple[Strategy, ...]:
+    return tuple(s for s in STRATEGIES if not s.trait or getattr(traits, s.trait))
 
 
 def drawer_for(case: Case) -> Drawer:
