@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.benchmarks.spec import OFFICIAL_METRICS
 from harness.databases.answers import Failure, Result, Row
 from harness.errors import BenchmarkError
 from harness.files import stem
+from harness.measures import OFFICIAL
 from harness.records import Benchmark, Example, Judging
 from harness.runs import score as scoring
 from harness.runs.selection import Selection
@@ -281,4 +281,4 @@ def test_plugging_is_bounded() -> None:
 
 
 def test_a_benchmark_may_name_every_official_metric_and_no_other() -> None:
-    assert set(OFFICIAL_METRICS) == set(SCORERS)
+    assert set(OFFICIAL) == set(SCORERS)

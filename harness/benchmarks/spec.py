@@ -18,18 +18,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from harness.errors import BenchmarkError
 from harness.files import asset, read_yaml
-from harness.measures import METRICS
+from harness.measures import METRICS, OFFICIAL
 from harness.options import validated
 from harness.records import Prompt, Rules
-
-OFFICIAL_METRICS = (
-    "wikisql_logical_form",
-    "wikisql_execution",
-    "spider_exact_set_match",
-    "spider_execution",
-    "bird_ex",
-    "bird_soft_f1",
-)
 
 
 class _Strict(BaseModel):
@@ -111,7 +102,7 @@ class BenchmarkSpec(_Strict):
     @field_validator("metrics")
     @classmethod
     def _metrics_exist(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
-        known = (*METRICS, *OFFICIAL_METRICS)
+        known = (*METRICS, *OFFICIAL)
         for metric in metrics:
             if metric not in known:
                 raise ValueError(f"'{metric}' is no metric; known are {', '.join(known)}")
@@ -130,7 +121,7 @@ class BenchmarkSpec(_Strict):
     @property
     def scorers(self) -> tuple[str, ...]:
         """The official metrics among ``metrics``."""
-        return tuple(metric for metric in self.metrics if metric in OFFICIAL_METRICS)
+        return tuple(metric for metric in self.metrics if metric in OFFICIAL)
 
     def resolve(self, path: Path) -> Path:
         """A path of the YAML as seen from here."""

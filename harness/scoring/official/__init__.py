@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 
 from harness.errors import UsageError
 from harness.records import Benchmark
-from harness.scoring.official import bird, spider_exact_set, spider_execution, wikisql
 from harness.scoring.official.scorer import Options, Score, Scorer
 
 __all__ = ["SCORERS", "Options", "Score", "Scorer", "open_scorer"]
 
-SCORERS: Mapping[str, type[Scorer]] = {
-    scorer.name: scorer
-    for scorer in (
-        wikisql.LogicalForm,
-        wikisql.Execution,
-        spider_exact_set.SpiderExactSetMatch,
-        spider_execution.SpiderExecution,
-        bird.ExecutionAccuracy,
-        bird.SoftF1,
-    )
-}
+for _module in iter_modules(__path__, f"{__name__}."):
+    import_module(_module.name)
+
+SCORERS: Mapping[str, type[Scorer]] = Scorer.named
+"""Every official metric by its name: a scorer is there by standing in a module of this folder."""
 
 
 def open_scorer(name: str, benchmark: Benchmark, options: Options | None = None) -> Scorer:

@@ -51,8 +51,15 @@ class Scorer(ABC):
     was named is not there or not in its form, or where one is missing that the figure cannot do without.
     """
 
-    name: ClassVar[str]
+    named: ClassVar[dict[str, type[Scorer]]] = {}
+    """Those that have a name, by it."""
+
+    name: ClassVar[str] = ""
     source: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        if "name" in vars(cls):
+            Scorer.named[cls.name] = cls
 
     def __init__(self, benchmark: Benchmark, options: Options) -> None:
         self.benchmark, self.options = benchmark, options
