@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.databases import Result, same
-from harness.databases.answers import Row, same_but_for_columns
+from harness.databases.answers import ResultRow, same_but_for_columns
 from harness.records import Rules
 
 
@@ -80,13 +80,13 @@ def test_bags_under_every_permutation_by_brute_force() -> None:
     assert min(seen.values()) > 500
 
 
-def _key(row: Row) -> list[tuple[str, str]]:
+def _key(row: ResultRow) -> list[tuple[str, str]]:
     return [
         ("number", str(float(v))) if isinstance(v, int | float) else (type(v).__name__, str(v)) for v in row
     ]
 
 
-def cycles(*lengths: int) -> list[Row]:
+def cycles(*lengths: int) -> list[ResultRow]:
     """A row for every edge of cycles over the columns: all columns look the same."""
     edges: list[tuple[int, int]] = []
     for length in lengths:

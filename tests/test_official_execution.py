@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.databases.answers import Failure, Result, Row
+from harness.databases.answers import Failure, Result, ResultRow
 from harness.errors import BenchmarkError
 from harness.files import stem
 from harness.measures import OFFICIAL
@@ -166,7 +166,7 @@ def test_bird(folder: Path) -> None:
 
 
 def test_soft_f1_pairs_rows_by_place() -> None:
-    rows: list[Row] = [(1, "a"), (2, "b"), (3, "c")]
+    rows: list[ResultRow] = [(1, "a"), (2, "b"), (3, "c")]
     assert soft_f1(rows, rows) == 1
     assert soft_f1([*rows[::-1]], rows) == pytest.approx(1 / 3)
     assert soft_f1([*rows, rows[0]], rows) == 1  # repeated rows are dropped

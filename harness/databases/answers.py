@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from harness.records import Rules
 
-Row = tuple[Any, ...]
+ResultRow = tuple[Any, ...]
 _VALUES = 2_000_000
 
 
@@ -28,7 +28,7 @@ class Result(NamedTuple):
     """What a query gave: the names of its columns, and its rows as tuples of SQLite values."""
 
     columns: tuple[str, ...]
-    rows: list[Row]
+    rows: list[ResultRow]
 
 
 class Failure(NamedTuple):
@@ -43,8 +43,8 @@ class Ways(NamedTuple):
     as many as there is ``room`` for.
     """
 
-    sure: list[Row]
-    tied: list[Row]
+    sure: list[ResultRow]
+    tied: list[ResultRow]
     room: int
 
     def admit(self, result: Result) -> bool:
@@ -62,7 +62,7 @@ class Ways(NamedTuple):
         return bool(shown) and sure <= shown <= sure | tied and (whole or tied <= shown)
 
 
-def _loose(row: Row) -> tuple[str, ...]:
+def _loose(row: ResultRow) -> tuple[str, ...]:
     """A row whose columns may stand in any order, its text in any case."""
     return tuple(sorted(f"{v:.9g}" if isinstance(v, (int, float)) else str(v).lower() for v in row))
 
@@ -74,8 +74,8 @@ class Expected:
 
     def __init__(self, result: Result, *, ordered: bool, rules: Rules) -> None:
         self.result, self.ordered, self.rules = result, ordered, rules
-        self._plain: list[Row] | None = None
-        self._bag: Counter[Row] | None = None
+        self._plain: list[ResultRow] | None = None
+        self._bag: Counter[ResultRow] | None = None
 
     def same(self, other: Result) -> bool:
         """Whether a result is the same as this answer under the rules."""
@@ -112,7 +112,7 @@ def same(gold: Result, prediction: Result, *, ordered: bool, rules: Rules) -> bo
     return Expected(gold, ordered=ordered, rules=rules).same(prediction)
 
 
-def same_but_for_columns(left: Sequence[Row], right: Sequence[Row], *, ordered: bool) -> bool:
+def same_but_for_columns(left: Sequence[ResultRow], right: Sequence[ResultRow], *, ordered: bool) -> bool:
     """Whether some order of the columns makes the two one bag of rows, or with ``ordered`` one list.
 
     Values are equal as in Python (1 and 1.0 are, text with its case). Two results without rows are the same
@@ -142,7 +142,7 @@ def same_but_for_columns(left: Sequence[Row], right: Sequence[Row], *, ordered: 
     return _Search(Counter(left), Counter(right)).same(*colours)
 
 
-def same_but_for_more(left: Sequence[Row], right: Sequence[Row], *, ordered: bool) -> bool:
+def same_but_for_more(left: Sequence[ResultRow], right: Sequence[ResultRow], *, ordered: bool) -> bool:
     """Whether some columns of the right side, in some order, make the two one bag of rows, or one list.
 
     Of columns that hold the same values a limited number of choices is tried.
@@ -182,7 +182,7 @@ def _choices(places: Sequence[Sequence[int]], taken: tuple[int, ...] = ()) -> It
 class _Search:
     """Looks for the columns' places in two bags of rows. A column may take that of one of its colour only."""
 
-    def __init__(self, left: Counter[Row], right: Counter[Row]) -> None:
+    def __init__(self, left: Counter[ResultRow], right: Counter[ResultRow]) -> None:
         self._bags = (list(left.items()), list(right.items()))
         self._values = _VALUES
 
@@ -230,11 +230,13 @@ def _marked(colours: list[int], place: int) -> list[int]:
     return [-1 if i == place else colour for i, colour in enumerate(colours)]
 
 
-def _folded(rows: Sequence[Row]) -> list[Row]:
+def _folded(rows: Sequence[ResultRow]) -> list[ResultRow]:
     return [tuple(v.lower() if type(v) is str else v for v in row) for row in rows]
 
 
-def _snapped(left: Sequence[Row], right: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+def _snapped(
+    left: Sequence[ResultRow], right: Sequence[ResultRow]
+) -> tuple[list[ResultRow], list[ResultRow]]:
     """The rows with numbers that differ by the rounding of reals made one; two integers never are."""
     values = [v for rows in (left, right) for row in rows for v in row]
     integers: set[float] = {v for v in values if type(v) is int}
@@ -252,5 +254,5 @@ def _snapped(left: Sequence[Row], right: Sequence[Row]) -> tuple[list[Row], list
     return _replaced(left, places), _replaced(right, places)
 
 
-def _replaced(rows: Sequence[Row], places: dict[float, float]) -> list[Row]:
+def _replaced(rows: Sequence[ResultRow], places: dict[float, float]) -> list[ResultRow]:
     return [tuple(places.get(v, v) if type(v) in (int, float) else v for v in row) for row in rows]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from harness.databases.names import likeness, norm, singular
+from harness.databases.likeness import likeness, norm, singular
 from harness.sql.profile import Tally
 from harness.sql.schema import Ref, Schema, Table
 

@@ -10,13 +10,13 @@ from typing import Any, Literal, NamedTuple
 
 from sqlglot import exp
 
-from harness.databases.answers import Expected, Failure, Result, Row, Ways
+from harness.databases.answers import Expected, Failure, Result, ResultRow, Ways
 from harness.databases.sandbox import Sandbox
 from harness.sql.dialect import constant
 from harness.sql.spans import Text
 from harness.sql.statement import Statement
 
-Verdict = Literal["fair", "ties", "unstable"]
+Soundness = Literal["fair", "ties", "unstable"]
 
 
 class _Order(NamedTuple):
@@ -47,7 +47,7 @@ class Fairness:
             if query is not None and isinstance(node, exp.Query):
                 self._probes += _probes(query.printed, node)
 
-    def check(self, box: Sandbox, sql: str, answer: Expected) -> Verdict:
+    def check(self, box: Sandbox, sql: str, answer: Expected) -> Soundness:
         """What the database that is loaded in ``box`` is to the query with this answer."""
         for probe in self._probes:
             result = box.query(probe.sql)
@@ -173,11 +173,11 @@ def _int(value: tuple[Any] | None) -> int | None:
     return value[0] if value and isinstance(value[0], int) else None
 
 
-def _fold(row: Row, places: tuple[int, ...]) -> tuple[Any, ...]:
+def _fold(row: ResultRow, places: tuple[int, ...]) -> tuple[Any, ...]:
     return tuple(row[p].lower() if isinstance(row[p], str) else row[p] for p in places)
 
 
-def _tied(probe: _Order | _Extreme, rows: list[Row]) -> bool:
+def _tied(probe: _Order | _Extreme, rows: list[ResultRow]) -> bool:
     if isinstance(probe, _Extreme):
         values = [row[0] for row in rows if row[0] is not None and not isinstance(row[0], bytes)]
         if len({type(v) is str for v in values}) > 1:

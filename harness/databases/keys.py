@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.databases.composites import widened
-from harness.databases.names import SUFFIX, common, likeness, norm, singular
+from harness.databases.likeness import SUFFIX, common, likeness, norm, singular
 from harness.records import Rules
 from harness.sql.profile import Profile
 from harness.sql.schema import Ref, Schema, Table

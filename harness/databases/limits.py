@@ -82,7 +82,7 @@ def limit(connection: sqlite3.Connection, grade: Grade, charge: Callable[[int], 
     """
     connection.execute(f"PRAGMA hard_heap_limit = {HEAP_MIB * 2**20}")
     connection.execute("PRAGMA temp_store = 2")
-    freeze(connection)
+    freeze(connection, LONGEST)
     for what, value in _LIMITS.items():
         connection.setlimit(what, value)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, grade.length)

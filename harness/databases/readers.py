@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 from harness.databases.suite import Suite
@@ -11,6 +12,7 @@ from harness.sql.schema import Ref, Schema
 from harness.sql.terms import Form
 
 
+@dataclass(eq=False)
 class Readers:
     """The canonical readers of a suite's schema, each made when it is first asked for.
 
@@ -18,8 +20,7 @@ class Readers:
     columns that may hold them, ``filled`` where no value is NULL.
     """
 
-    def __init__(self, suite: Suite) -> None:
-        self.suite = suite
+    suite: Suite
 
     @cached_property
     def basic(self) -> Canonicaliser:

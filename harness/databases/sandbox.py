@@ -26,7 +26,7 @@ from functools import cache
 from pathlib import Path
 from types import TracebackType
 
-from harness.databases.answers import Failure, Result, Row
+from harness.databases.answers import Failure, Result, ResultRow
 from harness.databases.limits import BYTES, LONG, LONGEST, SHORT, STEPS, TICK, WRITING, Grade, limit
 from harness.sql.dialect import words
 
@@ -126,7 +126,7 @@ class _Box:
             if cursor.description is None:
                 return _refused(sql)
             at_once = max(1, min(self._rows + 1, BYTES // (len(cursor.description) * self._grade.length)))
-            first: list[Row] = cursor.fetchmany(at_once)
+            first: list[ResultRow] = cursor.fetchmany(at_once)
             rows = first if len(first) < at_once else self._rest(cursor, first, at_once)
         except (sqlite3.Error, sqlite3.Warning, UnicodeError, ValueError) as error:
             return _failure(sql, str(error) if self.left >= 0 else "interrupted")
@@ -139,7 +139,7 @@ class _Box:
             return Failure("denied", f"{_first_word(sql)} is not a query")
         return Result(tuple(d[0] for d in cursor.description), rows)
 
-    def _rest(self, cursor: sqlite3.Cursor, rows: list[Row], at_once: int) -> list[Row] | str:
+    def _rest(self, cursor: sqlite3.Cursor, rows: list[ResultRow], at_once: int) -> list[ResultRow] | str:
         """All rows of a long result, or what they are more than."""
         more, size = rows, 0
         while True:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from harness.databases.answers import Expected, Failure, Result, Ways
-from harness.records import GoldStatus, Rules
+from harness.records import DatabaseKind, GoldStatus, Rules
 from harness.sql.dialect import to_sqlite
 from harness.sql.readings import plain_numbers
 from harness.sql.schema import Ref, Schema
 
-DatabaseKind = Literal["fair", "unstable", "nulls", "ties", "keys"]
 Kinds = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
 
 HARNESS_ERROR = "harness_error"

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from harness.databases.answers import ResultRow
 from harness.records import Sample, Witness
 from harness.runs.results import REFERENCES
 from harness.text import visible
 
-ResultRows = tuple[tuple[Any, ...], ...]
+ResultRows = tuple[ResultRow, ...]
 
 
 class WrongAnswer(NamedTuple):

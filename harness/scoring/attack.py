@@ -9,6 +9,7 @@ count. They hang on the prediction's canonical text: however it is spelled, it m
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 from harness.databases import Database, Result, Sandbox, Suite
@@ -30,11 +31,13 @@ STEPS = 100_000_000
 """SQLite's steps that the databases against one prediction may take together."""
 
 
+@dataclass(eq=False)
 class Attacker:
     """Makes databases against predictions of one suite; what predictions share is made once, when needed."""
 
-    def __init__(self, suite: Suite, box: Sandbox, readers: Readers) -> None:
-        self.suite, self.box, self._readers = suite, box, readers
+    suite: Suite
+    box: Sandbox
+    readers: Readers
 
     def databases(self, sql: str, numbers: range = range(ATTACKS)) -> Iterator[Database]:
         """Databases that tell the prediction (SQLite text) from the gold, each loaded in the sandbox.
@@ -42,7 +45,7 @@ class Attacker:
         One of each number is made. Those given are fair, but for the first that tells them by ties alone.
         """
         if self.suite.databases and (maker := self._maker()) is not None:
-            made = maker.telling(sql, numbers, self._readers.basic.text(sql))
+            made = maker.telling(sql, numbers, self.readers.basic.text(sql))
             yield from (database for database in made if self._sound())
 
     def without_repeats(self, sql: str) -> Iterator[Database]:

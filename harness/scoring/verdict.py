@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from harness.databases import Failure, Sandbox, Suite
 from harness.databases.readers import Readers
-from harness.databases.suite import DatabaseKind
 from harness.records import Outcome, Verdict
 from harness.scoring.attack import ASSUMED, ATTACKS, Attacker
 from harness.scoring.cause import CLAUSES, causes, summary
@@ -26,15 +25,6 @@ from harness.scoring.trial import Trial, attempt, execute, expected, nothing, si
 from harness.sql import Untranspilable
 
 log = logging.getLogger(__name__)
-ASSUMPTIONS: Mapping[DatabaseKind, tuple[Outcome, str, str]] = {
-    "ties": (Outcome.TIE_ONLY, "ties", "where the superlative is tied"),
-    "nulls": (Outcome.NULL_ONLY, "nulls", "where values are NULL"),
-    "keys": (Outcome.KEY_ONLY, "guesses", "where a guessed key repeats or dangles"),
-}
-"""Each kind of probe with the outcome that it grants, the rule that can withdraw it, and what it shows.
-
-Of several the first names the outcome: a tie is never called a matter of NULLs."""
-
 ALARM = "alarm: the canonical forms are equal, and a fair database parts the two"
 """What is said where a form is at fault: the report counts these."""
 
@@ -66,7 +56,9 @@ def judge(
     if box is None:
         with Sandbox() as own:
             return judge(suite, sqls, box=own, real=real, attacks=attacks, signatures=signatures)
-    verdicts: dict[str | None, Verdict] = {None: _refused(suite, Outcome.MISSING, "there is no SQL")}
+    verdicts: dict[str | None, Verdict] = {}
+    if None in sqls:
+        verdicts[None] = _refused(suite, Outcome.MISSING, "there is no SQL")
     trials: dict[str, Trial] = {}
     for sql in dict.fromkeys(sqls):
         if sql is not None:
@@ -169,12 +161,15 @@ def _outcome(
         if suite.rules.nulls == "forgive" and not _asks_for_null(suite.gold, trial.text):
             return Outcome.EQUIVALENT, (), f"{shown.text}, where nothing is NULL"
         trial.assumed.add("nulls")
-    held = [ASSUMPTIONS[kind] for kind in ASSUMPTIONS if kind in trial.assumed] if trial.accepted else []
+    held = []
+    if trial.accepted and trial.assumed:
+        held = [(one, of) for one in Outcome if (of := one.assumes) and of.kind in trial.assumed]
+        held.sort(key=lambda pair: pair[1].kind != "ties")  # a tie is never called a matter of NULLs
     if "ties" in trial.assumed and not (trial.agreed or shown):  # nothing shows that ties alone part them
         held = []
-    if held and all(getattr(suite.rules, rule) == "forgive" for _, rule, _ in held):
-        outcome, _, where = held[0]
-        return outcome, (), f"differs only {where}{_also(shown)}"
+    if held and all(getattr(suite.rules, assumption.rule) == "forgive" for _, assumption in held):
+        outcome, assumption = held[0]
+        return outcome, (), f"differs only {assumption.where}{_also(shown)}"
     if equal is not None and trial.lost is not None:
         log.error("alarm: equal forms, and a fair database parts %.500r and %.500r", suite.gold, trial.text)
         return Outcome.WRONG, ("other",), ALARM
@@ -190,7 +185,7 @@ def _outcome(
         reason = "gold does not run" if suite.schema is not None else "context cannot be read"
         return Outcome.WRONG, found, f"the {reason}"
     if held:
-        return Outcome.WRONG, found, f"differs {held[0][2]}"
+        return Outcome.WRONG, found, f"differs {held[0][1].where}"
     return Outcome.WRONG, found, summary(found, gold, other)
 
 

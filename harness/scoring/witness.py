@@ -15,17 +15,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.databases import Failure, Result, Sandbox, Suite, same
-from harness.databases.answers import Expected, Row, Ways
+from harness.databases.answers import Expected, ResultRow, Ways
 from harness.databases.fairness import Fairness
 from harness.databases.limits import LONGEST
 from harness.databases.readers import Readers
-from harness.databases.suite import DatabaseKind
 from harness.errors import RunError
-from harness.records import Outcome, Verdict, Witness
+from harness.records import DatabaseKind, Outcome, Verdict, Witness
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
 from harness.scoring.trial import translate
-from harness.scoring.verdict import ASSUMPTIONS, harness_error, judge
+from harness.scoring.verdict import harness_error, judge
 from harness.sql.dialect import literal, quote
 from harness.sql.statement import statement
 
@@ -34,12 +33,6 @@ STEPS = 200_000_000
 
 ROWS, CHARACTERS, VALUE = 100, 50_000, 2_000
 """What is kept of a result: rows, characters of all values, characters of one; a witness says what is cut."""
-
-_PROBES: dict[Outcome, DatabaseKind] = {
-    **{outcome: kind for kind, (outcome, _, _) in ASSUMPTIONS.items()},
-    Outcome.REPEAT_GOLD: "fair",
-}
-_NO_WITNESS = {Outcome.MISSING, Outcome.UNTRANSPILABLE, Outcome.HARNESS_ERROR}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +71,12 @@ def explain(suite: Suite, sql: str | None, *, box: Sandbox | None = None) -> Exp
             return explain(suite, sql, box=own)
     (verdict,) = judge(suite, [sql], box=box)
     found: tuple[str, ...] = (verdict.cause,) if verdict.cause else ()
-    if sql is None or verdict.outcome in _NO_WITNESS or verdict.outcome.counts == "right":
+    if sql is None or not verdict.outcome.shows or verdict.outcome.counts == "right":
         return Explanation(verdict=verdict, causes=found)
     try:
         if verdict.outcome.marked:
-            breaks = find_witness(suite, sql, box, probe=_PROBES[verdict.outcome])
+            assumed = verdict.outcome.assumes
+            breaks = find_witness(suite, sql, box, probe=assumed.kind if assumed else "fair")
             return Explanation(verdict=verdict, causes=found, witness=breaks)
         if verdict.outcome is Outcome.WRONG and suite.readings:
             found = causes(*Readers(suite).forms(translate(suite, sql)))
@@ -103,7 +97,8 @@ def find_witness(
         return None
     text = translate(suite, sql)
     counted = {"fair", "unstable", *([] if suite.limited else ["ties"])}
-    counted |= {kind for kind, (_, rule, _) in ASSUMPTIONS.items() if getattr(suite.rules, rule) == "count"}
+    assumptions = [of for one in Outcome if (of := one.assumes)]
+    counted |= {of.kind for of in assumptions if getattr(suite.rules, of.rule) == "count"}
     counted = {probe} if probe else counted
     duel = _Duel(suite, text, box, forgiving="ties" not in counted)
     differing = [d for d in suite.databases if (d.kind in counted or d.ways) and duel.differs(d.image)]
@@ -138,13 +133,13 @@ def find_witness(
     )
 
 
-def _rows(result: Result | Failure) -> list[Row]:
+def _rows(result: Result | Failure) -> list[ResultRow]:
     return result.rows if isinstance(result, Result) else []
 
 
-def _kept(rows: Sequence[Row]) -> tuple[Row, ...]:
+def _kept(rows: Sequence[ResultRow]) -> tuple[ResultRow, ...]:
     """The first rows of a result, long values cut, as far as both limits go."""
-    kept: list[Row] = []
+    kept: list[ResultRow] = []
     left = CHARACTERS
     for row in rows[:ROWS]:
         short = tuple(v[:VALUE] + "…" if isinstance(v, str) and len(v) > VALUE else v for v in row)

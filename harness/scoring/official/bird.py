@@ -12,7 +12,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from harness.databases.answers import Failure, Row
+from harness.databases.answers import Failure, ResultRow
 from harness.records import Example
 from harness.scoring.official.execution import ExecutionScorer, Openable
 from harness.scoring.official.scorer import RIGHT, Score
@@ -20,7 +20,7 @@ from harness.scoring.official.scorer import RIGHT, Score
 SOURCE = "https://github.com/bird-bench/mini_dev (evaluation/evaluation_ex.py, evaluation_f1.py)"
 
 
-def soft_f1(predicted: Sequence[Row], gold: Sequence[Row]) -> float:
+def soft_f1(predicted: Sequence[ResultRow], gold: Sequence[ResultRow]) -> float:
     """F1 over the values of rows that stand at the same place, both results without repeated rows.
 
     A row's values count in shares of the gold row's width: those of the prediction that the gold row has
@@ -52,7 +52,7 @@ class BirdScorer(ExecutionScorer):
     source = SOURCE
 
     @abstractmethod
-    def compare(self, predicted: Sequence[Row], gold: Sequence[Row]) -> float:
+    def compare(self, predicted: Sequence[ResultRow], gold: Sequence[ResultRow]) -> float:
         """What two results score, 0 to 1."""
 
     def levels(self) -> dict[str, str]:
@@ -89,7 +89,7 @@ class ExecutionAccuracy(BirdScorer):
 
     name = "bird_ex"
 
-    def compare(self, predicted: Sequence[Row], gold: Sequence[Row]) -> float:
+    def compare(self, predicted: Sequence[ResultRow], gold: Sequence[ResultRow]) -> float:
         """1.0 where both are the same set of rows."""
         return float(set(predicted) == set(gold))
 
@@ -99,6 +99,6 @@ class SoftF1(BirdScorer):
 
     name = "bird_soft_f1"
 
-    def compare(self, predicted: Sequence[Row], gold: Sequence[Row]) -> float:
+    def compare(self, predicted: Sequence[ResultRow], gold: Sequence[ResultRow]) -> float:
         """F1 over the values of rows at the same place."""
         return soft_f1(predicted, gold)
