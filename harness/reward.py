@@ -40,8 +40,8 @@ _LONGEST = 20_000
 class Judged(NamedTuple):
     """What a completion came to: ``value`` is None where the gold decides nothing.
 
-    ``outcome`` is its query's, or why no query of it was judged, which no verdict says and so is no
-    ``Outcome``: it holds "several", one that is "too_long", or a gold of another status than ok ("gold_broken").
+    ``outcome`` is its query's, or why no query of it was judged. No verdict says the latter, so these are no
+    ``Outcome``: it holds "several", one that is "too_long", or the gold is not ok ("gold_broken", …).
     """
 
     value: float | None
