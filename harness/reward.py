@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 from harness.databases import Failure, Sandbox, Suite
 from harness.databases.store import SuiteStore, cache_file, decode, encode, key, suite_of
 from harness.models.extract import extract_sql
-from harness.records import Example, GoldStatus, Judging, Outcome
+from harness.outcomes import Outcome
+from harness.records import Example, GoldStatus, Judging
 from harness.scoring.trial import expected, translate
 from harness.scoring.verdict import judge
 from harness.workers import WorkerLost, WorkerPool

@@ -33,7 +33,8 @@ from harness.benchmarks.spider_schema import read_tables
 from harness.databases import Failure, Result, Sandbox, Suite, same
 from harness.databases.fairness import Fairness
 from harness.databases.sandbox import FUNCTIONS
-from harness.records import VERDICT_VERSION, Outcome, Rules, Verdict
+from harness.outcomes import Outcome
+from harness.records import VERDICT_VERSION, Rules, Verdict
 from harness.sql.dialect import strip_distinct, to_sqlite
 from harness.sql.statement import statement
 

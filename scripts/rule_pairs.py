@@ -31,7 +31,8 @@ from harness import build_suite, judge
 from harness.databases import Failure, Sandbox, Suite, populate
 from harness.databases.answers import Expected
 from harness.databases.fairness import Fairness
-from harness.records import VERDICT_VERSION, Outcome, Rules, Verdict
+from harness.outcomes import Outcome
+from harness.records import VERDICT_VERSION, Rules, Verdict
 from harness.sql import parse_schema, profile_of
 from harness.sql.statement import statement
 

@@ -28,7 +28,7 @@ from rewrites import rewritten
 from verdict_quality import RULES, rows, shard, spread
 
 from harness import build_suite, judge
-from harness.records import Outcome
+from harness.outcomes import Outcome
 
 EACH = 4
 """Queries of one gold that are judged."""

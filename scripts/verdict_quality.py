@@ -40,7 +40,8 @@ from rewrites import rewritten
 from harness import build_suite, explain, judge
 from harness.databases import Sandbox, Suite
 from harness.databases.readers import Readers
-from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict
+from harness.outcomes import Outcome
+from harness.records import Example, Judging, Prediction, Rules, Verdict
 from harness.scoring import judge_all
 from harness.scoring.names import Names
 from harness.scoring.proof import proof

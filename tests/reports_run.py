@@ -8,17 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from harness.records import (
-    Benchmark,
-    Example,
-    Judging,
-    Outcome,
-    Prediction,
-    Rules,
-    Sample,
-    Verdict,
-    Witness,
-)
+from harness.outcomes import Outcome
+from harness.records import Benchmark, Example, Judging, Prediction, Rules, Sample, Verdict, Witness
 from harness.runs.folder import RunFolder
 from harness.runs.results import describe_benchmark, write_results
 from harness.runs.samples import samples_path, write_samples

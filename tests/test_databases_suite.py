@@ -37,7 +37,8 @@ from harness.databases.readers import Readers
 from harness.databases.store import SuiteStore, decode, encode
 from harness.databases.store import key as store_key
 from harness.errors import DataError
-from harness.records import Example, Judging, Outcome, Rules
+from harness.outcomes import Outcome
+from harness.records import Example, Judging, Rules
 from harness.scoring.attack import Attacker
 from harness.sql import parse_schema, profile_of
 from harness.sql.mutants import BUILDING, HELD_OUT, mutants_of

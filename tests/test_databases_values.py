@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from harness import build_suite, judge
-from harness.records import Outcome, Rules
+from harness.outcomes import Outcome
+from harness.records import Rules
 from harness.sql import parse_schema, profile_of
 from harness.sql.statement import statement
 

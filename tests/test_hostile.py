@@ -16,7 +16,8 @@ from harness import build_suite, judge
 from harness.databases import Suite
 from harness.databases.store import SuiteStore, suites
 from harness.databases.suite import HARNESS_ERROR
-from harness.records import Example, Judging, Outcome, Prediction, Sample
+from harness.outcomes import Outcome
+from harness.records import Example, Judging, Prediction, Sample
 from harness.runs.remarks import remarks
 from harness.scoring import explain, judge_all
 from harness.scoring.verdict import ALARM

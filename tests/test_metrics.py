@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.measures import Metric
-from harness.records import Example, Outcome, Prediction, Sample, Verdict
+from harness.outcomes import Outcome
+from harness.records import Example, Prediction, Sample, Verdict
 from harness.scoring.metrics import breakdown, share, summarise, wilson
 
 

@@ -14,7 +14,7 @@ import pytest
 from playwright import sync_api as api
 from reports_run import outcomes, write_run
 
-from harness.records import Outcome
+from harness.outcomes import Outcome
 from harness.reports import write_page
 
 CHROMIUM = shutil.which("chromium")

@@ -13,7 +13,7 @@ import yaml
 from reports_run import write_run
 
 from harness.errors import RunError
-from harness.records import Outcome
+from harness.outcomes import Outcome
 from harness.reports import Gate, announce, check
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,8 @@ import pytest
 from reports_run import RULES, outcomes, write_run
 
 from harness.errors import RunError, UsageError
-from harness.records import Outcome, Rules, Sample
+from harness.outcomes import Outcome
+from harness.records import Rules, Sample
 from harness.reports import Comparisons, compare, compare_all
 
 RIGHT, WRONG = Outcome.EQUIVALENT, Outcome.WRONG

@@ -15,7 +15,7 @@ from reports_run import outcomes, write_run
 
 from harness.errors import UsageError
 from harness.measures import Metric
-from harness.records import Outcome
+from harness.outcomes import Outcome
 from harness.reports import export
 from harness.runs.results import read_results
 from harness.runs.samples import write_database

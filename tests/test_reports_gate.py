@@ -10,7 +10,8 @@ import pytest
 from reports_run import write_run
 
 from harness.errors import DataError, HarnessError, RunError, UsageError
-from harness.records import Outcome, Rules, Sample
+from harness.outcomes import Outcome
+from harness.records import Rules, Sample
 from harness.reports import check, write_baseline
 from harness.reports.ci import comment
 from harness.runs.results import read_results

@@ -12,7 +12,8 @@ import pytest
 from reports_run import outcomes, write_run
 
 from harness.errors import DataError, RunError
-from harness.records import Outcome, Rules, Sample
+from harness.outcomes import Outcome
+from harness.records import Rules, Sample
 from harness.reports import stale, write_leaderboard, write_report
 from harness.reports.leaderboard import ranks
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from reports_run import outcomes, write_run
 
-from harness.records import Outcome, Sample
+from harness.outcomes import Outcome
+from harness.records import Sample
 from harness.reports import write_page
 
 

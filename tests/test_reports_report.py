@@ -12,7 +12,8 @@ import pytest
 from reports_run import KINDS, WITNESS, outcomes, write_run
 
 from harness.errors import DataError, RunError
-from harness.records import Outcome, Sample, Witness
+from harness.outcomes import Outcome
+from harness.records import Sample, Witness
 from harness.reports import write_page, write_report
 from harness.reports.failures import diff_block, differing_rows, failures, telling
 from harness.runs.results import read_results

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import RunError
-from harness.records import Completion, Example, Outcome, Prediction, Sample, Verdict, Witness
+from harness.outcomes import Outcome
+from harness.records import Completion, Example, Prediction, Sample, Verdict, Witness
 from harness.runs import journal
 from harness.runs.folder import RunFolder, read_record
 from harness.runs.samples import read_samples, write_samples

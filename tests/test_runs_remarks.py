@@ -9,7 +9,8 @@ import pytest
 from reports_run import examples, sample
 
 from harness.models.extract import extract_sql
-from harness.records import Outcome, Sample
+from harness.outcomes import Outcome
+from harness.records import Sample
 from harness.runs.remarks import remarks
 
 MISSING, DENIED, RIGHT = Outcome.MISSING, Outcome.DENIED, Outcome.EXACT

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import build_suite, judge
-from harness.records import Outcome
+from harness.outcomes import Outcome
 
 INDISTINGUISHABLE = 6
 """Differing pairs that no database made tells apart; it may fall."""

@@ -11,7 +11,8 @@ import pytest
 
 from harness import build_suite, judge
 from harness.databases import Sandbox
-from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict
+from harness.outcomes import Outcome
+from harness.records import Example, Judging, Prediction, Rules, Verdict
 from harness.scoring import judge_all, policy, policy_table, pool, witnesses
 
 HEAD = "CREATE TABLE head (name VARCHAR, age VARCHAR)"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from reports_run import examples, sample
 
-from harness.records import SAME, Judging, Outcome, Sample
+from harness.outcomes import Outcome
+from harness.records import SAME, Judging, Sample
 from harness.reports import write_report
 from harness.runs.results import read_results
 from harness.runs.score import score

@@ -13,7 +13,7 @@ import pytest
 
 from harness import build_suite, judge
 from harness.errors import RecipeError
-from harness.records import Outcome
+from harness.outcomes import Outcome
 from scripts.starter.batches import Sample, batches, collate, own_hand, sequence
 from scripts.starter.domains import domains
 from scripts.starter.invention import Inventor, plural

@@ -20,7 +20,8 @@ from harness.databases.readers import Readers
 from harness.databases.sandbox import Sandbox
 from harness.databases.suite import HARNESS_ERROR, Database, Suite
 from harness.errors import SchemaError
-from harness.records import DatabaseKind, GoldStatus, Rules
+from harness.outcomes import DatabaseKind
+from harness.records import GoldStatus, Rules
 from harness.sql.dialect import Untranspilable
 from harness.sql.mutants import BUILDING, Mutant, mutants_of
 from harness.sql.readings import degenerate, readings_of

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.databases.answers import Expected, Failure, Result, Ways
-from harness.records import DatabaseKind, GoldStatus, Rules
+from harness.outcomes import DatabaseKind
+from harness.records import GoldStatus, Rules
 from harness.sql.dialect import to_sqlite
 from harness.sql.readings import plain_numbers
 from harness.sql.schema import Ref, Schema

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.measures import BOUNDS, LEVELS, Metric, level
-from harness.records import Outcome
+from harness.outcomes import Outcome
 from harness.runs.results import BenchmarkResult
 from harness.text import visible
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from harness.files import write_text
 from harness.measures import HEADLINE
-from harness.records import Outcome, Sample, Witness
+from harness.outcomes import Outcome
+from harness.records import Sample, Witness
 from harness.runs.results import read_results
 
 from .charts import OUTCOME_COLOURS

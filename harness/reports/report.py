@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from harness.files import write_text
 from harness.measures import HEADLINE, Metric
-from harness.records import GOLD_MEANINGS, Outcome, Sample
+from harness.outcomes import Outcome
+from harness.records import GOLD_MEANINGS, Sample
 from harness.runs.results import BenchmarkResult, Entry, Results, read_results
 from harness.scoring.suspects import Suspect, suspects
 

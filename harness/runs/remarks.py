@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from harness.databases.suite import HARNESS_ERROR
-from harness.records import Outcome, Sample
+from harness.outcomes import Outcome
+from harness.records import Sample
 from harness.scoring.verdict import ALARM
 
 MOST = 0.5

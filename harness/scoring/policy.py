@@ -18,16 +18,8 @@ from typing import Any, get_args, get_type_hints
 
 from harness.databases.store import SuiteStore
 from harness.measures import Metric
-from harness.records import (
-    LOOSEST_FIRST,
-    SAME_DATABASES,
-    Example,
-    Judging,
-    Outcome,
-    Prediction,
-    Rules,
-    Verdict,
-)
+from harness.outcomes import Outcome
+from harness.records import LOOSEST_FIRST, SAME_DATABASES, Example, Judging, Prediction, Rules, Verdict
 from harness.scoring.metrics import share
 from harness.scoring.pool import judge_all
 

@@ -12,7 +12,8 @@ from typing import NamedTuple, TypeVar
 
 from harness.databases import Sandbox, Suite
 from harness.databases.store import SuiteStore, suites
-from harness.records import Example, Judging, Outcome, Prediction, Rules, Verdict, Witness
+from harness.outcomes import Outcome
+from harness.records import Example, Judging, Prediction, Rules, Verdict, Witness
 from harness.scoring.attack import ATTACKS
 from harness.scoring.cause import CLAUSES
 from harness.scoring.own_database import own_database

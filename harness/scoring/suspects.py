@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from harness.records import SAME, Outcome, Sample
+from harness.outcomes import Outcome
+from harness.records import SAME, Sample
 
 AGREE = 2
 """So many pairs answering alike put a gold in doubt."""

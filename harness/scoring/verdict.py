@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from harness.databases import Failure, Sandbox, Suite
 from harness.databases.readers import Readers
-from harness.records import Outcome, Verdict
+from harness.outcomes import Assumption, Outcome
+from harness.records import Verdict
 from harness.scoring.attack import ASSUMED, ATTACKS, Attacker
 from harness.scoring.cause import CLAUSES, causes, summary
 from harness.scoring.proof import proof
@@ -161,12 +162,7 @@ def _outcome(
         if suite.rules.nulls == "forgive" and not _asks_for_null(suite.gold, trial.text):
             return Outcome.EQUIVALENT, (), f"{shown.text}, where nothing is NULL"
         trial.assumed.add("nulls")
-    held = []
-    if trial.accepted and trial.assumed:
-        held = [(one, of) for one in Outcome if (of := one.assumes) and of.kind in trial.assumed]
-        held.sort(key=lambda pair: pair[1].kind != "ties")  # a tie is never called a matter of NULLs
-    if "ties" in trial.assumed and not (trial.agreed or shown):  # nothing shows that ties alone part them
-        held = []
+    held = _held(trial) if trial.agreed or shown or "ties" not in trial.assumed else []
     if held and all(getattr(suite.rules, assumption.rule) == "forgive" for _, assumption in held):
         outcome, assumption = held[0]
         return outcome, (), f"differs only {assumption.where}{_also(shown)}"
@@ -187,6 +183,13 @@ def _outcome(
     if held:
         return Outcome.WRONG, found, f"differs {held[0][1].where}"
     return Outcome.WRONG, found, summary(found, gold, other)
+
+
+def _held(trial: Trial) -> list[tuple[Outcome, Assumption]]:
+    """The outcomes whose assumptions excuse where an accepted prediction differed, that first which names it."""
+    assumed = trial.assumed if trial.accepted else ()
+    held = [(outcome, of) for outcome in Outcome if (of := outcome.assumes) and of.kind in assumed]
+    return sorted(held, key=lambda one: one[1].kind != "ties")  # a tie is never called a matter of NULLs
 
 
 def _equal_form(suite: Suite, text: str, readers: Readers) -> int | None:

@@ -20,7 +20,8 @@ from harness.databases.fairness import Fairness
 from harness.databases.limits import LONGEST
 from harness.databases.readers import Readers
 from harness.errors import RunError
-from harness.records import DatabaseKind, Outcome, Verdict, Witness
+from harness.outcomes import DatabaseKind, Outcome
+from harness.records import Verdict, Witness
 from harness.scoring.attack import Attacker
 from harness.scoring.cause import causes
 from harness.scoring.trial import translate
