@@ -162,7 +162,10 @@ def _outcome(
         if suite.rules.nulls == "forgive" and not _asks_for_null(suite.gold, trial.text):
             return Outcome.EQUIVALENT, (), f"{shown.text}, where nothing is NULL"
         trial.assumed.add("nulls")
-    held = _held(trial) if trial.agreed or shown or "ties" not in trial.assumed else []
+    alone = (
+        trial.agreed or shown or "ties" not in trial.assumed
+    )  # else nothing shows that ties alone part them
+    held = _held(trial) if alone else []
     if held and all(getattr(suite.rules, assumption.rule) == "forgive" for _, assumption in held):
         outcome, assumption = held[0]
         return outcome, (), f"differs only {assumption.where}{_also(shown)}"
@@ -186,7 +189,7 @@ def _outcome(
 
 
 def _held(trial: Trial) -> list[tuple[Outcome, Assumption]]:
-    """The outcomes whose assumptions excuse where an accepted prediction differed, that first which names it."""
+    """The outcomes whose assumptions excuse where a prediction differed, the one that names it first."""
     assumed = trial.assumed if trial.accepted else ()
     held = [(outcome, of) for outcome in Outcome if (of := outcome.assumes) and of.kind in assumed]
     return sorted(held, key=lambda one: one[1].kind != "ties")  # a tie is never called a matter of NULLs
