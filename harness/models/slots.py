@@ -17,7 +17,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 
 class Filled(Exception):
-    """Ends a prefill's forward pass when the last layer has its keys and values: no more is wanted."""
+    """Ends a prefill's forward pass when every layer has its keys and values: no more is wanted."""
 
 
 class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
@@ -58,8 +58,10 @@ class SlotLayer(CacheLayerMixin):  # type: ignore[misc]
             self.keys[first:end, :, :width] = key_states
             self.values[first:end, :, :width] = value_states
             seen = key_states, value_states
-        if window.fills and self is window.last:
-            raise Filled
+        if window.waiting is not None:
+            window.waiting.discard(self)
+            if not window.waiting:
+                raise Filled
         return seen
 
     def get_seq_length(self) -> int:
@@ -88,20 +90,19 @@ class Window:
 
     Row ``first + i`` gets its new columns at ``columns_at[i]`` (None: from column 0 on) and its queries look
     at columns below ``extent``. With a ``prefix`` (slot, columns) the tokens of many rows stand in one line:
-    queries look at the prefix and at the line. A pass that ``fills`` ends with the ``last`` layer's update.
+    queries look at the prefix and at the line. A pass that fills ends when no layer is ``waiting`` any more.
     """
 
     __slots__ = (
         "columns",
         "columns_at",
         "extent",
-        "fills",
         "first",
         "index",
-        "last",
         "past",
         "prefix",
         "rows",
+        "waiting",
     )
 
     def __init__(self, rows: int, columns: int) -> None:
@@ -110,8 +111,7 @@ class Window:
         self.index: torch.Tensor | None = None
         self.columns_at: torch.Tensor | None = None
         self.prefix: tuple[int, int] | None = None
-        self.fills = False
-        self.last: SlotLayer | None = None
+        self.waiting: set[SlotLayer] | None = None
 
 
 class SlotCache(Cache):  # type: ignore[misc]
@@ -120,7 +120,6 @@ class SlotCache(Cache):  # type: ignore[misc]
     def __init__(self, layers: int, rows: int, columns: int) -> None:
         self.window = Window(rows, columns)
         super().__init__(layers=[SlotLayer(self.window) for _ in range(layers)])
-        self.window.last = self.layers[-1] if layers else None
 
     @property
     def rows(self) -> int:
@@ -149,7 +148,7 @@ class SlotCache(Cache):  # type: ignore[misc]
         ``Filled`` as soon as all layers have their keys and values.
         """
         window = self.window
-        window.fills, window.prefix = fills, None
+        window.waiting, window.prefix = set(self.layers) if fills else None, None
         window.first, window.past, window.extent = first, extent - width, extent
         window.index = window.columns_at = None
         if at is not None:
@@ -163,7 +162,7 @@ class SlotCache(Cache):  # type: ignore[misc]
         What all rows begin with is read from the ``prefix``: the first columns of a slot. The pass fills.
         """
         window = self.window
-        window.fills, window.prefix = True, prefix
+        window.waiting, window.prefix = set(self.layers), prefix
         window.first, window.past, window.extent = 0, prefix[1], prefix[1] + len(slots)
         window.index, window.columns_at = slots[None], columns[None]
 
