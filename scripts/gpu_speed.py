@@ -122,6 +122,7 @@ def run_engine(engine: Engine, examples: Sequence[Example]) -> dict[str, Any]:
         "questions_per_second": round(len(lengths) / seconds, 1),
         "new_tokens_per_second": round(sum(lengths) / seconds),
         "mean_new_tokens": round(sum(lengths) / len(lengths), 1),
+        "new_tokens_low_median_high": [min(lengths), sorted(lengths)[len(lengths) // 2], max(lengths)],
         "rows": cost.batch_rows,
         "peak_GiB": round(cost.peak_memory_bytes / 2**30, 1),
         "stages": spent,

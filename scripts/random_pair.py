@@ -44,7 +44,8 @@ def make_pair(folder: Path, shape: dict[str, Any], *, ragged: bool = False) -> t
 
     The Llama family stands for Qwen2: for the latter's name transformers puts its own pre-tokenizer in place
     of the one that is saved, and these words would come apart. ``ragged`` has every eighth word end
-    an answer, and an output layer of its own (tied to the embeddings a random model repeats its last word).
+    an answer, an output layer of its own (tied to the embeddings a random model repeats its last word) and
+    embeddings so large that the last word alone decides on the next (else all prompts end in the same few words).
     """
     base, adapter = folder / "base", folder / "adapter"
     if (adapter / "adapter_model.safetensors").exists():
@@ -78,6 +79,8 @@ def make_pair(folder: Path, shape: dict[str, Any], *, ragged: bool = False) -> t
         for name, tensor in model.state_dict().items()
         if not (name == "lm_head.weight" and shape["tie_word_embeddings"])
     }
+    if ragged:
+        weights["model.embed_tokens.weight"] = weights["model.embed_tokens.weight"] * 50
     save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
     config.architectures = ["LlamaForCausalLM"]
     config.save_pretrained(base)
