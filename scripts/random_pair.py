@@ -45,7 +45,7 @@ def make_pair(folder: Path, shape: dict[str, Any], *, ragged: bool = False) -> t
     The Llama family stands for Qwen2: for the latter's name transformers puts its own pre-tokenizer in place
     of the one that is saved, and these words would come apart. ``ragged`` has every eighth word end
     an answer, an output layer of its own (tied to the embeddings a random model repeats its last word) and
-    embeddings so large that the last word alone decides on the next (else all prompts end in the same few words).
+    embeddings so large that the last word alone decides on the next (else all end in the same few words).
     """
     base, adapter = folder / "base", folder / "adapter"
     if (adapter / "adapter_model.safetensors").exists():
