@@ -66,7 +66,7 @@ def examine() -> Diagnosis:
     memory, cache = psutil.virtual_memory(), cache_folder()
     there = next(folder for folder in (cache, *cache.parents) if folder.exists())
     return Diagnosis(
-        versions=tuple(versions(*PACKAGES)),
+        versions=(f"Python {platform.python_version()}", *map(" ".join, versions(*PACKAGES).items())),
         system=f"{platform.platform()}, {os.cpu_count()} cores",
         sqlite=sqlite3.sqlite_version,
         device=_device(),

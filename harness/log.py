@@ -11,7 +11,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from logging.handlers import MemoryHandler
 from pathlib import Path
@@ -33,7 +33,9 @@ class LibraryLog(MemoryHandler):
         file.setFormatter(logging.Formatter(_LINE))
         self.setTarget(file)
         self.capacity = 1
-        logging.getLogger("harness").info("started with %s", ", ".join(versions(*_NAMED)))
+        installed = map(" ".join, versions(*_NAMED).items())
+        started = ", ".join([f"Python {platform.python_version()}", *installed])
+        logging.getLogger("harness").info("started with %s", started)
 
 
 @contextmanager
@@ -79,16 +81,14 @@ def hush_libraries() -> None:
             logger.propagate = True
 
 
-def versions(*names: str) -> list[str]:
-    """Name and version of Python and of the packages that are installed.
+def versions(*names: str) -> dict[str, str]:
+    """The version of each of these packages that is installed.
 
-    >>> versions("no-such-package") == [f"Python {platform.python_version()}"]
-    True
+    >>> versions("no-such-package")
+    {}
     """
-    found = [f"Python {platform.python_version()}"]
+    found = {}
     for name in names:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
     return found

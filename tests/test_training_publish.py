@@ -22,7 +22,7 @@ from harness.errors import ModelError, RunError
 from harness.models.sources import find_adapter
 from harness.training import publish
 from harness.training.card import KEEP
-from harness.training.record import TrainingRecord, versions
+from harness.training.record import TrainingRecord, trained_with
 
 TOLD = TrainingRecord(
     data="b-mc2/sql-create-context",
@@ -47,7 +47,7 @@ TOLD = TrainingRecord(
     seconds=600.0,
     tokens=200_000,
     device="cuda:0",
-    versions=versions(),
+    versions=trained_with(),
 )
 
 

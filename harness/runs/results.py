@@ -12,7 +12,6 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -30,6 +29,7 @@ from typing_extensions import TypedDict
 from harness import __version__
 from harness.errors import DataError, RunError
 from harness.files import write_text
+from harness.log import versions
 from harness.measures import Metric
 from harness.options import reason
 from harness.records import VERDICT_VERSION, Benchmark, Judging, Sample
@@ -237,7 +237,13 @@ def write_results(folder: RunFolder, body: Mapping[str, Any]) -> Path:
         run=str(folder.path),
         time=folder.time,
         fingerprint=folder.fingerprint,
-        versions=versions(),
+        versions={
+            "harness": __version__,
+            "python": platform.python_version(),
+            "sqlite": sqlite3.sqlite_version,
+            **versions(*_PACKAGES),
+            **({"commit": commit} if (commit := _commit()) else {}),
+        },
         machine={"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
         **body,
     )
@@ -314,17 +320,6 @@ def describe_benchmark(benchmark: Benchmark, judging: Judging) -> dict[str, Any]
         "examples": len(benchmark.examples),
         "about": dict(benchmark.about),
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what a verdict or a completion may depend on."""
-    found = {"harness": __version__, "python": platform.python_version(), "sqlite": sqlite3.sqlite_version}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found | ({"commit": commit} if (commit := _commit()) else {})
 
 
 def _commit() -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from harness import __version__
 from harness.benchmarks.exposure import TRAINING_FILE
 from harness.errors import ModelError
 from harness.files import read_object, write_json
+from harness.log import versions
 from harness.options import validated
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "bitsandbytes", "accelerate", "datasets")
@@ -81,12 +81,6 @@ def read_training(folder: Path) -> TrainingRecord | None:
     return made
 
 
-def versions() -> dict[str, str]:
+def trained_with() -> dict[str, str]:
     """Versions of what the weights depend on."""
-    found = {"harness": __version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {"harness": __version__, "python": platform.python_version(), **versions(*_PACKAGES)}

@@ -25,7 +25,7 @@ from .course import Course, course, watch
 from .dataset import find_rows
 from .job import Job, check_size, hold_in_float32, leads, load
 from .recipe import Recipe, Reinforcement, Tuning
-from .record import TrainingRecord, read_training, versions
+from .record import TrainingRecord, read_training, trained_with
 from .rehearsal import rehearse
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
@@ -190,6 +190,6 @@ def _record(job: Job, trainer: Any, ended: Course, command: str) -> TrainingReco
         seconds=round(ended.seconds, 1),
         tokens=ended.tokens,
         device=job.where,
-        versions=versions(),
+        versions=trained_with(),
         after=found.as_json() if found else None,
     )
