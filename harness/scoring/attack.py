@@ -24,7 +24,7 @@ ATTACKS = 96
 ASSUMED = 3
 """So many times more where an assumption is held: what ties and NULLs excuse is looked at most closely."""
 
-WITHOUT_REPEATS = 36
+WITHOUT_REPEATS = 48
 """Most databases on which no name repeats that are made for one prediction."""
 
 STEPS = 100_000_000

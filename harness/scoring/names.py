@@ -43,29 +43,35 @@ class Names:
             and not _PARTS.search(column)
         )
 
-    def relied_on(self, sql: str) -> frozenset[str]:
-        """The names that a query takes for keys: it groups, joins, intersects or looks up by them."""
+    def relied_on(self, sql: str, *, counted: bool = True) -> frozenset[str]:
+        """The names that a query takes for keys: it groups, joins, intersects or looks up by them.
+
+        Not ``counted``: but for those of which it says DISTINCT, knowing that they repeat.
+        """
         tree = self._tree(sql)
-        words = {column for _, column in self.columns}
-        if tree is None or not words:
+        if tree is None or not self._keys:
             return frozenset()
         found: set[str] = set()
         for node in tree.walk():
-            for items in _taken(node):
-                columns = _named(items)
-                if not columns & self._keys:  # a key beside it tells apart what shares the name
-                    found.update(columns)
-        return frozenset(found & words)
+            for items in _taken(node, counted):
+                columns = _named(items)  # a key of its table beside a name tells apart what shares it
+                found.update(name for name in columns if not columns & self._keys.get(name, columns))
+        return frozenset(found)
 
     def _tree(self, sql: str) -> exp.Query | None:
         found = statement(sql, self._suite.schema) if self._suite.schema else None
         return found.tree if found is not None else None
 
     @cached_property
-    def _keys(self) -> frozenset[str]:
-        """Columns that are a table's key, or refer to one."""
-        single = {key[0] for _, key in self._suite.primary if len(key) == 1}
-        return frozenset(single | {column for (_, column), _ in self._suite.links})
+    def _keys(self) -> dict[str, set[str]]:
+        """For each name the columns that are a key of its table, or refer to one."""
+        found: dict[str, set[str]] = {}
+        keys = dict(self._suite.primary)
+        for table, name in self.columns:
+            own = found.setdefault(name, set())
+            own.update(keys[table] if len(keys[table]) == 1 else ())
+            own.update(child[1] for child, parent in self._suite.links if parent[0] == table)
+        return found
 
     def distinct(self, sql: str) -> int:
         """How often a query says DISTINCT."""
@@ -73,8 +79,8 @@ class Names:
         return len(list(tree.find_all(exp.Distinct))) if tree is not None else 0
 
 
-def _taken(node: exp.Expr) -> Iterator[list[exp.Expr]]:
-    """What a clause treats as if it told things apart."""
+def _taken(node: exp.Expr, counted: bool) -> Iterator[list[exp.Expr]]:
+    """What a clause treats as if it told things apart; not ``counted``: but for a DISTINCT."""
     if isinstance(node, exp.Group):
         yield node.expressions
     elif isinstance(node, exp.SetOperation) and node.args.get("distinct"):
@@ -86,9 +92,9 @@ def _taken(node: exp.Expr) -> Iterator[list[exp.Expr]]:
         or (isinstance(node, exp.EQ) and isinstance(node.expression, exp.Literal) and _looked_up(node))
     ):
         yield [node.this]
-    elif isinstance(node, exp.Count) and isinstance(node.this, exp.Distinct):
+    elif counted and isinstance(node, exp.Count) and isinstance(node.this, exp.Distinct):
         yield node.this.expressions
-    elif isinstance(node, exp.Select) and node.args.get("distinct") is not None:
+    elif counted and isinstance(node, exp.Select) and node.args.get("distinct") is not None:
         yield node.expressions
 
 

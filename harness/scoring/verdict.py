@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 ALARM = "alarm: the canonical forms are equal, and a fair database parts the two"
 """What is said where a form is at fault: the report counts these."""
 
-ALIKE, REPEATS = 12, 3
+ALIKE, REPEATS = 24, 3
 """Databases without repeated names on which a prediction must answer as the gold does, and on how many of
 them the gold must find something: more are made until it does.
 """
@@ -221,7 +221,8 @@ def _repeats(suite: Suite, trial: Trial, attacker: Attacker) -> Outcome | None:
     if suite.rules.names == "count" or trial.lost is None or trial.failure or not suite.readings:
         return None
     names = attacker.names
-    gold, other = (names.relied_on(text) for text in (suite.readings[0], trial.text))
+    gold = names.relied_on(suite.readings[0], counted=False)
+    other = names.relied_on(trial.text)
     if not (gold ^ other) or names.distinct(suite.readings[0]) != names.distinct(trial.text):
         return None
     fresh, told = Trial(trial.text, set(range(len(suite.readings)))), 0
