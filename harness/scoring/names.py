@@ -58,6 +58,13 @@ class Names:
                 found.update(name for name in columns if not columns & self._keys.get(name, columns))
         return frozenset(found)
 
+    def keyed(self, sql: str, names: frozenset[str]) -> bool:
+        """Whether a query takes a key of its table where it might take each of these names."""
+        tree = self._tree(sql)
+        nodes = tree.walk() if tree is not None else ()
+        taken = {column for node in nodes for items in _taken(node, True) for column in _named(items)}
+        return all(taken & self._keys.get(name, taken) for name in names)
+
     def _tree(self, sql: str) -> exp.Query | None:
         found = statement(sql, self._suite.schema) if self._suite.schema else None
         return found.tree if found is not None else None
@@ -86,10 +93,12 @@ def _taken(node: exp.Expr, counted: bool) -> Iterator[list[exp.Expr]]:
     elif isinstance(node, exp.SetOperation) and node.args.get("distinct"):
         for side in (node.this, node.expression):
             yield side.expressions if isinstance(side, exp.Select) else []
-    elif (
-        (isinstance(node, exp.In) and node.args.get("query") is not None)
-        or (isinstance(node, exp.EQ) and isinstance(node.expression, (exp.Column, exp.Subquery)))
-        or (isinstance(node, exp.EQ) and isinstance(node.expression, exp.Literal) and _looked_up(node))
+    elif isinstance(node, exp.In) and node.args.get("query") is not None:
+        yield [node.this]
+        inner = node.args["query"].find(exp.Select)
+        yield inner.expressions if inner is not None else []
+    elif (isinstance(node, exp.EQ) and isinstance(node.expression, (exp.Column, exp.Subquery))) or (
+        isinstance(node, exp.EQ) and isinstance(node.expression, exp.Literal) and _looked_up(node)
     ):
         yield [node.this]
     elif counted and isinstance(node, exp.Count) and isinstance(node.this, exp.Distinct):

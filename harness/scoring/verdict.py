@@ -225,6 +225,8 @@ def _repeats(suite: Suite, trial: Trial, attacker: Attacker) -> Outcome | None:
     other = names.relied_on(trial.text)
     if not (gold ^ other) or names.distinct(suite.readings[0]) != names.distinct(trial.text):
         return None
+    if not names.keyed(trial.text, gold - other):
+        return None
     fresh, told = Trial(trial.text, set(range(len(suite.readings)))), 0
     for number, database in enumerate(attacker.without_repeats(trial.text)):
         if number >= ALIKE and told >= REPEATS:
