@@ -227,6 +227,9 @@ def shares(answers: list[Answer]) -> dict[str, Any]:
                 f"{outcome.value:<20}{len(own):>8}{refuted:>8}   {share[0]} ({share[1]}-{share[2]}),"
                 f" {plain}: {less[0]} ({less[1]}-{less[2]})"
             )
+    ties = Counter(("limit" in a.sql.lower(), a.refuted) for a in answers if a.outcome is Outcome.TIE_ONLY)
+    for picks, name in ((True, "with LIMIT"), (False, "without")):
+        print(f"tie_only {name}: {ties[picks, True] + ties[picks, False]}, refuted {ties[picks, True]}")
     accepted = [a for a in answers if a.outcome.right and a.outcome is not Outcome.EXACT]
     refuted = sum(a.refuted for a in accepted)
     share = interval(refuted, len(accepted))
