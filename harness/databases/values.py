@@ -248,15 +248,24 @@ def _moved_date(value: str) -> list[str]:
     ]
 
 
+_NO_WILDCARDS = str.maketrans("", "", "%_.-")
+
+
 def like_samples(pattern: str) -> tuple[list[str], list[str]]:
     """Texts that a LIKE pattern takes, and texts that it just does not.
 
-    >>> like_samples("%Hey%")[0][0], like_samples("A%")[1][0]
-    ('Hey', 'opalA')
+    >>> like_samples("%Hey%")[0][0], like_samples("A%")[1][0], like_samples("_07")[0]
+    ('Hey', 'opalA', ['107', '407'])
     """
-    core = pattern.replace("_", "a").strip("%")
-    middle = core.replace("%", " and ")
+    digits = pattern.translate(_NO_WILDCARDS).isdigit()  # a column of numbers may be asked
+    core = pattern.replace("_", "1" if digits else "a").strip("%")
+    middle = core.replace("%", "1" if digits else " and ")
     hits = [middle]
+    if digits:
+        starts = "4" if pattern.startswith("%") else ""
+        ends = "4" if pattern.endswith("%") else ""
+        other = pattern.replace("_", "4").strip("%").replace("%", "45")
+        hits.append(f"{starts}{other}{ends}")
     if pattern.startswith("%"):
         hits.append("opal " + middle)
     if pattern.endswith("%"):
