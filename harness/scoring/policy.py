@@ -73,16 +73,11 @@ def policy_table(
             of[prediction.id].append(prediction)
     asked = [verdict for verdict in verdicts if verdict.id in chosen]
     found: dict[str, dict[str, Metric]] = {p: {AS_JUDGED: m} for p, m in _shares(asked).items()}
-    wide = {verdict.id for verdict in asked if verdict.widened}
-    right, wrong = ({v.id for v in asked if v.execution_match is held} for held in (True, False))
     for name, changed in flips(rules).items():
         rule = name.split("=")[0]
-        some = [e for e in examples if e.id in chosen and _concerns(rule, e, of[e.id])]
-        if name == "composites=believed":  # the suites as judged say where a key was widened
-            some = [e for e in some if e.id in wide]
         stricter = _stricter(rule, rules, changed)
-        if stricter is not None:  # where all are wrong already, or right, it changes none
-            some = [e for e in some if e.id in (right if stricter else wrong)]
+        some = [e for e in examples if e.id in chosen and _concerns(rule, e, of[e.id])]
+        some = _in_doubt(name, stricter, some, asked)
         again = {(v.pair, v.id): v for v in asked}
         if rule == "readings":
             again |= {(v.pair, v.id): replace(v, outcome=Outcome.WRONG) for v in asked if v.reading}
@@ -101,6 +96,18 @@ def policy_table(
     if progress:
         progress(len(predictions))
     return found
+
+
+def _in_doubt(
+    name: str, stricter: bool | None, examples: Sequence[Example], asked: Sequence[Verdict]
+) -> list[Example]:
+    """Those of the examples that the verdicts as judged do not settle under a changed rule."""
+    doubted = {verdict.id for verdict in asked}
+    if name == "composites=believed":  # the suites as judged say where a key was widened
+        doubted = {verdict.id for verdict in asked if verdict.widened}
+    if stricter is not None:  # where all are wrong already, or right, it changes none
+        doubted &= {verdict.id for verdict in asked if verdict.execution_match is stricter}
+    return [example for example in examples if example.id in doubted]
 
 
 def _concerns(rule: str, example: Example, predictions: Sequence[Prediction]) -> bool:

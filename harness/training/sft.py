@@ -21,10 +21,8 @@ def sft_trainer(job: Job, recipe: Tuning) -> Any:
 
     Raises RecipeError where its layers are not in the base, or no row is left to train on.
     """
-    import torch
     from peft import LoraConfig
-    from transformers.trainer_pt_utils import LengthGroupedSampler
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig
 
     plan, lora = recipe.training, recipe.lora
     if job.tokenizer.pad_token is None or plan.pad == "eos":
@@ -33,25 +31,10 @@ def sft_trainer(job: Job, recipe: Tuning) -> Any:
         table and turns(table, recipe.prompt, answered=True) for table in job.rows.held_out(plan.validation)
     )
 
-    class Lengths(LengthGroupedSampler):  # type: ignore[misc]
-        def set_epoch(self, epoch: int) -> None:
-            self.generator.manual_seed(recipe.seed + epoch)
-
-    class Trainer(SFTTrainer):  # type: ignore[misc]
-        def _get_train_sampler(self, dataset: Any = None) -> Any:
-            if not plan.length_groups:
-                return super()._get_train_sampler(dataset)
-            rows = self.train_dataset if dataset is None else dataset
-            return Lengths(
-                plan.batch_size * plan.gradient_accumulation,
-                lengths=[len(ids) for ids in rows["input_ids"]],
-                generator=torch.Generator().manual_seed(recipe.seed),
-            )
-
     targets = lora.target_modules
     if not isinstance(targets, str):
         _check_layers(job.model, targets)
-    trainer = Trainer(
+    trainer = _trainer_class(recipe)(
         model=job.model,
         args=SFTConfig(
             **arguments(job, plan),
@@ -76,6 +59,32 @@ def sft_trainer(job: Job, recipe: Tuning) -> Any:
     if plan.pad == "eos":
         trainer.data_collator = deaf_to(trainer.data_collator, job.tokenizer.pad_token_id)
     return trainer
+
+
+def _trainer_class(recipe: Tuning) -> Any:
+    """The trainer, its batches of texts of like lengths where the recipe says so."""
+    import torch
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+    from trl import SFTTrainer
+
+    plan = recipe.training
+
+    class Lengths(LengthGroupedSampler):  # type: ignore[misc]
+        def set_epoch(self, epoch: int) -> None:
+            self.generator.manual_seed(recipe.seed + epoch)
+
+    class Trainer(SFTTrainer):  # type: ignore[misc]
+        def _get_train_sampler(self, dataset: Any = None) -> Any:
+            if not plan.length_groups:
+                return super()._get_train_sampler(dataset)
+            rows = self.train_dataset if dataset is None else dataset
+            return Lengths(
+                plan.batch_size * plan.gradient_accumulation,
+                lengths=[len(ids) for ids in rows["input_ids"]],
+                generator=torch.Generator().manual_seed(recipe.seed),
+            )
+
+    return Trainer
 
 
 def deaf_to(collate: Callable[[Any], Any], pad: int) -> Callable[[Any], Any]:
