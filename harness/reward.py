@@ -19,9 +19,12 @@ from __future__ import annotations
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache as once
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
+
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from harness.databases import Failure, Sandbox, Suite
 from harness.databases.store import SuiteStore, cache_file, decode, encode, key, suite_of
@@ -30,12 +33,23 @@ from harness.outcomes import Outcome
 from harness.records import Example, GoldStatus, Judging
 from harness.scoring.trial import expected, translate
 from harness.scoring.verdict import judge
+from harness.sql.parse import parse
 from harness.workers import WorkerLost, WorkerPool
 
-_REPEAT = re.compile(r"(?:^|[\n;:`])[ \t>*_(\"'-]*$")
-"""What may stand before a second query: nothing on its line, another one's end, a label, a quoting mark."""
+_REPEAT = re.compile(r"(?:^|[\n;:`])[ \t>*_(\"'-]*(?:\d+[.)][ \t]+)?$")
+"""What may stand before a second query: nothing on its line or its number in a list, another one's end, a
+label, a quoting mark."""
+_MANY = 16
+"""Queries in a completion that are looked at; where there are more, they are several."""
 _LONGEST = 20_000
 """Characters of a query that is judged: no gold is a tenth as long, and parsing them all costs seconds."""
+
+_OWN_OUTCOMES = (
+    "several",
+    "too_long",
+    *(f"gold_{status}" for status in get_args(GoldStatus) if status != "ok"),
+)
+"""What a completion can come to beside the verdicts' outcomes."""
 
 
 class Judged(NamedTuple):
@@ -137,8 +151,12 @@ class ExecutionReward:
             log_extra("outcome", [one.outcome for one in judged])
             log_extra("cause", [one.cause for one in judged])
         if log_metric and judged:
-            for outcome, count in Counter(one.outcome for one in judged).items():
-                log_metric(f"outcome/{outcome}", count / len(judged))
+            counts = Counter(one.outcome for one in judged)
+            for outcome in (
+                *Outcome,
+                *_OWN_OUTCOMES,
+            ):  # none left out: a mean over batches takes those with 0 too
+                log_metric(f"outcome/{outcome}", counts[outcome] / len(judged))
         return [one.value for one in judged]
 
     def judge(
@@ -237,20 +255,42 @@ def only_query(text: str) -> str | Judged:
     >>> only_query("SELECT a FROM t;\\nSELECT b FROM t")
     Judged(value=0.0, outcome='several', cause='several')
     """
-    sql = extract_sql(text[: 4 * _LONGEST]).sql
+    text = text[: 4 * _LONGEST]
+    sql = extract_sql(text).sql
     if sql is None:
         return Judged(0.0, Outcome.MISSING.value, "missing")
     if len(sql) > _LONGEST:
         return Judged(0.0, "too_long", "too_long")
     rest = re.sub(r"\A.*</think(?:ing)?>", "", text, flags=re.S | re.I)
-    before, _, after = rest.partition(sql)
-    for part in (before, after):
-        other = extract_sql(part).sql
-        if other is None or " ".join(other.split()).lower() == " ".join(sql.split()).lower():
-            continue
-        if _REPEAT.search(part.partition(other)[0]):
+    for number, (before, other) in enumerate(_others(*rest.partition(sql)[::2])):
+        if number == _MANY or (_plain(other) != _plain(sql) and _answers(before, other)):
             return Judged(0.0, "several", "several")
     return sql
+
+
+def _others(*parts: str) -> Iterator[tuple[str, str]]:
+    """What reads like a query in what is left of a completion, each with the text before it."""
+    for part in parts:
+        if other := extract_sql(part).sql:
+            before, _, after = part.partition(other)
+            yield before, other
+            yield from _others(before, after)
+
+
+def _plain(sql: str) -> str:
+    return " ".join(sql.split()).lower()
+
+
+def _answers(before: str, other: str) -> bool:
+    """Whether it is one more answer and no prose: it stands where answers do, or is a whole query."""
+    if _REPEAT.search(before):
+        return True
+    if not other.startswith(("SELECT", "WITH")):
+        return False
+    try:
+        return any(tree.find(exp.From) for tree in parse(other))
+    except SqlglotError:
+        return False
 
 
 def text_of(completion: Any) -> str:

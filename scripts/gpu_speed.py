@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import signal
 import sys
 import tempfile
 import time
@@ -31,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import torch
 from random_pair import LENGTHS, PROMPT, SHAPE, TINY, make_pair, prompts
+from stages import Stages
 
 from harness.log import hush_libraries
 from harness.models import Settings, load, plan_pairs
@@ -40,51 +40,6 @@ from harness.models.weights import cache_argument
 from harness.records import Example
 
 NEW = 32
-CALL = 480  # seconds of one call
-
-
-class OutOfTime(Exception):
-    """A stage that took longer than it may."""
-
-
-class Report:
-    """Results by stage, written after each; what an earlier call has done stays."""
-
-    def __init__(self, out: Path) -> None:
-        out.mkdir(parents=True, exist_ok=True)
-        self.path = out / "gpu_speed.json"
-        self.values: dict[str, Any] = json.loads(self.path.read_text()) if self.path.exists() else {}
-        self.start = time.perf_counter()
-        self.left: list[str] = []
-
-    def stage(self, name: str, limit: int, work: Callable[[dict[str, Any]], None]) -> None:
-        """Do a stage in at most ``limit`` seconds; whatever it put into its dictionary is kept."""
-        before = self.values.get(name)
-        if before and "failed" not in before and name != "machine":
-            return
-        if time.perf_counter() - self.start + limit > CALL:
-            self.left.append(name)
-            return
-
-        def stop(*_: object) -> None:
-            raise OutOfTime(f"not done in {limit} s")
-
-        found: dict[str, Any] = {}
-        self.values[name] = found
-        signal.signal(signal.SIGALRM, stop)
-        signal.alarm(limit)
-        start = time.perf_counter()
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
-        try:
-            work(found)
-        except Exception as error:  # the other stages' results are worth more than this one's trace
-            found["failed"] = f"{type(error).__name__}: {error}"[:300]
-        finally:
-            signal.alarm(0)
-            found["stage_seconds"] = round(time.perf_counter() - start, 1)
-            self.path.write_text(json.dumps(self.values, indent=1))
-            print(json.dumps({"stage": name, **found}), flush=True)
 
 
 def synchronized() -> float:
@@ -225,7 +180,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     shape, count = (TINY, 200) if arguments.tiny else (SHAPE, 7858)
     sizes = (16, 64) if arguments.tiny else (64, 256, 1024, 2048, 4096)
-    report = Report(arguments.out)
+    report = Stages(arguments.out / "gpu_speed.json")
     ways: dict[str, dict[str, Any]] = {
         "nf4 on the fly": {"dequantize": "no"},
         "nf4 dequantised once": {"dequantize": "yes"},

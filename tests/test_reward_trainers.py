@@ -1,23 +1,93 @@
-"""The reward inside verl and verifiers, where they are installed (neither is in the test extra: each pins its
-own versions of half of what is used here)."""
+"""The reward inside trl's trainer, and inside verl and verifiers where they are installed: neither is in the
+test extra, each pins its own versions of half of what is used here."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import reward as own
+from harness.benchmarks import load_benchmark
+from harness.files import read_rows
+from harness.models.prompts import messages
+from harness.records import Outcome, Prompt
 
 CONTEXT = "CREATE TABLE head (name TEXT, age INTEGER)"
 GOLD = "SELECT name FROM head WHERE age > 56"
+RIGHT = {outcome.value for outcome in Outcome if outcome.right}
 SAID = {GOLD: 1.0, "SELECT name FROM head WHERE 1 = 0": 0.0, "I do not know.": 0.0}
 
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.mark.slow
+def test_trl_s_trainer_logs_what_completions_earn_and_why(root: Path, tmp_path: Path) -> None:
+    import torch
+    from datasets import Dataset
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from trl import GRPOConfig, GRPOTrainer
+
+    base = root / "adapters" / "starter-base"
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    prompt = Prompt(system="You are a SQL expert.", user="{context}\nQuestion: {question}")
+    examples = load_benchmark("starter", split="train", limit=8).examples
+    broken = replace(examples[0], gold="SELECT nothing FROM nowhere")
+    rows = [
+        {"prompt": messages(prompt, one), "context": one.context, "answer": one.gold}
+        for one in (*examples, broken, broken)
+    ]
+    steps, each = 20, 4
+    trainer = GRPOTrainer(
+        model=PeftModel.from_pretrained(model, root / "adapters" / "starter", is_trainable=True),
+        reward_funcs=[own.ExecutionReward(keep=False), own.format_reward],
+        args=GRPOConfig(
+            output_dir=str(tmp_path / "out"),
+            max_steps=steps,
+            per_device_train_batch_size=each,
+            num_generations=each,
+            max_completion_length=48,
+            temperature=1.5,
+            logging_steps=1,
+            log_completions=True,
+            report_to="none",
+            save_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+            gradient_checkpointing=False,
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=AutoTokenizer.from_pretrained(base),
+    )
+    trainer.train()
+    logged = {entry["step"]: entry for entry in trainer.state.log_history if "reward" in entry}
+    assert len(logged) == steps
+    seen: set[str] = set()
+    for step, entry in logged.items():
+        path = tmp_path / "out" / "completions" / f"completions_{step:05d}.parquet"
+        table = [row.values for row in read_rows(path)]
+        assert len(table) == each
+        outcomes = [row["outcome"] for row in table]
+        seen |= set(outcomes)
+        shares = {name: value for name, value in entry.items() if name.startswith("outcome/")}
+        assert sum(shares.values()) == pytest.approx(1)
+        for outcome in set(outcomes):
+            assert shares[f"outcome/{outcome}"] == pytest.approx(outcomes.count(outcome) / each)
+        for row in table:
+            earns = 1.0 if row["outcome"] in RIGHT else 0.0
+            decided = not row["outcome"].startswith("gold_")
+            assert row.get("execution") == (earns if decided else None)
+            assert isinstance(row["cause"], str)
+            assert bool(row["cause"]) == (decided and not earns)
+    assert {"exact", "wrong", "gold_broken"} <= seen
 
 
 class Letters:

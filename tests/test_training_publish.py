@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from hub_stand_in import TOKEN, Hub, hub
+from huggingface_hub import parse_eval_result_entries
 from models_tiny import tiny_adapter, tiny_base
 from reports_run import outcomes, write_run
 
@@ -130,6 +131,17 @@ def test_what_goes_is_what_the_dry_run_said(adapter: Path, run: Path, stand_in: 
     assert any(
         entry["dataset"]["id"] == "me/bench" for entry in yaml.safe_load(kept[".eval_results/starter.yaml"])
     )
+    written = json.loads(next(run.glob("results_*.json")).read_text("utf-8"))["results"]["starter"]["mine"]
+    entered = {
+        entry.task_id.removeprefix("starter/"): entry
+        for entry in parse_eval_result_entries(yaml.safe_load(kept[".eval_results/starter.yaml"]))
+    }
+    assert entered.keys() == {name for name, metric in written.items() if metric["n"]}
+    for name, entry in entered.items():
+        assert (entry.dataset_id, entry.value) == (
+            "me/bench",
+            pytest.approx(written[name]["value"], abs=1e-6),
+        )
     again = published(stand_in, adapter)  # into the repository of one's own that is there
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout.splitlines()[-1])["repository"] == "somebody/mine"
