@@ -190,9 +190,8 @@ def test_the_card_says_what_the_hub_indexes_and_a_reader_wants(adapter: Path, ru
     assert f"| execution accuracy | {cells[0]} | {cells[1]} |" in card.text
     for said in (
         "ab" * 32,
-        "CC-BY-4.0",
         "train sql-assistant-fixed",
-        "Rows: 948, 50 held out to choose the step by, 2 too long and left out of `sql-create-context`",
+        "CC-BY-4.0: 948, 50 held out to choose the step by, 2 too long and left out;",
         "119 steps, 0.2500 mean loss, weights of step 100, whose loss on the rows held out was 0.2100",
         "## Limits",
         "You write SQL.",
@@ -253,7 +252,7 @@ def test_what_the_card_says_to_run_runs(root: Path, tmp_path: Path) -> None:
         device="cpu",
     )
     card = (tuned / "README.md").read_text("utf-8")
-    assert "Rows: 20, 4 held out to choose the step by of `train.jsonl`" in card
+    assert "Rows of `train.jsonl`: 20, 4 held out to choose the step by;" in card
     code = card.partition("```python\n")[2].partition("```")[0]
     assert 'from_pretrained("BASE")' in code
     told = code.replace('"BASE"', repr(str(root / "adapters" / "starter-base")))

@@ -214,7 +214,7 @@ def _training(told: TrainingRecord | None) -> Iterator[str]:
             )
         licence = f", {record['licence']}" if record.get("licence") else ""
         facts = [
-            f"Rows: {_rows(record)} of `{Path(str(record['data'])).name}`{licence}; SHA-256 of all of them "
+            f"Rows of `{Path(str(record['data'])).name}`{licence}: {_rows(record)}; SHA-256 of all of them "
             f"`{record.get('data_hash')}`.",
             f"Base: `{Path(str(record.get('base'))).name}`, hash `{str(record.get('base_hash'))[:12]}`.",
             f"{count(record.get('steps', 0))} steps, {', '.join(figures)}, "
