@@ -47,10 +47,10 @@ from random_pair import SHAPE, TINY, make_pair, prompts
 from stages import Stages
 
 from harness.files import read_json
+from harness.log import versions
 from harness.training import load_recipe, train
 from harness.training.course import memory
 from harness.training.recipe import Tuning, find_recipe
-from harness.training.record import versions
 
 RECIPES = ("sql-assistant", "sql-assistant-fixed", "sql-assistant-full")
 ROWS = {"sql-assistant": 1_000, "sql-assistant-fixed": 950, "sql-assistant-full": 66_000}
@@ -106,7 +106,7 @@ def machine(found: dict[str, Any]) -> None:
     """What is here."""
     import torch
 
-    found["versions"] = versions()
+    found["versions"] = versions(*NEEDED[:6], "torch")
     found["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     found["cuda"] = torch.version.cuda
     if torch.cuda.is_available():
