@@ -85,11 +85,13 @@ class Odds(NamedTuple):
     balanced: int = 70  # sums and averages of groups are just what HAVING compares them with
     neighbours: int = 60  # a scarce column has neighbours of its constants too,
     usual: int = 40  # … and one of its usual values
+    apart: int = 85  # the part of a key that is not counted is varied where groups must be large
     largest: int = 50  # an outlier is the largest, else the least
 
 
 ODDS = Odds()
 
+FEW = 3  # groups above this are not had by chance where a key of two columns holds few values
 LARGE = 30  # thresholds above this are met in "narrow" and "full" databases alone: groups that large are dear
 CYCLE = words(
     "mixed near narrow twins scarce wide few childless full near "

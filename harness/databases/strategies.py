@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from harness.chance import Chance
 from harness.databases.columns import PlannedColumn
-from harness.databases.modes import LARGE, ODDS, Mode
+from harness.databases.modes import FEW, LARGE, ODDS, Mode
 from harness.databases.plan import Plan, PlannedTable
 from harness.sql.dialect import Value
 from harness.sql.schema import Ref
@@ -109,7 +109,8 @@ class Traits(NamedTuple):
 
     ``refers``: to another table's key. ``ordered``: it is sorted by or asked for extremes. ``counted``: it is
     grouped by, and groups are compared with a number. ``compared``: with other columns. ``shared``: by two
-    parts of a query. ``asked``: conditions name constants of it. ``pooled``: it holds those, or others.
+    parts of a query. ``apart``: it is the part of a key beside one by which large groups are counted.
+    ``asked``: conditions name constants of it. ``pooled``: it holds those, or others.
     """
 
     refers: bool
@@ -117,6 +118,7 @@ class Traits(NamedTuple):
     counted: bool
     compared: bool
     shared: bool
+    apart: bool
     asked: bool
     pooled: bool
 
@@ -179,6 +181,12 @@ def _counted(case: Case) -> Drawer | None:
     if not case.throws_groups():
         return None
     return Drawer(case.column, "distinct", case.groups(case.usual(12)), case.parent, 0, case.nulls)
+
+
+def _apart(case: Case) -> Drawer | None:
+    if not case.chance.hit(ODDS.apart):
+        return None
+    return Drawer(case.column, "distinct", case.usual(case.count + 3), None, 0, case.nulls)
 
 
 def _compared_and_scarce(case: Case) -> Drawer | None:
@@ -252,6 +260,7 @@ STRATEGIES: tuple[Strategy, ...] = (
     Strategy("key", "what is left by references: constants first, so that they are met", "", _key),
     Strategy("tied", "an extreme that several rows share", "ordered", _tied),
     Strategy("counted", "as for children, in a column that is grouped by itself", "counted", _counted),
+    Strategy("apart", "beside a counted part of a key: large groups need as many of it", "apart", _apart),
     Strategy(
         "compared and scarce",
         "two columns meet often only where both hold few",
@@ -287,6 +296,7 @@ STRATEGIES: tuple[Strategy, ...] = (
 def places_of(plan: Plan, table: PlannedTable) -> list[Place]:
     """The columns of a table as any database of the plan is to fill them."""
     places, used, grouped = [], table.name in plan.used, bool(plan.thresholds)
+    large = grouped and plan.thresholds[-1] > FEW
     for at, column in enumerate(table.columns):
         ref, parent = column.ref, plan.foreign.get(column.ref)
         own = at in table.single or ref[1] in table.key
@@ -296,6 +306,7 @@ def places_of(plan: Plan, table: PlannedTable) -> list[Place]:
             counted=grouped and ref in plan.counted,
             compared=column.group >= 0,
             shared=ref in plan.shared,
+            apart=large and ref not in plan.counted and ref[1] in table.key and len(table.key) > 1,
             asked=column.lead > 0,
             pooled=bool(column.pool),
         )
