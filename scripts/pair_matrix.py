@@ -38,7 +38,7 @@ from harness.records import Example, Prompt
 
 ROOT = Path(__file__).resolve().parents[1]
 NEW = 10
-LIMIT = 60  # seconds for a family or a kind of adapter
+LIMIT = 60  # seconds of processor time for a family or a kind of adapter
 SETTINGS = Settings(max_new_tokens=NEW, batch_size=5, quantization="none")
 SHAPES: dict[str, Any] = {
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "dim", "word_embed_proj_dim", "embedding_size"), 64),
@@ -308,24 +308,24 @@ def main() -> None:
 
     hush_libraries()
     families, adapters = {}, {}
-    signal.signal(signal.SIGALRM, stop)
+    signal.signal(signal.SIGPROF, stop)
     for kind in sorted({*MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, *OTHER}):
         if not arguments.only or kind in arguments.only:
-            signal.alarm(LIMIT)
+            signal.setitimer(signal.ITIMER_PROF, LIMIT)
             families[kind] = family(kind)
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             print(f"{kind}: {families[kind]}", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as place:
         base = tiny_base(Path(place) / "base", attention_bias=True, mlp_bias=True)
         plain = tiny_adapter(Path(place) / "plain", base)
         for name in kinds():
             if not arguments.only or name in arguments.only:
-                signal.alarm(LIMIT)
+                signal.setitimer(signal.ITIMER_PROF, LIMIT)
                 adapters[name] = adapter(name, base, plain)
-                signal.alarm(0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
                 print(f"{name}: {adapters[name]}", file=sys.stderr, flush=True)
     counts = {
-        part: Counter(said.partition(":")[0] for said in found.values())
+        part: Counter(sorted(said.partition(":")[0] for said in found.values()))
         for part, found in (("families", families), ("adapters", adapters))
     }
     if arguments.write:
