@@ -119,19 +119,18 @@ def _probes(text: Text, node: exp.Query) -> list[_Order | _Extreme]:
     ):
         only = node.expressions[0] if len(node.expressions) == 1 else None
         if isinstance(only, (exp.Max, exp.Min)) and not node.args.get("group"):
-            select, inner = text.of(node), text.of(only.this)
-            if select and inner:
-                found.append(
-                    _Extreme(select.replace(text.of(only) or "", inner, 1), isinstance(only, exp.Max))
-                )
+            whole, asked, inner = text.span(node), text.span(only), text.of(only.this)
+            if whole and asked and inner:
+                sql = text.sql[whole[0] : asked[0]] + inner + text.sql[asked[1] : whole[1]]
+                found.append(_Extreme(sql, isinstance(only, exp.Max)))
     return found
 
 
 def _order_probe(text: Text, node: exp.Query, order: exp.Expr, outermost: bool) -> _Order | None:
-    full, ordering = text.of(node), text.of(order)
-    if full is None or ordering is None:
+    whole, ordering = text.span(node), text.span(order)
+    if whole is None or ordering is None:
         return None
-    body = full[: full.rindex(ordering) + len(ordering)]
+    start, end = whole[0], ordering[1]
     limit, offset = (
         constant(c.expression) if (c := node.args.get(k)) is not None else None for k in ("limit", "offset")
     )
@@ -155,18 +154,23 @@ def _order_probe(text: Text, node: exp.Query, order: exp.Expr, outermost: bool) 
             extra.append(key_text)
         else:
             return None
-    if any(isinstance(e, exp.Star) or (e.find(exp.Star) and isinstance(e, exp.Column)) for e in outputs):
-        if not isinstance(node, exp.Select):
-            return None
-        keys = [text.of(item.this) or "" for item in order.expressions]  # stars: keys go first instead
-        body = body.replace("SELECT ", f"SELECT {', '.join(keys)}, ", 1)
-        return _Order(body, -1, tuple(range(len(keys))), _int(limit), _int(offset) or 0, outermost)
-    if extra:
-        listing = ", ".join(text.of(e) or "" for e in outputs)
-        body = body.replace(listing, f"{listing}, {', '.join(extra)}", 1)
-        if node.args.get("distinct") is not None:
-            body = body.replace("SELECT DISTINCT ", "SELECT ", 1)
-    return _Order(body, len(outputs), tuple(places), _int(limit), _int(offset) or 0, outermost)
+    rest = (_int(limit), _int(offset) or 0, outermost)
+    starred = any(
+        isinstance(e, exp.Star) or (e.find(exp.Star) and isinstance(e, exp.Column)) for e in outputs
+    )
+    if not (starred or extra):
+        return _Order(text.sql[start:end], len(outputs), tuple(places), *rest)
+    first_output, last_output = text.span(outputs[0]), text.span(outputs[-1])
+    if not isinstance(node, exp.Select) or first_output is None or last_output is None:
+        return None
+    select, after = text.sql[start : first_output[0]], text.sql[last_output[1] : end]
+    listing = text.sql[first_output[0] : last_output[1]]
+    if starred:  # who knows how many columns a star is: keys go first
+        keys = [text.of(item.this) or "" for item in order.expressions]
+        return _Order(f"{select}{', '.join(keys)}, {listing}{after}", -1, tuple(range(len(keys))), *rest)
+    if node.args.get("distinct") is not None:
+        select = select.removesuffix("DISTINCT ")
+    return _Order(f"{select}{listing}, {', '.join(extra)}{after}", len(outputs), tuple(places), *rest)
 
 
 def _int(value: tuple[Any] | None) -> int | None:

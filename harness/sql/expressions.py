@@ -383,7 +383,8 @@ def glob(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition
 def existence(read: Expressions, node: Any, draft: Draft, negated: bool) -> Condition:
     """What EXISTS selects does not matter."""
     body = read.query(node.this, draft)
-    if read.strong and isinstance(body, Select) and not body.aggregated:
+    counted = isinstance(body, Select) and body.distinct and body.limit  # OFFSET counts what DISTINCT leaves
+    if read.strong and isinstance(body, Select) and not body.aggregated and not counted:
         order = body.order if body.limit else ()
         body = body._replace(select=("1",), distinct=False, order=order)
     leaf = Leaf(f"exists({render(body)})")

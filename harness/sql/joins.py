@@ -76,7 +76,7 @@ def _refuses(read: Expressions, condition: Any, label: str, draft: Draft) -> boo
         node = bare(node.this)
         if isinstance(node, exp.Is) and isinstance(bare(node.expression), exp.Null):
             return of(node.this)
-        if isinstance(node, exp.In) and node.args.get("query") is not None:
+        if isinstance(node, exp.In) and not node.expressions:
             return False  # NULL NOT IN (nothing) holds
     if isinstance(node, _TESTS):
         return of(node.this)

@@ -20,7 +20,7 @@ from harness.sql.dialect import (
 from harness.sql.profile import CONDITIONS, SCOPE, VALUES, Atom, Conditions, Profile, Tally, Total
 from harness.sql.schema import Ref
 from harness.sql.solving import PART, Solution, columns_of, solutions, told
-from harness.sql.statement import Output, Scope, Statement
+from harness.sql.statement import Output, Scope, Statement, bare, is_star
 
 _OPS: dict[type[exp.Expr], str] = {
     **COMPARISONS, exp.Is: "is", exp.Like: "like", exp.ILike: "like", exp.Glob: "glob", exp.In: "in",
@@ -51,6 +51,17 @@ def profile_of(query: Statement) -> Profile:
 
 def _brief(atom: Atom) -> Atom:
     return atom._replace(values=tuple(spread(atom.values, VALUES))) if len(atom.values) > VALUES else atom
+
+
+def _said(node: exp.Expr, select: exp.Query, scope: Scope) -> exp.Expr:
+    """What a position in the select list, or a name that is given there, stands for."""
+    outputs: list[exp.Expr] = select.expressions
+    place = constant(node)
+    if place and isinstance(place[0], int) and 0 < place[0] <= len(outputs):
+        return outputs[place[0] - 1].unalias()
+    if isinstance(node, exp.Column) and not node.table and scope.find(node) is None:
+        return next((o.this for o in outputs if o.alias.lower() == node.name.lower()), node)
+    return node
 
 
 class _Reader:
@@ -108,8 +119,9 @@ class _Reader:
         self._limit(node)
         order = node.args.get("order")
         for item in order.expressions if order else ():
-            self._ordered(item.this, scope, node)
-            self._walk(item.this, scope)
+            key = _said(item.this, node, scope)
+            self._ordered(key, scope, node)
+            self._walk(key, scope)
         return self.statement.outputs(node) or ()
 
     def _output(self, node: exp.Expr, scope: Scope) -> None:
@@ -139,7 +151,8 @@ class _Reader:
         group = node.args.get("group")
         if group is None:
             return
-        keys = [f[1] for e in group.expressions for c in columns_of(e) if (f := scope.resolve(c))]
+        said = [_said(e, node, scope) for e in group.expressions]
+        keys = [f[1] for e in said for c in columns_of(e) if (f := scope.resolve(c))]
         self.profile.grouped.update(keys)
         order, having = node.args.get("order"), node.args.get("having")
         if keys and any(e.find(exp.AggFunc) for e in (*node.expressions, order, having) if e is not None):
@@ -217,7 +230,8 @@ class _Reader:
                 self.profile.nullable.add(found.ref)
 
     def _having(self, node: exp.Expr, scope: Scope, group: exp.Group | None) -> None:
-        groups = tuple(ref for e in (group.expressions if group else ()) for ref in _refs(e, scope))
+        keys = [_said(e, scope.node, scope) for e in (group.expressions if group else ())]
+        groups = tuple(ref for key in keys for ref in _refs(key, scope))
         for comparison in node.find_all(*_OPS):
             sides = [comparison.this, comparison.expression]
             if isinstance(comparison, exp.Between):
@@ -256,10 +270,32 @@ class _Reader:
         elif isinstance(node, (exp.And, exp.Or)):
             self._condition(node.this, scope, atoms, joining=joining, negated=negated)
             self._condition(node.expression, scope, atoms, joining=joining, negated=negated)
-        elif type(node) in _OPS:
-            self._comparison(node, scope, atoms, joining, negated)
-        else:
+        elif type(node) not in _OPS:
             self._walk(node, scope)
+        elif (meant := self._written_out(node, scope)) is None:
+            self._comparison(node, scope, atoms, joining, negated)
+        elif meant[1] is scope and not meant[0].find(exp.AggFunc):
+            self._comparison(meant[0], scope, atoms, joining, negated)
+        else:
+            inner = exp.Not(this=exp.Paren(this=meant[0])) if negated else meant[0]
+            self._having(inner, meant[1], meant[1].node.args.get("group"))
+
+    def _written_out(self, node: exp.Expr, scope: Scope) -> tuple[exp.Expr, Scope] | None:
+        """A comparison with what names of the select list or of a derived table stand for in their place.
+
+        With it the scope in which it then stands; None where no name is such a one, or several scopes meet.
+        """
+        if node.find(exp.Query):
+            return None
+        given = [self._definition(column, scope) for column in columns_of(node)]
+        scopes = [where for _, where in given]
+        if not any(said for said, _ in given) or any(where is not scopes[0] for where in scopes):
+            return None
+        copy = node.copy()
+        for column, (said, _) in zip(list(columns_of(copy)), given, strict=True):
+            if said is not None:
+                column.replace(said.copy())
+        return copy, scopes[0]
 
     def _comparison(
         self, node: exp.Expr, scope: Scope, atoms: list[tuple[str, Atom]], joining: bool, negated: bool
@@ -302,8 +338,25 @@ class _Reader:
             self._numeric(left, scope, any(not is_whole(n) for n in numbers))
         if left is None or isinstance(aggregate, exp.Count):
             return
-        inner, op = (left.this, op) if plain and isinstance(left, exp.AggFunc) else (left, op)
+        inner = left.this if plain and isinstance(left, exp.AggFunc) else left
         self._solved(solutions(inner, op, values), scope, atoms)
+
+    def _definition(self, column: exp.Column, scope: Scope) -> tuple[exp.Expr | None, Scope]:
+        """The expression that a column's name stands for, if it is none of the schema's, and its scope."""
+        found = scope.find(column)
+        if found is None:
+            said = _said(column, scope.node, scope)
+            known = said is not column and all(scope.find(c) is not None for c in columns_of(said))
+            return (said if known and not said.find(exp.Query) else None), scope
+        if found.ref is not None:
+            return None, scope
+        query = found.source.query
+        query = bare(query.this if isinstance(query, exp.CTE) else query)
+        names = list(found.source.columns or ())
+        if not isinstance(query, exp.Select) or len(names) != len(query.expressions):
+            return None, scope
+        said = query.expressions[names.index(column.name.lower())].unalias()
+        return (None if is_star(said) or said.find(exp.Query) else said), self.statement.scope(query)
 
     def _solved(self, found: Iterable[Solution], scope: Scope, atoms: list[tuple[str, Atom]]) -> None:
         for one in found:

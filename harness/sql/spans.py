@@ -34,6 +34,10 @@ class Text:
         span = self._spans.get(id(node))
         return self.sql[span[0] : span[1]] if span else None
 
+    def span(self, node: exp.Expr) -> tuple[int, int] | None:
+        """Where a node's text begins and ends in the query's, None where it was not printed on its own."""
+        return self._spans.get(id(node))
+
     def edited(self, node: exp.Expr, text: str) -> str | None:
         """The query with ``text`` in a node's place."""
         span = self._spans.get(id(node))
