@@ -98,7 +98,6 @@ _DATETIME = re.compile(r"datetime|timestamp|_at$")
 _DATE = re.compile(
     r"(?:^|_)(?:date|dob|birthday|day_of|aired|released)(?:$|_)|date$|^date|(?:^|_)date_|birth_?date"
 )
-_TIME = re.compile(r"(?:^|_)(?:time|duration)(?:$|_)")
 
 
 @lru_cache(maxsize=20_000)

@@ -41,12 +41,16 @@ _USUAL_COLUMNS = 512  # tokens of a prompt and its answer, before any is known
 
 @dataclass(slots=True)
 class Row:
-    """A prompt on its way: its tokens, which sample it is, what it may share, and its random numbers."""
+    """A prompt on its way: its tokens, which sample it is, what it may share, and its seed.
+
+    Its chance begins anew whenever it enters a slot, so that a row that had to start over is the same.
+    """
 
     example: str
     sample: int
     ids: np.ndarray
     group: str
+    seed: str = ""
     dice: random.Random | None = None
 
 
@@ -337,6 +341,8 @@ class Decoder:
 
     def _enter(self, batch: Sequence[Row]) -> None:
         count = len(batch)
+        for row in batch:
+            row.dice = random.Random(row.seed) if row.seed else None
         self._rows += batch
         self._at = np.concatenate([self._at, [len(row.ids) - 1 for row in batch]]).astype(np.int64)
         self._made = np.concatenate([self._made, np.zeros(count, dtype=np.int64)])

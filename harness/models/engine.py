@@ -6,7 +6,6 @@ is in memory; pairs of one base share it.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -237,10 +236,8 @@ class Engine:
                         )
                     )
                     continue
-                dice = (
-                    random.Random(f"{settings.seed} {example.id} {sample}") if settings.temperature else None
-                )
-                rows.append(Row(example.id, sample, tokens, example.context, dice))
+                seed = f"{settings.seed} {example.id} {sample}" if settings.temperature else ""
+                rows.append(Row(example.id, sample, tokens, example.context, seed))
         return rows, flagged
 
 

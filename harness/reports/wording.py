@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from harness.measures import BOUNDS, METRICS, Metric
+from harness.measures import BOUNDS, OFFICIAL, Metric
 from harness.text import visible
 
 from .statistics import holm
@@ -80,7 +80,7 @@ def officially(metrics: Mapping[str, Metric]) -> str:
     >>> officially({"exact_match": Metric(0.5, 0, 1, 9), "spider_execution": Metric(0.832, 0.8, 0.86, 972)})
     'Spider execution 83.2 % of 972'
     """
-    own = {name: metric for name, metric in metrics.items() if name not in METRICS and metric.n}
+    own = {name: metric for name, metric in metrics.items() if name in OFFICIAL and metric.n}
     return ", ".join(f"{label(name)} {percent(one.value)} of {count(one.n)}" for name, one in own.items())
 
 

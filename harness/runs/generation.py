@@ -56,7 +56,7 @@ def generate(asked: Evaluation, crew: Crew, progress: Progress) -> dict[str, Any
     return {
         "config": {
             **asdict(asked.settings),
-            **(starts[0]["facts"] if starts else {}),
+            **_facts(starts),
             "processes": crew.size,
             "examples_by_process": journal.examples_by_process(folder.path, crew.size),
         },
@@ -149,12 +149,23 @@ def _sum_costs(
     return {pair: {**total.get(pair, {}), **counts} for pair, counts in counted.items()}
 
 
+def _facts(starts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the starts of a run found: the first word counts, and each pair may have come in another."""
+    found: dict[str, Any] = {}
+    for start in starts:
+        for name, fact in start["facts"].items():
+            known = found.setdefault(name, fact)
+            if isinstance(known, dict) and isinstance(fact, dict):
+                found[name] = {**fact, **known}
+    return found
+
+
 def _add(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
     def one(key: str) -> Any:
         x, y = a.get(key), b.get(key)
         if isinstance(x, dict) or isinstance(y, dict):
             return _add(x or {}, y or {})
-        if key in {"peak_memory_bytes", "padding_share"}:
+        if key in {"batch_rows", "peak_memory_bytes", "padding_share"}:
             return max(x or 0, y or 0)
         return (x or 0) + (y or 0)
 

@@ -15,7 +15,7 @@ from harness.errors import UsageError
 from harness.files import stem, write_text
 from harness.log import LibraryLog, library_log
 from harness.models.pair_plan import unique
-from harness.records import Benchmark, Prediction
+from harness.records import VERDICT_VERSION, Benchmark, Prediction
 from harness.runs.conclude import RunResult, conclude
 from harness.runs.folder import RunFolder, digest
 from harness.runs.official import OfficialScorers
@@ -92,7 +92,9 @@ def _fingerprint(options: ScoreOptions, benchmark: Benchmark, hashes: Mapping[st
         "benchmark": {"name": benchmark.name, "split": benchmark.split, "data": benchmark.data_hash},
         "predictions": dict(hashes),
         "rules": asdict(benchmark.rules),
+        "dialect": benchmark.dialect,
         "judging": {"databases": options.judging.databases, "seed": options.judging.seed},
+        "verdicts": VERDICT_VERSION,
         "scorers": list(options.scorers),
         "official": asdict(options.official) if options.official else None,
     }

@@ -28,12 +28,12 @@ WITHOUT_REPEATS = 48
 """Most databases on which no name repeats that are made for one prediction."""
 
 STEPS = 100_000_000
-"""SQLite's steps that the databases against one prediction may take together."""
+"""SQLite's steps that a batch of databases against one prediction may take together."""
 
 
 @dataclass(eq=False)
 class Attacker:
-    """Makes databases against predictions of one suite; what predictions share is made once, when needed."""
+    """Makes databases against predictions of one suite."""
 
     suite: Suite
     box: Sandbox

@@ -13,6 +13,7 @@ from functools import cached_property
 from sqlglot import exp
 
 from harness.databases import Suite
+from harness.databases.likeness import singular
 from harness.sql.schema import Ref
 from harness.sql.statement import statement
 
@@ -39,7 +40,7 @@ class Names:
             and table in keys
             and column not in keys[table]
             and (table, column) not in children
-            and (_NAMES.search(column) or _singular(table) in (column, _singular(column)))
+            and (_NAMES.search(column) or singular(table) in (column, singular(column)))
             and not _PARTS.search(column)
         )
 
@@ -112,10 +113,6 @@ def _looked_up(node: exp.EQ) -> bool:
     inside = node.find_ancestor(exp.Select)
     holder = inside.parent if inside is not None else None
     return isinstance(holder, exp.Subquery) and isinstance(holder.parent, exp.EQ)
-
-
-def _singular(name: str) -> str:
-    return name.replace("_", "").removesuffix("s")
 
 
 def _named(items: list[exp.Expr]) -> set[str]:
