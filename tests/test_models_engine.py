@@ -295,6 +295,28 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(folder, monkeypatch):
     assert len(failures) == failed, "the size that was found is remembered"
 
 
+def test_chance_is_the_same_for_rows_that_had_to_start_over(folder, monkeypatch):
+    plans = plan_pairs(adapters=[str(folder / "sql")], include_base=False)
+    settings = replace(SETTINGS, temperature=1.0, seed=3)
+    rows = examples(30)
+    expected = {k: c.text for k, c in texts(load(plans, settings), "sql", rows).items()}
+    engine = load(plans, settings)
+    forward, seen = engine._base.model.forward, []
+
+    def starved_once(*args, **kwargs):
+        seen.append(kwargs["input_ids"].shape[1])
+        if seen[-4:] == [1, 1, 1, 1] and len(seen) < 40 and not starved:
+            starved.append(len(seen))
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(*args, **kwargs)
+
+    starved: list[int] = []
+    monkeypatch.setattr(engine._base.model, "forward", starved_once)
+    got = {k: c.text for k, c in texts(engine, "sql", rows).items()}
+    assert starved
+    assert sum(got[key] != expected[key] for key in expected) <= 1
+
+
 def test_after_a_while_more_rows_are_tried_again(folder, monkeypatch):
     monkeypatch.setattr("harness.models.decoder._CALM", 30)
     engine = load(plan_pairs(adapters=[str(folder / "sql")], include_base=False), SETTINGS)
