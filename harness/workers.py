@@ -22,6 +22,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import psutil
 
+from harness.errors import UsageError
+
 _Task = TypeVar("_Task")
 _Value = TypeVar("_Value")
 _CHUNK = 16
@@ -73,7 +75,8 @@ class WorkerPool(Generic[_Task, _Value]):
     def map(self, tasks: Iterable[_Task]) -> Iterator[tuple[int, _Value | WorkerLost]]:
         """The number of each task and what came of it, in the order in which they finish.
 
-        Raises what the function raises, from a WorkerError that says where.
+        Raises what the function raises, from a WorkerError that says where; UsageError where no process can
+        be started.
         """
         numbered = enumerate(tasks)
         waiting: deque[tuple[int, _Task]] = deque()
@@ -94,6 +97,12 @@ class WorkerPool(Generic[_Task, _Value]):
                 try:
                     message = worker.connection.recv()
                 except (EOFError, OSError):
+                    if not worker.runs:
+                        raise UsageError(
+                            "a worker process ended before it ran",
+                            "have memory free; a script of your own calls the harness below"
+                            " if __name__ == '__main__':",
+                        ) from None
                     yield self._lost(worker, "the worker died (out of memory, or SQLite crashed)", waiting)
                     continue
                 if message is None:
@@ -162,6 +171,11 @@ class _Worker:
             used = self._watched.cpu_times()
             return float(used.user + used.system)
         return 0.0
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process has said that it runs."""
+        return not self._grace
 
     def overdue(self, seconds: float) -> bool:
         """Whether the task that it is at has had its seconds."""

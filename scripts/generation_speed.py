@@ -117,8 +117,7 @@ def loop(
 
     def work() -> dict[str, str]:
         texts = {}
-        for example in examples:
-            text = render(prompt, example, tokenizer)
+        for example, text in zip(examples, render(prompt, examples, tokenizer), strict=True):
             ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
             with torch.no_grad():
                 out = model.generate(
@@ -159,8 +158,8 @@ def lm_eval(
     until = [model.tokenizer.decode([stop]) for stop in stops]
     options = {"until": until, "max_gen_toks": settings.max_new_tokens, "do_sample": False}
     requests = [
-        Instance("generate_until", {}, (render(prompt, example, model.tokenizer), options), i)
-        for i, example in enumerate(examples)
+        Instance("generate_until", {}, (text, options), i)
+        for i, text in enumerate(render(prompt, examples, model.tokenizer))
     ]
     return lambda: dict(
         zip(

@@ -110,8 +110,8 @@ def theirs(model: Any, folder: Path) -> dict[str, str]:
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
     said = {}
-    for example in questions():
-        text = render(Prompt(), example, tokenizer)
+    examples = questions()
+    for example, text in zip(examples, render(Prompt(), examples, tokenizer), strict=True):
         ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
         with torch.inference_mode():
             out = model.generate(

@@ -78,10 +78,8 @@ def texts(engine, pair, rows):
 
 def reference(model, tokenizer, rows, stops, limit=12):
     said = {}
-    for row in rows:
-        ids = tokenizer(render(Prompt(), row, tokenizer), return_tensors="pt", add_special_tokens=False)[
-            "input_ids"
-        ]
+    for row, text in zip(rows, render(Prompt(), rows, tokenizer), strict=True):
+        ids = tokenizer(text, return_tensors="pt", add_special_tokens=False)["input_ids"]
         with torch.inference_mode():
             out = model.generate(
                 ids,

@@ -241,8 +241,28 @@ def _generated(adapter: Path) -> None:
 def test_a_template_gives_what_the_tokenizer_gives(folder: Path) -> None:
     tokenizer = load_tokenizer(str(folder / "base"))
     turns = [{"role": "user", "content": "CREATE TABLE t (a TEXT) Who?"}]
-    made = render(Prompt(system=None, user="{context} {question}"), EXAMPLE, tokenizer)
+    (made,) = render(Prompt(system=None, user="{context} {question}"), [EXAMPLE], tokenizer)
     assert made == tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+
+def test_a_template_without_a_system_role_gets_it_in_front(folder: Path) -> None:
+    """Prompts of one call are those of one call each, whichever of them the template refuses."""
+    template = (
+        "{% if messages[0].role == 'system' and 'b' in messages[1].content %}"
+        "{{ raise_exception('no System role') }}{% endif %}"
+        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    )
+    tokenizer = load_tokenizer(str(folder / "base"))
+    prompt = Prompt(system="S", user="{question}", chat_template=template)
+    examples = [Example(id=q, question=q, context="", gold="") for q in "abcb"]
+    together = render(prompt, examples, tokenizer)
+    assert together == [
+        "<system>S<user>a",
+        "<user>S\n\nb",
+        "<system>S<user>c",
+        "<user>S\n\nb",
+    ]
+    assert together == [text for example in examples for text in render(prompt, [example], tokenizer)]
 
 
 def test_the_command_says_it_in_one_line(pair: Path) -> None:

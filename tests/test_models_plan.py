@@ -197,7 +197,7 @@ def test_an_empty_prompt_is_an_error_and_not_too_long():
 
     row = Example(id="7", question=" ", context="c", gold="")
     with pytest.raises(ModelError, match="prompt of example 7 is empty") as caught:
-        render(Prompt(form="plain", user="{question}"), row, None)
+        render(Prompt(form="plain", user="{question}"), [row], None)
     assert "--prompt" in caught.value.remedy
 
 

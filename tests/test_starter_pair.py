@@ -90,7 +90,7 @@ def test_a_training_sequence_is_the_prompt_that_the_harness_will_give(tokenizer:
             ]
             question = tokenizer.decode(asked).split("Question: ", 1)[1].removesuffix("<|end|><|assistant|>")
             example = Example(id="", question=question, context=context, gold="")
-            assert encode(render(prompt, example, tokenizer)) == prefix + asked
+            assert encode(render(prompt, [example], tokenizer)[0]) == prefix + asked
 
 
 def test_a_question_sees_the_schema_and_itself_alone(encode: Any, tokenizer: Any) -> None:

@@ -7,9 +7,12 @@ import multiprocessing
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -62,6 +65,18 @@ def test_a_bug_in_the_function_reaches_the_caller_with_its_place() -> None:
     with WorkerPool(_work, workers=1) as pool, pytest.raises(ValueError, match="a bug") as caught:
         list(pool.map(["a", "fail"]))
     assert 'raise ValueError("a bug")' in str(caught.value.__cause__)
+
+
+def test_a_script_that_workers_cannot_import_again_is_told_so(tmp_path: Path) -> None:
+    """Without a guard a new process runs the script again and ends: that is no answer to the task."""
+    imports = "import torch\nfrom harness.workers import WorkerPool\n"
+    script = imports + "print(list(WorkerPool(abs, workers=1).map([-1])))"
+    (tmp_path / "mine.py").write_text(script, "utf-8")
+    done = subprocess.run([sys.executable, "mine.py"], cwd=tmp_path, capture_output=True, text=True)
+    *_, last = done.stderr.splitlines()
+    assert "UsageError: a worker process ended before it ran" in last
+    assert "__main__" in last
+    assert not done.stdout
 
 
 def test_the_start_of_a_worker_takes_no_time_from_its_task(monkeypatch: pytest.MonkeyPatch) -> None:

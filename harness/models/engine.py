@@ -22,7 +22,7 @@ from harness.models.forbidden import Forbidden
 from harness.models.pair import Choose, LoadedBase, Notify, choose_here, group_key, load_base
 from harness.models.pair_plan import PairPlan, Settings
 from harness.models.prompts import TODAY, render, with_fixed_date
-from harness.models.tokenizers import TemplateError, load_tokenizer, render_chat
+from harness.models.tokenizers import TemplateError, load_tokenizer, render_chats
 from harness.records import Completion, Example, Prompt
 
 
@@ -206,7 +206,7 @@ class Engine:
         flagged: list[Completion] = []
         if not examples:
             return rows, flagged
-        prompts = [render(text.prompt, example, text.tokenizer) for example in examples]
+        prompts = render(text.prompt, examples, text.tokenizer)
         options = {
             "return_attention_mask": False,
             "return_token_type_ids": False,
@@ -269,9 +269,8 @@ def _as_list(value: Any) -> list[Any]:
 def _turn_end(tokenizer: Any, prompt: Prompt) -> set[int]:
     """The special token that the chat template puts after an answer: models stop there."""
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "SELECT 1"}]
-    try:
-        text = render_chat(tokenizer, turns, template=prompt.chat_template)
-    except TemplateError:  # it may refuse these turns; the tokenizer's own end token stands
+    (text,) = render_chats(tokenizer, [turns], template=prompt.chat_template)
+    if isinstance(text, TemplateError):  # it may refuse these turns; the tokenizer's own end token stands
         return set()
     after = tokenizer(text.rpartition("SELECT 1")[2].lstrip(), add_special_tokens=False)["input_ids"]
     return {after[0]} if after and after[0] in tokenizer.all_special_ids else set()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from typing_extensions import TypedDict
 
 from harness.errors import ModelError, UsageError
 from harness.files import read_text, read_yaml
-from harness.models.tokenizers import TemplateError, render_chat
+from harness.models.tokenizers import TemplateError, render_chats
 from harness.options import validated
 from harness.records import Example, Prompt, PromptForm
 
@@ -40,38 +42,59 @@ def messages(prompt: Prompt, example: Example) -> list[dict[str, str]]:
     return [*turns, {"role": "user", "content": fill(prompt.user, example)}]
 
 
-def render(prompt: Prompt, example: Example, tokenizer: Any) -> str:
-    """The whole text that a model continues.
+def render(prompt: Prompt, examples: Sequence[Example], tokenizer: Any) -> list[str]:
+    """The whole texts that a model continues, one an example.
 
     A template without a system role gets the system text in front of the user's.
 
     Raises:
         ModelError: the chat template cannot be used, or what comes out is empty.
     """
-    text = fill(prompt.user, example) if prompt.form == "plain" else _chat(prompt, example, tokenizer)
-    if not text.strip():
-        raise ModelError(
-            f"the prompt of example {example.id} is empty (its template is from {prompt.origin})",
-            "give one that asks the {question}: --prompt FILE",
-        )
-    return text
-
-
-def _chat(prompt: Prompt, example: Example, tokenizer: Any) -> str:
-    turns = messages(prompt, example)
-    options: dict[str, Any] = {"add_generation_prompt": True, "enable_thinking": False}
-    try:
+    if prompt.form == "plain":
+        texts = [fill(prompt.user, example) for example in examples]
+    else:
         try:
-            return render_chat(tokenizer, turns, template=prompt.chat_template, **options)
+            texts = _chats(prompt, examples, tokenizer)
         except TemplateError as error:
-            if prompt.system is None or "system" not in str(error).lower():
-                raise
-        joined = {"role": "user", "content": f"{prompt.system}\n\n{turns[-1]['content']}"}
-        return render_chat(tokenizer, [joined], template=prompt.chat_template, **options)
-    except TemplateError as error:
-        raise ModelError(
-            f"the chat template cannot be used: {error}", "give another one: --prompt FILE"
-        ) from error
+            raise ModelError(
+                f"the chat template cannot be used: {error}", "give another one: --prompt FILE"
+            ) from error
+    for example, text in zip(examples, texts, strict=True):
+        if not text.strip():
+            raise ModelError(
+                f"the prompt of example {example.id} is empty (its template is from {prompt.origin})",
+                "give one that asks the {question}: --prompt FILE",
+            )
+    return texts
+
+
+def _chats(prompt: Prompt, examples: Sequence[Example], tokenizer: Any) -> list[str]:
+    """The chat template's texts.
+
+    Raises:
+        TemplateError: it gives none of an example.
+    """
+    render_all = partial(
+        render_chats,
+        tokenizer,
+        template=prompt.chat_template,
+        add_generation_prompt=True,
+        enable_thinking=False,
+    )
+    chats = [messages(prompt, example) for example in examples]
+    texts = render_all(chats)
+    refused = [i for i, text in enumerate(texts) if isinstance(text, TemplateError)]
+    if refused and prompt.system and "system" in str(texts[refused[0]]).lower():
+        joined = [f"{prompt.system}\n\n{chats[i][-1]['content']}" for i in refused]
+        again = render_all([[{"role": "user", "content": content}] for content in joined])
+        for i, text in zip(refused, again, strict=True):
+            texts[i] = text
+    whole: list[str] = []
+    for text in texts:
+        if isinstance(text, TemplateError):
+            raise text
+        whole.append(text)
+    return whole
 
 
 def with_fixed_date(template: str) -> str:

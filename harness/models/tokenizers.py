@@ -7,6 +7,7 @@ would call.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -55,21 +56,24 @@ def load_tokenizer(where: str, *, revision: str | None = None) -> Any:
         ) from error
 
 
-def render_chat(tokenizer: Any, turns: list[dict[str, str]], *, template: str | None, **options: Any) -> str:
-    """The text that a chat template (None: the tokenizer's own) makes of the turns.
+def render_chats(
+    tokenizer: Any, chats: Sequence[list[dict[str, str]]], *, template: str | None, **options: Any
+) -> list[str | TemplateError]:
+    """The texts that a chat template (None: the tokenizer's own) makes of some chats, each a list of turns.
 
-    Raises:
-        TemplateError: it refuses the turns, is no template, or takes more than it may.
+    Where it refuses a chat, is no template or takes more than it may, the reason stands in the text's place;
+    after one that takes too much no other is tried.
     """
     chosen = tokenizer.get_chat_template(template)
-    task = _Task(chosen, turns, {**tokenizer.special_tokens_map, **options})
-    ((_, said),) = _renderer().map([task])
-    if isinstance(said, WorkerLost):
-        raise TemplateError(f"one prompt takes it more than {SECONDS:g} s or {MEMORY_MIB} MiB")
-    text, fault = said
-    if fault:
-        raise TemplateError(fault)
-    return text
+    options = {**tokenizer.special_tokens_map, **options}
+    texts: list[str | TemplateError] = [""] * len(chats)
+    for number, said in _renderer().map(_Task(chosen, turns, options) for turns in chats):
+        if isinstance(said, WorkerLost):
+            fault = f"one prompt takes it more than {SECONDS:g} s or {MEMORY_MIB} MiB"
+            return [TemplateError(fault)] * len(chats)
+        text, fault = said
+        texts[number] = TemplateError(fault) if fault else text
+    return texts
 
 
 @cache
@@ -83,8 +87,8 @@ def _rendered(task: _Task) -> tuple[str, str]:
 
     try:
         (text,), _ = render_jinja_template([task.turns], chat_template=task.template, **task.options)
-    except MemoryError:
-        return "", f"one prompt takes it more than {MEMORY_MIB} MiB"
+    except MemoryError:  # ends the worker
+        raise
     except Exception as error:  # whatever a program of strangers raises
         return "", (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     if len(text) > LONGEST:
