@@ -23,9 +23,11 @@ from transformers import DynamicCache
 from harness.errors import ModelError
 from harness.models.cost import Cost, process_memory
 from harness.models.forbidden import Forbidden
+from harness.models.masks import Masks
 from harness.models.pair import LoadedBase, Notify
 from harness.models.pair_plan import Settings
 from harness.models.slots import Filled, SlotCache
+from harness.models.steps import Steps, recorder
 from harness.models.weights import cache_argument
 
 _CPU_ROWS, _GPU_ROWS = 128, 4096  # rows decoded together at most
@@ -73,17 +75,7 @@ class Decoder:
         self.context = int(getattr(config, "max_position_embeddings", None) or 1 << 20)
         self._cached_by = cache_argument(base.model)
         self._layers, self._token_bytes = self._measure()
-        kinds = set(getattr(config, "layer_types", None) or ())
-        sliding = (
-            getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
-        )
-        self._sliding = int(sliding) if sliding and (not kinds or "sliding_attention" in kinds) else None
-        known = {"full_attention", "sliding_attention", "chunked_attention"}
-        self._kinds = sorted(kinds & known) or [
-            "full_attention" if self._sliding is None else "sliding_attention"
-        ]
-        self._chunk = int(getattr(config, "attention_chunk_size", None) or 0)
-        self._float_mask = base.model.config._attn_implementation == "eager"
+        self._masks = Masks(base.model, self._device)
         self._passing, self._wasting = (_GPU_PASS, _GPU_PADDING) if self._gpu else (_CPU_PASS, _CPU_PADDING)
         self._lines = not self._gpu and base.weights >= _CPU_LARGE
         if not self._gpu:
@@ -95,6 +87,7 @@ class Decoder:
         self._most, self._calm = self._limit, 0
         self._queue: deque[Row] = deque()
         self._cache: SlotCache | None = None
+        self.steps = Steps(self._forward, self._device, recorder(self._device), notify)
         self._forbidden: Forbidden | None = None
         self.watch: dict[str, list[torch.Tensor]] | None = None  # the steps' logits by example, for the guard
         self.begin(Cost(), np.zeros(0, dtype=np.int64))
@@ -108,6 +101,7 @@ class Decoder:
     def begin(self, cost: Cost, stops: np.ndarray, forbidden: Forbidden | None = None) -> None:
         """Start with nothing in the slots, for a pair that stops at these tokens and never writes those."""
         self._forbidden = forbidden
+        self.steps.forget()  # another adapter may be on
         self._queue.clear()
         self._clear()
         self._head: tuple[np.ndarray, list[torch.Tensor], list[torch.Tensor]] | None = None
@@ -170,6 +164,7 @@ class Decoder:
         in_use = max(1, len(self._rows) + len(self._waiting))
         self._queue.extendleft(reversed([*self._rows, *self._waiting]))
         self._clear()
+        self.steps.forget()
         self._cache = None
         if self._gpu:
             torch.cuda.empty_cache()
@@ -208,6 +203,7 @@ class Decoder:
         rows = self._budget(columns)
         if rows <= active:
             return False
+        self.steps.forget()
         if cache is None or not active:
             self._cache = None
             self._cache = SlotCache(self._layers, rows, columns)
@@ -291,7 +287,7 @@ class Decoder:
                 extent = min(cache.columns, int(starts.max()) + width)
                 cache.aim(first + done, count, width, extent, at, fills=True)
                 steps = torch.arange(width, device=self._device)[None]
-                mask = None if at is None else self._mask(at, width, extent)
+                mask = None if at is None else self._masks.of_slots(at, width, extent)
                 self._fill(ids, steps if at is None else at[:, None] + steps, mask)
                 self._cost.padding_tokens += ids.size - int(lengths[done : done + count].sum())
             done += count
@@ -319,7 +315,7 @@ class Decoder:
                     [before < starts[:, None], (slots == slots[:, None]) & (columns <= columns[:, None])], 1
                 )
                 reach = max(start + len(part) for _, start, part in line)
-                mask = self._masks(seen[None, None], torch.cat([before, columns]), columns[:, None], reach)
+                mask = self._masks.of(seen[None, None], torch.cat([before, columns]), columns[:, None], reach)
                 self._fill(np.concatenate([part for _, _, part in line])[None], columns[None], mask)
                 line = []
 
@@ -350,23 +346,30 @@ class Decoder:
         room = np.zeros((count, self._settings.max_new_tokens), dtype=np.int32)
         self._tokens = np.concatenate([self._tokens, room])
 
+    def _forward(self, last: torch.Tensor, at: torch.Tensor, extent: int) -> torch.Tensor:
+        """The pass of a step: logits ``[rows, vocabulary]`` for tokens at ``at`` below ``extent``."""
+        cache = self._cache
+        assert cache is not None
+        cache.aim(0, len(at), 1, extent, at)
+        made = self._model(
+            input_ids=last[:, None],
+            attention_mask=self._masks.of_slots(at, 1, extent),
+            position_ids=at[:, None],
+            use_cache=True,
+            **{self._cached_by: cache},
+        )
+        logits: torch.Tensor = made.logits[:, -1]
+        return logits
+
     def _step(self) -> list[Finished]:
         """One token for every row; those that end leave."""
         cache, count = self._cache, len(self._rows)
         assert cache is not None
         extent = int(self._at.max()) + 1
-        at = self._put(self._at)
-        cache.aim(0, count, 1, extent, at)
-        logits = self._model(
-            input_ids=self._put(self._last)[:, None],
-            attention_mask=self._mask(at, 1, extent),
-            position_ids=at[:, None],
-            use_cache=True,
-            **{self._cached_by: cache},
-        ).logits[:, -1]
+        logits = self.steps(self._last, self._at, (cache.rows, cache.columns))
         if self.watch is not None:
             for row, line in zip(self._rows, logits.float(), strict=True):
-                self.watch.setdefault(row.example, []).append(line)
+                self.watch.setdefault(row.example, []).append(line.clone())
         if self._forbidden:
             made = [line[:count] for line, count in zip(self._tokens, self._made, strict=True)]
             logits = self._forbidden(logits, [row.ids for row in self._rows], made)
@@ -380,30 +383,6 @@ class Decoder:
         self._last = chosen
         ended = stopped | (self._made >= self._settings.max_new_tokens)
         return self._leave(ended, stopped, extent) if ended.any() else []
-
-    def _mask(self, at: torch.Tensor, width: int, extent: int) -> Any:
-        """Who may look at what, ``[rows, 1, width, extent]``: a row's queries are at ``at`` and after it."""
-        columns = torch.arange(extent, device=self._device)
-        positions = (at[:, None] + torch.arange(width, device=self._device))[:, None, :, None]
-        return self._masks(columns <= positions, columns, positions, extent)
-
-    def _masks(self, full: torch.Tensor, columns: torch.Tensor, positions: torch.Tensor, reach: int) -> Any:
-        """``full`` for each kind of layer; queries are at ``positions`` below ``reach``."""
-        if reach <= (self._sliding or reach) and reach <= (self._chunk or reach):
-            return self._as_float(full)
-        masks = {"full_attention": full, "sliding_attention": full, "chunked_attention": full}
-        if self._sliding is not None and reach > self._sliding:
-            masks["sliding_attention"] = full & (columns > positions - self._sliding)
-        if self._chunk and reach > self._chunk:
-            masks["chunked_attention"] = full & (columns // self._chunk == positions // self._chunk)
-        made = {kind: self._as_float(masks[kind]) for kind in self._kinds}
-        return made if len(made) > 1 else next(iter(made.values()))
-
-    def _as_float(self, mask: torch.Tensor) -> torch.Tensor:
-        if not self._float_mask:
-            return mask
-        dtype = self._model.dtype
-        return torch.where(mask, 0.0, torch.finfo(dtype).min).to(dtype)
 
     def _choose(self, logits: torch.Tensor) -> torch.Tensor:
         if not self._settings.temperature:

@@ -161,7 +161,7 @@ def _through_slots(
         max_new_tokens=_STEPS, samples=1, temperature=0.0, batch_size=max(3, settings.batch_size or 3)
     )
     decoder = Decoder(base, plain, lambda _: None)
-    decoder.watch = {}
+    decoder.watch, decoder.steps.worth = {}, 1
     decoder.begin(Cost(), np.zeros(0, dtype=np.int64))
     decoder.add([Row(str(i), 0, row, "ab"[i // 2]) for i, row in enumerate(rows)])
     made = {done.row.example: done.tokens for done in decoder.run(drain=True)}

@@ -65,8 +65,10 @@ def load_weights(
     import torch
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
+    from harness.models.packed import pack_queries
     from harness.models.products import quantise_by_pieces
 
+    pack_queries()
     options: dict[str, Any] = {"dtype": dtype, "device_map": {"": device}, "revision": revision}
     if quantization in {"nf4", "fp4"}:
         quantise_by_pieces()
