@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map
 
 from harness.models import Settings, load, plan_pairs
 from harness.models.packed import packed
-from harness.models.steps import Replay, Steps
+from harness.models.steps import Replay, DecodeStep
 from harness.records import Example
 
 
@@ -140,7 +140,7 @@ def test_a_recording_is_forgotten_with_its_slots() -> None:
         tapes.append(work)
         return work
 
-    steps = Steps(forward, torch.device("cpu"), record, lambda _: None)
+    steps = DecodeStep(forward, torch.device("cpu"), record, lambda _: None)
     steps.worth = 2
     last, at = np.array([7, 8, 9, 7, 6]), np.array([3, 200, 5, 1, 2])
     for _ in range(3):
@@ -160,7 +160,9 @@ def test_out_of_memory_amid_a_recording_is_out_of_memory() -> None:
     def full(work: Callable[[], object]) -> Replay:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    steps = Steps(lambda last, at, _: torch.zeros(len(last), 3), torch.device("cpu"), full, lambda _: None)
+    steps = DecodeStep(
+        lambda last, at, _: torch.zeros(len(last), 3), torch.device("cpu"), full, lambda _: None
+    )
     steps.worth = 1
     one = np.ones(1, dtype=np.int64)
     steps(one, one, (4, 16))

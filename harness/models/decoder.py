@@ -27,7 +27,7 @@ from harness.models.masks import Masks
 from harness.models.pair import LoadedBase, Notify
 from harness.models.pair_plan import Settings
 from harness.models.slots import Filled, SlotCache
-from harness.models.steps import Steps, recorder
+from harness.models.steps import DecodeStep, recorder
 from harness.models.weights import cache_argument
 
 _CPU_ROWS, _GPU_ROWS = 128, 4096  # rows decoded together at most
@@ -87,7 +87,7 @@ class Decoder:
         self._most, self._calm = self._limit, 0
         self._queue: deque[Row] = deque()
         self._cache: SlotCache | None = None
-        self.steps = Steps(self._forward, self._device, recorder(self._device), notify)
+        self.steps = DecodeStep(self._forward, self._device, recorder(self._device), notify)
         self._forbidden: Forbidden | None = None
         self.watch: dict[str, list[torch.Tensor]] | None = None  # the steps' logits by example, for the guard
         self.begin(Cost(), np.zeros(0, dtype=np.int64))

@@ -17,7 +17,7 @@ import torch
 
 Forward = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 Replay = Callable[[], object]
-Record = Callable[[Callable[[], object]], Replay]
+Recorder = Callable[[Callable[[], object]], Replay]
 
 MOST_ROWS = 1024
 """Rows above which a step is bound by its arithmetic."""
@@ -28,7 +28,7 @@ WORTH = 8
 _COLUMNS = 128
 
 
-class Steps:
+class DecodeStep:
     """Steps of one token a row.
 
     ``forward(last, at, columns)`` gives logits ``[rows, vocabulary]`` for the tokens ``last`` that stand in
@@ -40,7 +40,7 @@ class Steps:
         self,
         forward: Forward,
         device: torch.device,
-        record: Record | None,
+        record: Recorder | None,
         notify: Callable[[str], None],
     ) -> None:
         self._forward, self._device, self._record, self._notify = forward, device, record, notify
@@ -94,7 +94,7 @@ class Steps:
             self._logits = self._logits.new_zeros(rows, self._logits.shape[1])
 
     def _is_recorded(self, shape: tuple[int, int]) -> bool:
-        """Record the pass for a shape, unless it cannot be; the buffers hold a true step, which is made."""
+        """Recorder the pass for a shape, unless it cannot be; the buffers hold a true step, which is made."""
         assert self._record is not None
         rows, columns = shape
         last, at, logits = self._last[:rows], self._at[:rows], self._logits[:rows]
@@ -121,7 +121,7 @@ def bucket(rows: int) -> int:
     return whole * 3 // 4 if whole >= 4 and rows <= whole * 3 // 4 else whole
 
 
-def recorder(device: torch.device) -> Record | None:
+def recorder(device: torch.device) -> Recorder | None:
     """What records on a device: CUDA graphs that share their memory, or nothing."""
     if device.type != "cuda":
         return None
