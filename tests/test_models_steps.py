@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map
 
 from harness.models import Settings, load, plan_pairs
 from harness.models.packed import packed
-from harness.models.steps import Replay, DecodeStep
+from harness.models.steps import DecodeStep, Replay
 from harness.records import Example
 
 

@@ -94,7 +94,7 @@ class DecodeStep:
             self._logits = self._logits.new_zeros(rows, self._logits.shape[1])
 
     def _is_recorded(self, shape: tuple[int, int]) -> bool:
-        """Recorder the pass for a shape, unless it cannot be; the buffers hold a true step, which is made."""
+        """Record the pass for a shape, unless it cannot be; the buffers hold a true step, which is made."""
         assert self._record is not None
         rows, columns = shape
         last, at, logits = self._last[:rows], self._at[:rows], self._logits[:rows]
