@@ -86,3 +86,10 @@ def tiny_adapter(
     peft.peft_config["default"].base_model_name_or_path = named or str(base)
     peft.save_pretrained(folder)
     return folder
+
+
+def tiny_pair(folder: Path) -> Path:
+    """Save a base and an adapter that names it by a path beside its own: ``base`` and ``adapter``."""
+    tiny_base(folder / "base")
+    tiny_adapter(folder / "adapter", folder / "base", named="../base")
+    return folder

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from models_tiny import tiny_adapter, tiny_base
+from models_tiny import tiny_pair
 
 from harness.errors import ModelError
 from harness.models import Settings, load, plan_pairs
@@ -30,10 +30,7 @@ ADAPTER, BASE = "adapter/adapter_model.safetensors", "base/model.safetensors"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("pairs")
-    tiny_base(root / "base")
-    tiny_adapter(root / "adapter", root / "base", named="../base")
-    return root
+    return tiny_pair(tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture

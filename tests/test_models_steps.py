@@ -6,6 +6,8 @@ these, so that whatever Python would have done anew at the next step is missing 
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from models_tiny import tiny_adapter, tiny_base
+from models_tiny import tiny_pair
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
@@ -72,10 +74,7 @@ def taped(made: list[Tape]) -> Callable[[Callable[[], object]], Replay]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("steps")
-    tiny_base(root / "base")
-    tiny_adapter(root / "adapter", root / "base", named="../base")
-    return root
+    return tiny_pair(tmp_path_factory.mktemp("steps"))
 
 
 def _texts(engine: Any, rows: list[Example], record: Any = None) -> dict[str, str]:
@@ -102,6 +101,22 @@ def test_recorded_steps_write_the_same_texts(folder: Path) -> None:
     assert len(tapes) > 1
     assert sum(tape.replays for tape in tapes) > 20
     engine.close()
+
+
+def test_a_closed_engine_leaves_no_model_behind(folder: Path) -> None:
+    """The next base must not wait for a collection of circles before there is room for it."""
+    engine = load(
+        plan_pairs(adapters=[str(folder / "adapter")], include_base=False), Settings(quantization="none")
+    )
+    _texts(engine, [Example(id="0", question="abc", context="", gold="")], taped([]))
+    gc.collect()
+    gc.disable()
+    try:
+        model = weakref.ref(engine._base.model)  # type: ignore[union-attr]
+        engine.close()
+        assert model() is None
+    finally:
+        gc.enable()
 
 
 def test_one_that_cannot_be_recorded_goes_on_without(folder: Path) -> None:
@@ -140,19 +155,19 @@ def test_a_recording_is_forgotten_with_its_slots() -> None:
         tapes.append(work)
         return work
 
-    steps = DecodeStep(forward, torch.device("cpu"), record, lambda _: None)
+    steps = DecodeStep(torch.device("cpu"), record, lambda _: None)
     steps.worth = 2
     last, at = np.array([7, 8, 9, 7, 6]), np.array([3, 200, 5, 1, 2])
     for _ in range(3):
-        logits = steps(last, at, (16, 208))
+        logits = steps(forward, last, at, 201, (16, 208))
     assert seen == [([7, 8, 9, 7, 6], [3, 200, 5, 1, 2], 201)] * 2 + [
         ([7, 8, 9, 7, 6, 0], [3, 200, 5, 1, 2, 0], 208)
     ]
     assert logits.tolist() == [[7, 3], [8, 200], [9, 5], [7, 1], [6, 2]]
-    assert (len(tapes), steps.recorded) == (1, 1)
+    assert (len(tapes), len(steps._recorded)) == (1, 1)
     steps.forget()
-    assert steps.recorded == 0
-    steps(last, at, (16, 208))
+    assert len(steps._recorded) == 0
+    steps(forward, last, at, 201, (16, 208))
     assert (len(tapes), seen[-1][2]) == (1, 201)
 
 
@@ -160,14 +175,15 @@ def test_out_of_memory_amid_a_recording_is_out_of_memory() -> None:
     def full(work: Callable[[], object]) -> Replay:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    steps = DecodeStep(
-        lambda last, at, _: torch.zeros(len(last), 3), torch.device("cpu"), full, lambda _: None
-    )
+    def forward(last: torch.Tensor, at: torch.Tensor, columns: int) -> torch.Tensor:
+        return torch.zeros(len(last), 3)
+
+    steps = DecodeStep(torch.device("cpu"), full, lambda _: None)
     steps.worth = 1
     one = np.ones(1, dtype=np.int64)
-    steps(one, one, (4, 16))
+    steps(forward, one, one, 2, (4, 16))
     with pytest.raises(torch.OutOfMemoryError):
-        steps(one, one, (4, 16))
+        steps(forward, one, one, 2, (4, 16))
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ class Decoder:
         self._most, self._calm = self._limit, 0
         self._queue: deque[Row] = deque()
         self._cache: SlotCache | None = None
-        self.steps = DecodeStep(self._forward, self._device, recorder(self._device), notify)
+        self.steps = DecodeStep(self._device, recorder(self._device), notify)
         self._forbidden: Forbidden | None = None
         self.watch: dict[str, list[torch.Tensor]] | None = None  # the steps' logits by example, for the guard
         self.begin(Cost(), np.zeros(0, dtype=np.int64))
@@ -366,7 +366,7 @@ class Decoder:
         cache, count = self._cache, len(self._rows)
         assert cache is not None
         extent = int(self._at.max()) + 1
-        logits = self.steps(self._last, self._at, (cache.rows, cache.columns))
+        logits = self.steps(self._forward, self._last, self._at, extent, (cache.rows, cache.columns))
         if self.watch is not None:
             for row, line in zip(self._rows, logits.float(), strict=True):
                 self.watch.setdefault(row.example, []).append(line.clone())

@@ -83,8 +83,10 @@ def _chats(prompt: Prompt, examples: Sequence[Example], tokenizer: Any) -> list[
     )
     chats = [messages(prompt, example) for example in examples]
     texts = render_all(chats)
-    refused = [i for i, text in enumerate(texts) if isinstance(text, TemplateError)]
-    if refused and prompt.system and "system" in str(texts[refused[0]]).lower():
+    refused = [
+        i for i, text in enumerate(texts) if isinstance(text, TemplateError) and "system" in str(text).lower()
+    ]
+    if refused and prompt.system is not None:
         joined = [f"{prompt.system}\n\n{chats[i][-1]['content']}" for i in refused]
         again = render_all([[{"role": "user", "content": content}] for content in joined])
         for i, text in zip(refused, again, strict=True):

@@ -29,57 +29,48 @@ _COLUMNS = 128
 
 
 class DecodeStep:
-    """Steps of one token a row.
-
-    ``forward(last, at, columns)`` gives logits ``[rows, vocabulary]`` for the tokens ``last`` that stand in
-    columns ``at`` of slots of which the first ``columns`` count. ``record`` runs a piece of device work and
-    gives what repeats it without Python; None: nothing is recorded.
+    """Steps of one token a row. ``record`` runs a piece of device work and gives what repeats it without
+    Python; None: nothing is recorded.
     """
 
-    def __init__(
-        self,
-        forward: Forward,
-        device: torch.device,
-        record: Recorder | None,
-        notify: Callable[[str], None],
-    ) -> None:
-        self._forward, self._device, self._record, self._notify = forward, device, record, notify
+    def __init__(self, device: torch.device, record: Recorder | None, notify: Callable[[str], None]) -> None:
+        self._device, self._record, self._notify = device, record, notify
         self.worth = WORTH
         self._seen: Counter[tuple[int, int]] = Counter()
         self._recorded: dict[tuple[int, int], Replay] = {}
         self._last = self._at = torch.zeros(0, dtype=torch.long)
         self._logits = torch.zeros(0, 0)
 
-    @property
-    def recorded(self) -> int:
-        """How many shapes are recorded."""
-        return len(self._recorded)
-
     def forget(self) -> None:
         """Drop what is recorded: the slots lie elsewhere, or another adapter is on."""
         self._seen.clear()
         self._recorded.clear()
 
-    def __call__(self, last: np.ndarray, at: np.ndarray, slots: tuple[int, int]) -> torch.Tensor:
-        """Logits ``[rows, vocabulary]``, good until the next call. ``slots``: the rows and columns there are.
+    def __call__(
+        self, forward: Forward, last: np.ndarray, at: np.ndarray, extent: int, slots: tuple[int, int]
+    ) -> torch.Tensor:
+        """Logits ``[rows, vocabulary]``, good until the next call, for the tokens ``last`` in columns ``at``.
+
+        ``forward(last, at, columns)`` gives them where the first ``columns`` of the slots count, ``extent``
+        at least; ``slots`` are the rows and columns there are. It is not kept: it holds the whole model.
 
         Raises:
             torch.OutOfMemoryError: out of memory.
         """
-        count, reach = len(at), int(at.max()) + 1
+        count = len(at)
         if self._record is not None and count <= MOST_ROWS:
-            shape = min(bucket(count), slots[0]), min(-(-reach // _COLUMNS) * _COLUMNS, slots[1])
+            shape = min(bucket(count), slots[0]), min(-(-extent // _COLUMNS) * _COLUMNS, slots[1])
             self._seen[shape] += 1
             if self._seen[shape] > self.worth:
                 self._make_room(min(MOST_ROWS, slots[0]))
                 for buffer, values in ((self._last, last), (self._at, at)):
                     buffer[:count] = torch.from_numpy(values)
                     buffer[count:] = 0
-                if shape in self._recorded or self._is_recorded(shape):
+                if shape in self._recorded or self._is_recorded(forward, shape):
                     self._recorded[shape]()
                     return self._logits[:count]
         tokens, places = (torch.from_numpy(values).to(self._device) for values in (last, at))
-        logits = self._forward(tokens, places, reach)
+        logits = forward(tokens, places, extent)
         if not self._logits.numel():
             self._logits = logits.new_empty(0, logits.shape[1])
         return logits
@@ -93,13 +84,13 @@ class DecodeStep:
             )
             self._logits = self._logits.new_zeros(rows, self._logits.shape[1])
 
-    def _is_recorded(self, shape: tuple[int, int]) -> bool:
+    def _is_recorded(self, forward: Forward, shape: tuple[int, int]) -> bool:
         """Record the pass for a shape, unless it cannot be; the buffers hold a true step, which is made."""
         assert self._record is not None
         rows, columns = shape
         last, at, logits = self._last[:rows], self._at[:rows], self._logits[:rows]
         try:
-            self._recorded[shape] = self._record(lambda: logits.copy_(self._forward(last, at, columns)))
+            self._recorded[shape] = self._record(lambda: logits.copy_(forward(last, at, columns)))
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:  # it asks the device for something amid its work
